@@ -1,0 +1,57 @@
+// Package topup is what the daemon is about: customers and their credits,
+// readings of balances, and the life of a purchase. It knows neither databases
+// nor HTTP; money moves only through its Purchaser.
+//
+// # The life of a purchase
+//
+//	planned ──► sent ──► confirmed ──► settled
+//	   │         ├──► declined  ◄──┤     invoice voided, or closed unpaid
+//	   │         ├──► cancelled              certainly not run
+//	   │         └──► parked ──► confirmed | declined
+//	   ├──► held ──► planned | cancelled     waiting for approval (reserved)
+//	   └──► cancelled
+//
+// Planned, held, sent, confirmed and parked are open: they block the target.
+// Settled, declined and cancelled are final. What became of the money is a
+// second axis, Payment, followed after settled too until it ends.
+//
+// There is no state for "unknown": sent is the state of not knowing, whether
+// the cause was a timeout, a crash or half an answer, so that there is one path
+// out of it.
+//
+// # Sending
+//
+// A fresh connection is opened first (a failure proves that nothing was sent).
+// Then the permit is committed: the right to send one request, with the frozen
+// bytes and the idempotency key already stored (P2). Then the window is
+// checked, so that a process that was stopped in between does not send late.
+// Then one request leaves on that connection, repeated by nothing below us, and
+// its answer is stored under the permit's token.
+//
+// # What survives a crash
+//
+//	the process dies                   what is stored      what happens then
+//	before the plan commits            nothing             the next sweep decides again
+//	after it, before the permit        planned             cancelled after 30 s; a late permit fails
+//	after the permit, before a byte    sent                looks find nothing; repeated under its key, or parked
+//	while the request runs             sent                looks find the charge, or nothing: as above
+//	after the answer, before a store   sent                the same: evidence stands for the answer
+//	after it is stored                 confirmed           settled when books and a reading show it
+//
+// # Evidence
+//
+// A charge found in the provider's books is claimed only when the quiet period
+// since the last send is over: until then the request may still run while the
+// match is the customer's own purchase. An absent charge is believed only after
+// two complete empty looks, a fifth of the quiet period apart, the second after
+// its end. Repeating under the same key is allowed only then, only where the
+// provider documents it, at most MaxRepeats times and KeyLifetime after the
+// first send, and only if it would still be bought (P3, P4).
+//
+// All of it rests on one assumption that an operator must know: the life of an
+// idle connection, plus the longest late execution, plus the time until an
+// invoice is listed, is shorter than the quiet period.
+//
+// The changes themselves are pure functions (Answered, Looked, Followed,
+// Voided, Waited, Resolved); Purchaser and Reconciler fetch, apply and store.
+package topup

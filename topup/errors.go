@@ -1,0 +1,43 @@
+package topup
+
+import "errors"
+
+// What callers act on. Everything else is a plain error with a text.
+var (
+	// ErrPurchaseOpen: the target already has an open purchase (P1).
+	ErrPurchaseOpen = errors.New("the target has an open purchase")
+	// ErrFactsOvertaken: another purchase or import for the target was stored after the facts were read (P1).
+	ErrFactsOvertaken = errors.New("another purchase overtook the facts")
+	// ErrFactsTooOld: the confirm read is older than max_reading_age by the database clock.
+	ErrFactsTooOld = errors.New("the confirm read is too old")
+	// ErrPaused: a pause covers the target (P12).
+	ErrPaused = errors.New("paused")
+	// ErrOverCap: a cap would be passed (P6). Read the cap with errors.AsType[*CapError].
+	ErrOverCap = errors.New("over a cap")
+	// ErrFirstHold: the ledger has not known the provider for long enough.
+	ErrFirstHold = errors.New("the first purchase at this provider is still held back")
+	// ErrProviderStopped: the provider refused our token; nothing is sent until it changes.
+	ErrProviderStopped = errors.New("the provider is stopped")
+	// ErrLeaseLost: another process holds the lease of the provider connection.
+	ErrLeaseLost = errors.New("the lease is not ours")
+	// ErrOvertaken: the purchase was changed by somebody else since it was read.
+	ErrOvertaken = errors.New("the purchase has moved on")
+	// ErrKeyTooOld: the first request is too long ago to be repeated safely (P4).
+	ErrKeyTooOld = errors.New("the idempotency key is too old to be used again")
+	// ErrInDoubt: a commit was neither confirmed nor refused. Never send under it.
+	ErrInDoubt = errors.New("the database did not say whether the change was stored")
+	// ErrRefused: the ledger will never take this change; trying again is no use.
+	ErrRefused = errors.New("the ledger refuses the change")
+	// ErrNotFound: no such purchase, target or pause.
+	ErrNotFound = errors.New("not found")
+	// ErrNoBooks: the provider keeps no list that could be searched for a purchase.
+	ErrNoBooks = errors.New("the provider has no list of purchases")
+)
+
+// CapError says which cap stopped a purchase. It is an ErrOverCap.
+type CapError struct{ Cap Cap }
+
+func (e *CapError) Error() string { return "over the cap: " + e.Cap.String() }
+
+// Is makes errors.Is(err, ErrOverCap) true.
+func (e *CapError) Is(target error) bool { return target == ErrOverCap }

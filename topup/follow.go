@@ -1,0 +1,195 @@
+package topup
+
+import (
+	"fmt"
+	"time"
+)
+
+// paymentEvery is how often an open payment is asked for after the purchase
+// settled: card retries of the provider come hours apart.
+const paymentEvery = 15 * time.Minute
+
+// Followed is what the provider's books and the newest reading change for a
+// purchase that has a reference: its payment, its ledger row, and whether its
+// effect has been seen. A void invoice is not decided here: the claim may have
+// to move (see Voided). latest is nil when no reading is known.
+func Followed(p Purchase, b Books, latest *Reading, books bool, now time.Time) Change {
+	c := Change{Next: p}
+	next := &c.Next
+	if invoice := findInvoice(b, p.Reference); invoice != nil {
+		c.pay(*invoice)
+	}
+	if row := findRow(b, p.Reference); row != nil && next.RowAt == nil {
+		at := row.At
+		next.RowAt = &at
+		c.note(EvidenceLook, "credited by ledger row "+row.ID, nil)
+	}
+	if next.State == Confirmed && next.Payment != PaymentFailed && next.Payment != PaymentVoid && seen(*next, latest, books) {
+		next.State = Settled
+		c.Lift = c.Lift || next.Payment == PaymentNone // nothing is left to be declined
+		c.note(EvidenceState, fmt.Sprintf("a reading shows it: balance %s", latest.Balance), nil)
+	}
+	c.again(now)
+	return c
+}
+
+// again plans the next visit: none when nothing can change any more.
+func (c *Change) again(now time.Time) {
+	next := &c.Next
+	switch {
+	case next.State == Confirmed:
+		from := now
+		if next.ConfirmedAt != nil {
+			from = *next.ConfirmedAt
+		}
+		next.scheduleLook(from, now)
+	case next.State == Settled && !next.Payment.Ended():
+		at := now.Add(Scaled(paymentEvery, next.QuietPeriod))
+		next.NextLookAt = &at
+	default:
+		next.NextLookAt = nil
+	}
+}
+
+// pay takes over what the invoice says about the money.
+func (c *Change) pay(invoice Invoice) {
+	next := &c.Next
+	if !invoice.Amount.IsZero() && invoice.Amount != next.Price && next.Charged == nil {
+		charged := invoice.Amount
+		next.Charged = &charged
+		next.Reason = FailedMismatch
+		next.Detail = fmt.Sprintf("the invoice is for %s, not %s", charged, next.Price)
+		c.note(EvidencePayment, next.Detail, nil)
+	}
+	if invoice.Payment == next.Payment {
+		return
+	}
+	from := next.Payment
+	next.Payment = invoice.Payment
+	text := fmt.Sprintf("payment %s → %s (invoice %s is %s)", from, invoice.Payment, invoice.ID, invoice.Status)
+	if invoice.Detail != "" {
+		text += ": " + invoice.Detail
+	}
+	if invoice.Unexpected != "" {
+		text += "; " + invoice.Unexpected
+		next.Detail = invoice.Unexpected
+	}
+	switch invoice.Payment {
+	case PaymentFailed:
+		next.Reason, next.Detail = FailedDeclined, invoice.Detail
+		c.Decline = true
+	case PaymentPaid:
+		if next.Reason == FailedDeclined {
+			next.Reason, next.Detail = FailedNone, ""
+		}
+		c.Lift = true
+	case PaymentNone, PaymentPending, PaymentVoid:
+	}
+	c.note(EvidencePayment, text, nil)
+}
+
+// seen tells whether the purchase's effect shows in a reading taken after it
+// was confirmed. It settles a purchase; it never makes a reading count for a
+// new one.
+func seen(p Purchase, latest *Reading, books bool) bool {
+	if latest == nil || latest.Bad != "" || p.RowAt == nil {
+		return false
+	}
+	if p.ConfirmedAt != nil && latest.ReadAt.Before(p.ConfirmedAt.Add(-MatchBefore)) {
+		return false
+	}
+	refreshed := !latest.RefreshedAt.IsZero() && !latest.RefreshedAt.Before(*p.RowAt)
+	if books {
+		return refreshed || latest.Balance >= p.BalanceBefore+p.Credits/2
+	}
+	return refreshed && latest.Balance > p.BalanceBefore
+}
+
+// Voided is what a void invoice means for a confirmed purchase: the claim
+// moves to another match that is not void, else the purchase was declined. b
+// is a complete look; when it is not, nothing changes.
+func Voided(p Purchase, b Books, claimed map[string]bool, now time.Time) Change {
+	c := Change{Next: p}
+	if !b.Complete {
+		c.again(now)
+		return c
+	}
+	for _, m := range Matches(p, b, claimed) {
+		if m.ID != p.Reference && !m.Void() {
+			old := p.Reference
+			c.claim([]Match{m}, now)
+			c.note(EvidenceState, fmt.Sprintf("invoice %s is void; the claim moved to %s", old, m.ID), nil)
+			return c
+		}
+	}
+	c.Next.State, c.Next.NextLookAt = Declined, nil
+	c.Next.Payment = PaymentVoid
+	if c.Next.Reason == FailedNone {
+		c.Next.Reason = FailedDeclined
+	}
+	c.note(EvidenceState, "its invoice is void, and so is every other match", nil)
+	return c
+}
+
+// Resolution is a person's decision about a parked purchase.
+type Resolution struct {
+	Charged   bool
+	Reference string // may be empty
+	Note      string // required
+	By        string
+}
+
+// Resolved is what a person's decision changes. Parked purchases can be
+// resolved either way, confirmed ones only as charged; the checks against the
+// provider's books are the caller's.
+func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
+	c := Change{Next: p}
+	next := &c.Next
+	next.ResolvedBy, next.Note = r.By, r.Note
+	switch {
+	case r.Note == "":
+		return Change{}, fmt.Errorf("a note is required: say how you know")
+	case r.Charged && p.State == Parked:
+		next.confirm(r.Reference, "person", now)
+		if next.Payment == "" {
+			next.Payment = PaymentNone
+		}
+	case r.Charged && p.State == Confirmed:
+		next.State = Settled
+		c.again(now)
+	case !r.Charged && p.State == Parked && now.Before(p.QuietUntil()):
+		return Change{}, fmt.Errorf("the quiet period lasts until %s: the request may still run", p.QuietUntil().UTC().Format(time.RFC3339))
+	case !r.Charged && p.State == Parked:
+		next.State, next.NextLookAt = Declined, nil
+		if next.Reason == FailedNone {
+			next.Reason = FailedNotFound
+		}
+	default:
+		return Change{}, fmt.Errorf("a %s purchase cannot be resolved that way: only parked ones, or confirmed ones as charged", p.State)
+	}
+	what := "not charged"
+	if r.Charged {
+		what = "charged"
+	}
+	c.note(EvidenceResolved, fmt.Sprintf("%s says %s: %s", r.By, what, r.Note), nil)
+	c.Evidence[0].From = p.State
+	return c, nil
+}
+
+func findInvoice(b Books, id string) *Invoice {
+	for i := range b.Invoices {
+		if id != "" && b.Invoices[i].ID == id {
+			return &b.Invoices[i]
+		}
+	}
+	return nil
+}
+
+func findRow(b Books, invoice string) *Topup {
+	for i := range b.Topups {
+		if invoice != "" && b.Topups[i].Invoice == invoice {
+			return &b.Topups[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,359 @@
+package topup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// settleAll lets time pass and visits until nothing is open, as a daemon that
+// runs on without faults would.
+func (w *world) settleAll(t interface{ Fatalf(string, ...any) }) {
+	w.fault, w.looksFail = fault{execute: true}, false
+	for range 2000 {
+		if _, open := w.ledger.open(); !open {
+			return
+		}
+		w.advance(2 * time.Minute)
+		if _, err := w.reconciler().Visit(context.Background(), Lease{}); err != nil {
+			t.Fatalf("visiting: %v", err)
+		}
+		if p, open := w.ledger.open(); open && p.State == Parked {
+			return
+		}
+	}
+	p, _ := w.ledger.open()
+	t.Fatalf("still open after days without faults: %s, next look %v, now %v", p, p.NextLookAt, w.now)
+}
+
+// TestWhatOneAnswerDoes: P3, P7. One request, one answer, then days without
+// faults: how it ends, and what the provider charged.
+func TestWhatOneAnswerDoes(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		fault    fault
+		want     State
+		charges  int
+		declines int
+		attempts int
+	}{
+		{"a yes is settled when the books and the balance show it", fault{execute: true}, Settled, 1, 0, 1},
+		{"charged and answered with an error: found, never repeated", fault{execute: true, answer: Unclear}, Settled, 1, 0, 1},
+		{"charged late after a lost answer: found", fault{execute: true, late: 6 * time.Minute, answer: Unclear}, Settled, 1, 0, 1},
+		{"listed late after a lost answer: found", fault{execute: true, hidden: 10 * time.Minute, answer: Unclear}, Settled, 1, 0, 1},
+		{"never executed and no answer: repeated under its key", fault{answer: Unclear}, Settled, 1, 0, 2},
+		{"a listed no is declined after two empty looks", fault{answer: No}, Declined, 0, 1, 1},
+		{"a listed no that charged all the same is found", fault{execute: true, answer: No}, Settled, 1, 1, 1},
+		{"zero bytes written is cancelled", fault{answer: NotRun}, Cancelled, 0, 0, 0},
+		{"no connection is cancelled", fault{connect: errors.New("refused")}, Cancelled, 0, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld()
+			p := w.plan()
+			w.fault = tt.fault
+			_, _ = w.purchaser().Buy(t.Context(), p, Lease{})
+			w.settleAll(t)
+			got := w.ledger.rows[p.ID]
+			if got.State != tt.want || len(w.charges) != tt.charges || w.ledger.declines != tt.declines || got.Attempts != tt.attempts {
+				t.Errorf("ended %s with %d charges, %d declines, %d attempts; want %s, %d, %d, %d",
+					got.State, len(w.charges), w.ledger.declines, got.Attempts, tt.want, tt.charges, tt.declines, tt.attempts)
+			}
+		})
+	}
+}
+
+// TestTheProcessDies: P2, P19. Killed at each step of a send, the purchase is
+// charged at most once and ends without a person.
+func TestTheProcessDies(t *testing.T) {
+	for _, step := range []string{"planned", "connected", "permitted", "answered", "stored"} {
+		for _, answer := range []Verdict{"", Unclear} {
+			t.Run(fmt.Sprintf("after %s, answer %q", step, answer), func(t *testing.T) {
+				w := newWorld()
+				p := w.plan()
+				w.crashAt, w.fault = step, fault{execute: true, answer: answer}
+				w.survive(func() { _, _ = w.purchaser().Buy(t.Context(), p, Lease{}) })
+				w.settleAll(t)
+				got := w.ledger.rows[p.ID]
+				if len(w.charges) > 1 {
+					t.Fatalf("charged %d times", len(w.charges))
+				}
+				if want := map[bool]State{true: Settled, false: Cancelled}[len(w.charges) == 1]; got.State != want {
+					t.Errorf("ended %s with %d charges, want %s", got.State, len(w.charges), want)
+				}
+			})
+		}
+	}
+}
+
+func TestTheSendWindow(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	s := w.purchaser()
+	s.Step = func(step string) {
+		if step == "permitted" { // SIGSTOP here, SIGCONT later
+			w.now = w.now.Add(SendWindow + time.Nanosecond)
+		}
+	}
+	got, err := s.Buy(t.Context(), p, Lease{})
+	if err != nil || got.State != Cancelled || len(w.charges) != 0 {
+		t.Errorf("a stopped process sent all the same: %s, %d charges, %v", got.State, len(w.charges), err)
+	}
+}
+
+func TestAPermitInDoubtIsNeverSentUnder(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	w.ledger.doubt = true
+	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); !errors.Is(err, ErrInDoubt) {
+		t.Fatalf("Buy = %v, want ErrInDoubt", err)
+	}
+	if got := w.ledger.rows[p.ID]; got.State != Cancelled || len(w.charges) != 0 {
+		t.Errorf("%s with %d charges, want cancelled with none", got.State, len(w.charges))
+	}
+}
+
+func TestALateYesIsKept(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	s := w.purchaser()
+	s.Step = func(step string) {
+		if step != "answered" {
+			return
+		}
+		row := w.ledger.rows[p.ID] // somebody else parked it meanwhile
+		row.State, row.Revision = Parked, row.Revision+1
+		w.ledger.rows[p.ID] = row
+	}
+	got, err := s.Buy(t.Context(), p, Lease{})
+	if err != nil || got.State != Confirmed || got.ReferenceBy != "answer" {
+		t.Errorf("a late yes gave %s by %q, %v; want confirmed by answer", got.State, got.ReferenceBy, err)
+	}
+}
+
+func TestALookDoesNotCostTheAnswer(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	s := w.purchaser()
+	s.Step = func(step string) {
+		if step == "answered" {
+			row := w.ledger.rows[p.ID]
+			row.Revision++ // a look was stored in between
+			w.ledger.rows[p.ID] = row
+		}
+	}
+	if got, err := s.Buy(t.Context(), p, Lease{}); err != nil || got.State != Confirmed {
+		t.Errorf("ended %s, %v; want confirmed", got.State, err)
+	}
+}
+
+// TestEvidenceCountsFromTheEndOfTheQuietPeriod: what is found earlier may be
+// the customer's own purchase while our request still runs (P3).
+func TestEvidenceCountsFromTheEndOfTheQuietPeriod(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	w.fault = fault{execute: true, late: 10 * time.Minute, answer: Unclear}
+	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(time.Minute)
+	w.charge("", 0, false) // the customer buys the same pack at the portal
+	w.advance(time.Minute)
+	if _, err := w.reconciler().Visit(t.Context(), Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.ledger.rows[p.ID]; got.State != Sent || got.Found == "" {
+		t.Fatalf("after an early match: %s, found %q; want sent, and the match shown", got.State, got.Found)
+	}
+	w.settleAll(t)
+	if got := w.ledger.rows[p.ID]; got.State != Settled || len(w.ledger.foreign) != 1 {
+		t.Errorf("ended %s, %d imported; want settled, and the other match imported", got.State, len(w.ledger.foreign))
+	}
+	if n := w.chargesOf(p.Key); n != 1 {
+		t.Errorf("charged %d times", n)
+	}
+}
+
+func TestABaselineOrClaimedIDIsNoEvidence(t *testing.T) {
+	w := newWorld()
+	w.charge("", 0, false) // seen by the confirm read
+	w.advance(time.Second)
+	p := w.plan()
+	w.fault = fault{answer: Unclear}
+	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	row := w.ledger.rows[p.ID]
+	books, _ := w.Books(t.Context(), p.Target, time.Time{})
+	if got := Matches(row, books, nil); len(got) != 0 {
+		t.Errorf("a baseline id matched: %+v", got)
+	}
+	c := w.charge("", 0, false)
+	books, _ = w.Books(t.Context(), p.Target, time.Time{})
+	if got := Matches(row, books, nil); len(got) != 1 || got[0].ID != c.invoice {
+		t.Fatalf("a new charge did not match: %+v", got)
+	}
+	if got := Matches(row, books, map[string]bool{c.invoice: true}); len(got) != 0 {
+		t.Errorf("a claimed id matched: %+v", got)
+	}
+}
+
+func TestTheMatchWindowHasEdges(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	p := Purchase{
+		Target:  Target{Product: "itm_1"},
+		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, PriceID: "pri_1", SentAt: &at, LastSentAt: &at,
+	}
+	row := Topup{ID: "cdt_1", Invoice: "inv_1", Credits: 120 * Credit, PriceID: "pri_1"}
+	for _, tt := range []struct {
+		name  string
+		spoil func(*Topup)
+		want  int
+	}{
+		{"at the permit", func(*Topup) {}, 1},
+		{"two minutes before", func(r *Topup) { r.At = at.Add(-MatchBefore) }, 1},
+		{"a hair earlier", func(r *Topup) { r.At = at.Add(-MatchBefore - 1) }, 0},
+		{"thirty minutes after", func(r *Topup) { r.At = at.Add(MatchAfter) }, 1},
+		{"a hair later", func(r *Topup) { r.At = at.Add(MatchAfter + 1) }, 0},
+		{"other credits", func(r *Topup) { r.Credits++ }, 0},
+		{"another price", func(r *Topup) { r.PriceID = "pri_2" }, 0},
+		{"free credits", func(r *Topup) { r.Invoice = "" }, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := row
+			r.At = at
+			tt.spoil(&r)
+			if got := Matches(p, Books{Topups: []Topup{r}}, nil); len(got) != tt.want {
+				t.Errorf("%d matches, want %d", len(got), tt.want)
+			}
+		})
+	}
+}
+
+// TestNothingIsRepeatedAfterTwelveHours: P4.
+func TestNothingIsRepeatedAfterTwelveHours(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	w.fault = fault{answer: Unclear}
+	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	w.looksFail = true
+	for range 40 {
+		w.advance(20 * time.Minute)
+		_, _ = w.reconciler().Visit(t.Context(), Lease{})
+	}
+	if got := w.ledger.rows[p.ID]; got.State != Parked || got.Attempts != 1 {
+		t.Errorf("%s after %d attempts, want parked after 1: no look was complete for 12 h", got.State, got.Attempts)
+	}
+}
+
+func TestAtMostThreeRepeatsThenAPerson(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	for range 60 {
+		w.fault = fault{answer: Unclear} // the provider executes nothing
+		if got := w.ledger.rows[p.ID]; got.State == Planned {
+			_, _ = w.purchaser().Buy(t.Context(), p, Lease{})
+		}
+		w.advance(3 * time.Minute)
+		w.fault = fault{answer: Unclear}
+		_, _ = w.reconciler().Visit(t.Context(), Lease{})
+	}
+	if got := w.ledger.rows[p.ID]; got.State != Parked || got.Attempts != 1+MaxRepeats {
+		t.Errorf("%s after %d attempts, want parked after %d", got.State, got.Attempts, 1+MaxRepeats)
+	}
+}
+
+// TestAnyHistoryChargesOnce is the promise in one property: whatever crashes,
+// lost answers, late executions, late listings, purchases by the customer and
+// outages a history has, as long as connection life, execution and listing end
+// within the quiet period, no purchase is charged twice, a settled one exactly
+// once, a declined or cancelled one never.
+func TestAnyHistoryChargesOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld()
+		w.remembers = rapid.Bool().Draw(t, "the provider remembers failed keys")
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			w.fault = fault{
+				execute: rapid.Bool().Draw(t, "execute"),
+				answer:  rapid.SampledFrom([]Verdict{"", Yes, Unclear, Unclear, No, NotRun}).Draw(t, "answer"),
+			}
+			if rapid.Bool().Draw(t, "slow") {
+				w.fault.late = time.Duration(rapid.IntRange(0, 6).Draw(t, "late")) * time.Minute
+				w.fault.hidden = time.Duration(rapid.IntRange(0, 7).Draw(t, "hidden")) * time.Minute
+			}
+			if w.fault.answer == NotRun || w.fault.answer == No {
+				w.fault.execute = false // by definition
+			}
+			w.looksFail = rapid.IntRange(0, 5).Draw(t, "looks fail") == 0
+			w.crashAt = rapid.SampledFrom([]string{"", "", "", "planned", "connected", "permitted", "answered", "stored"}).Draw(t, "crash")
+			w.survive(func() {
+				if _, open := w.ledger.open(); !open {
+					_, _ = w.purchaser().Buy(context.Background(), w.plan(), Lease{})
+					return
+				}
+				_, _ = w.reconciler().Visit(context.Background(), Lease{})
+			})
+			w.advance(time.Duration(rapid.IntRange(0, 20).Draw(t, "minutes")) * time.Minute)
+		}
+		w.settleAll(t)
+		for _, p := range w.ledger.rows {
+			n := w.chargesOf(p.Key)
+			switch {
+			case n > 1:
+				t.Fatalf("%s was charged %d times", p, n)
+			case p.State == Settled && n != 1:
+				t.Fatalf("%s has %d charges", p, n)
+			case (p.State == Declined || p.State == Cancelled) && n != 0:
+				t.Fatalf("%s has %d charges", p, n)
+			}
+		}
+	})
+}
+
+func TestEveryAllowedTransitionIsOnTheChart(t *testing.T) {
+	for _, from := range States() {
+		if _, ok := transitions[from]; !ok {
+			t.Errorf("state %s is not on the chart", from)
+		}
+		if !from.Open() && len(transitions[from]) > 0 {
+			t.Errorf("final state %s leads on to %v", from, transitions[from])
+		}
+	}
+	if Allowed(Sent, Planned) || Allowed(Declined, Confirmed) || !Allowed(Parked, Confirmed) {
+		t.Error("the chart is not the one of the package comment")
+	}
+}
+
+func TestResolving(t *testing.T) {
+	sent := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	parked := Purchase{State: Parked, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
+	after := sent.Add(15 * time.Minute)
+	for _, tt := range []struct {
+		name string
+		p    Purchase
+		r    Resolution
+		now  time.Time
+		want State // "" = refused
+	}{
+		{"not charged, quiet period over", parked, Resolution{Note: "n"}, after, Declined},
+		{"not charged, a moment too early", parked, Resolution{Note: "n"}, after.Add(-1), ""},
+		{"charged at any time", parked, Resolution{Note: "n", Charged: true}, sent, Confirmed},
+		{"no note", parked, Resolution{Charged: true}, after, ""},
+		{"a confirmed one as charged", Purchase{State: Confirmed}, Resolution{Note: "n", Charged: true}, after, Settled},
+		{"a confirmed one as not charged", Purchase{State: Confirmed}, Resolution{Note: "n"}, after, ""},
+		{"a sent one", Purchase{State: Sent}, Resolution{Note: "n", Charged: true}, after, ""},
+		{"a settled one", Purchase{State: Settled}, Resolution{Note: "n", Charged: true}, after, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Resolved(tt.p, tt.r, tt.now)
+			if (err != nil) != (tt.want == "") || (err == nil && c.Next.State != tt.want) {
+				t.Errorf("Resolved = %s, %v; want %q", c.Next.State, err, tt.want)
+			}
+		})
+	}
+}

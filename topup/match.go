@@ -1,0 +1,118 @@
+package topup
+
+import (
+	"slices"
+	"time"
+)
+
+// The match window, in the provider's time, around the sends of a purchase.
+// Two minutes before allow for clocks that disagree; thirty after for a charge
+// that is listed late. Widening it lets in more of the customer's own
+// purchases, narrowing it loses ours.
+const (
+	MatchBefore = 2 * time.Minute
+	MatchAfter  = 30 * time.Minute
+)
+
+// Match is one charge at the provider that could be what a purchase made.
+type Match struct {
+	ID      string // of the invoice
+	Row     *Topup
+	Invoice *Invoice
+	At      time.Time
+}
+
+// Void tells whether nothing was and nothing will be collected for the match.
+func (m Match) Void() bool { return m.Invoice != nil && m.Invoice.Payment == PaymentVoid }
+
+// payment of a match whose invoice was not listed yet is pending.
+func (m Match) payment() Payment {
+	if m.Invoice == nil {
+		return PaymentPending
+	}
+	return m.Invoice.Payment
+}
+
+// foreign is what is imported when the match turns out not to be ours.
+func (m Match) foreign(p Purchase) Topup {
+	if m.Row != nil {
+		return *m.Row
+	}
+	return Topup{ID: m.ID, Invoice: m.ID, Credits: p.Credits, Price: p.Price, At: m.At}
+}
+
+// Matches finds every charge in the books that the purchase could have made,
+// earliest first: an id neither in the baseline nor claimed by another
+// purchase, the same credits and price, and a time in the match window. A
+// ledger row and the invoice it names are one match.
+func Matches(p Purchase, b Books, claimed map[string]bool) []Match {
+	if p.SentAt == nil || p.LastSentAt == nil {
+		return nil
+	}
+	from, to := p.SentAt.Add(-MatchBefore), p.LastSentAt.Add(MatchAfter)
+	ours := func(id string, at time.Time) bool {
+		return id != "" && !claimed[id] && !slices.Contains(p.Baseline, id) && !at.Before(from) && !at.After(to)
+	}
+	byID := map[string]*Match{}
+	for i := range b.Topups {
+		row := &b.Topups[i]
+		if ours(row.Invoice, row.At) && ours(row.ID, row.At) && sameRow(p, *row) {
+			byID[row.Invoice] = &Match{ID: row.Invoice, Row: row, At: row.At}
+		}
+	}
+	for i := range b.Invoices {
+		invoice := &b.Invoices[i]
+		if m, ok := byID[invoice.ID]; ok {
+			m.Invoice = invoice
+			continue
+		}
+		if ours(invoice.ID, invoice.At) && invoice.Concerns(p.Target.Product) && invoice.Amount == p.Price {
+			byID[invoice.ID] = &Match{ID: invoice.ID, Invoice: invoice, At: invoice.At}
+		}
+	}
+	matches := make([]Match, 0, len(byID))
+	for _, m := range byID {
+		matches = append(matches, *m)
+	}
+	slices.SortFunc(matches, func(a, b Match) int {
+		if c := a.At.Compare(b.At); c != 0 {
+			return c
+		}
+		return compare(a.ID, b.ID)
+	})
+	return matches
+}
+
+// sameRow compares what a paid row and a purchase have in common. The price id
+// tells more than the amount, which a provider may write with its own tax.
+func sameRow(p Purchase, row Topup) bool {
+	if row.Credits != p.Credits {
+		return false
+	}
+	if p.PriceID != "" || row.PriceID != "" {
+		return row.PriceID == p.PriceID
+	}
+	return row.Price.IsZero() || row.Price == p.Price
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// claimable is the match to claim: the earliest that is not void, else the
+// earliest.
+func claimable(matches []Match) Match {
+	for _, m := range matches {
+		if !m.Void() {
+			return m
+		}
+	}
+	return matches[0]
+}

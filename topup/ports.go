@@ -1,0 +1,107 @@
+package topup
+
+import (
+	"context"
+	"time"
+)
+
+// Provider is one billing provider connection, as the life of a purchase needs
+// it. No implementation repeats a purchase request (P4).
+type Provider interface {
+	// Prepare freezes the request that would buy the order. No I/O.
+	Prepare(Order) (Request, error)
+	// Connect opens a fresh connection for one request. After an error it is
+	// certain that nothing was sent.
+	Connect(context.Context) (Sender, error)
+	// Books reads what the provider's records show about the target since then.
+	// ErrNoBooks when it keeps none.
+	Books(ctx context.Context, target Target, since time.Time) (Books, error)
+	// Follow reads how purchases with a reference stand: for each, in order,
+	// Books with its ledger row and its invoice, as far as they exist. Pages are
+	// shared between purchases.
+	Follow(ctx context.Context, purchases []Purchase) ([]Books, error)
+}
+
+// Sender is one open connection that carries at most one request.
+type Sender interface {
+	// Send puts the request on the wire at most once and says what came of it.
+	// It never fails: what is not on the provider's list of answers is Unclear.
+	Send(ctx context.Context, request Request, key string) Answer
+	// Close gives the connection up. Safe after Send, and without it.
+	Close() error
+}
+
+// Ledger is what the life of a purchase needs of the store.
+type Ledger interface {
+	// Now is the database clock.
+	Now(context.Context) (time.Time, error)
+	// Permit stores the right to send one request, and nothing may be sent
+	// before it returned without error (P2). Errors: ErrPaused, ErrOvertaken,
+	// ErrProviderStopped, ErrLeaseLost, ErrFactsTooOld, ErrFactsOvertaken,
+	// ErrKeyTooOld, ErrInDoubt.
+	Permit(context.Context, PermitRequest) (Purchase, error)
+	// Advance stores a change if the purchase is still at Next.Revision and,
+	// with a Token, still under that permit. Errors: ErrOvertaken, ErrInDoubt.
+	Advance(context.Context, Change) (Purchase, error)
+	// Append adds evidence to a purchase whatever its state. Nothing is dropped.
+	Append(ctx context.Context, id string, evidence ...Evidence) error
+}
+
+// Lease is one holding of the right to work on a provider connection.
+type Lease struct {
+	Provider ProviderID
+	Holder   string // names the process
+	Term     int64  // only ever grows
+}
+
+// Facts names the database facts that a decision was made on.
+type Facts struct {
+	Version int64         // of the target, read before the confirm read
+	At      time.Time     // database clock, when Version was read
+	MaxAge  time.Duration // max_reading_age
+}
+
+// PlanRequest asks for a purchase to be planned: in one transaction the ledger
+// checks the lease, pauses, holds, facts and caps, and stores it.
+type PlanRequest struct {
+	Purchase         Purchase
+	Lease            Lease
+	Facts            Facts
+	Caps             []Cap         // every cap that covers the purchase
+	FirstHold        time.Duration // first_purchase_after of the provider
+	TokenFingerprint string
+	Evidence         []Evidence // why, for the first line of its history
+}
+
+// PermitRequest asks for the right to send one request.
+type PermitRequest struct {
+	Purchase         Purchase // as read; its revision must still be stored
+	Token            string   // new and random
+	Replica          string   // for a person
+	Lease            Lease
+	Repeat           bool      // the request was sent before, under the same key
+	Facts            Facts     // only of a repeat: Plan checked those of the first
+	ServerTime       time.Time // only of a repeat: the provider's clock, for the age of the key
+	TokenFingerprint string    // of the provider token; a stop ends when it changes
+}
+
+// KeyLifetime bounds the age of a key at its last use, inclusive, counted from
+// the first send. Hyperline remembers keys for 24 h (Hyperline docs,
+// /developers/idempotent-requests, read 2026-11-20); half of it leaves room
+// for clocks that disagree.
+const KeyLifetime = 12 * time.Hour
+
+// MaxRepeats is how often one request may be repeated under its key (P4).
+const MaxRepeats = 3
+
+// SendWindow bounds the time between opening the connection and the first
+// byte: a process stopped for longer finds its connection useless.
+const SendWindow = 5 * time.Second
+
+// SenderGrace is how long past the purchase timeout a sent purchase still
+// belongs to its sender alone.
+const SenderGrace = 30 * time.Second
+
+// PlannedLifetime is how long a planned purchase may wait for its permit
+// before the reconciler cancels it.
+const PlannedLifetime = 30 * time.Second

@@ -1,0 +1,240 @@
+package topup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Queue is where the reconciler finds its work.
+type Queue interface {
+	// Due returns the purchases of a provider whose next look is due, and the
+	// database clock.
+	Due(ctx context.Context, provider ProviderID, limit int) (now time.Time, due []Purchase, err error)
+	// Claimed tells which references belong to purchases other than except.
+	Claimed(ctx context.Context, provider ProviderID, references []string, except string) (map[string]bool, error)
+	// Pause throws a switch.
+	Pause(context.Context, Pause) error
+}
+
+// Again is the answer to "would we still buy this now?", asked before a repeat.
+type Again struct {
+	Reason     Reason // Buy, or why not
+	Text       string
+	Facts      Facts
+	ServerTime time.Time
+}
+
+// Reconciler takes every open purchase of one provider connection as far as
+// the provider's books allow, after a crash, a timeout and a restart alike. It
+// reads no rules: everything it needs is on the row.
+type Reconciler struct {
+	ID        ProviderID
+	Queue     Queue
+	Ledger    Ledger
+	Provider  Provider
+	Purchaser *Purchaser
+	Books     bool
+
+	// Latest is the newest reading of a target, if there is one.
+	Latest func(Target) (Reading, bool)
+	// Decide reads and decides again on the purchase's own frozen terms.
+	Decide func(context.Context, Purchase) (Again, error)
+	// Observe is told everything that happens. It must not block.
+	Observe func(Event)
+}
+
+// batch bounds the purchases of one visit; the rest is due again at once.
+const batch = 200
+
+// parallel bounds the looks that run at the same time: the rate budget is the
+// real bound, this one only keeps connections few.
+const parallel = 4
+
+// Visit looks at every purchase that is due. It returns how many there were;
+// errors about single purchases are observed, not returned.
+func (r *Reconciler) Visit(ctx context.Context, lease Lease) (int, error) {
+	now, due, err := r.Queue.Due(ctx, r.ID, batch)
+	if err != nil {
+		return 0, fmt.Errorf("listing the purchases that are due: %w", err)
+	}
+	var looking, following []Purchase
+	for _, p := range due {
+		switch p.State {
+		case Planned:
+			r.apply(ctx, p, Expired(p))
+		case Sent, Parked:
+			looking = append(looking, p)
+		case Confirmed, Settled, Declined:
+			following = append(following, p)
+		case Held, Cancelled:
+		default:
+		}
+	}
+	r.each(ctx, looking, func(p Purchase) { r.look(ctx, lease, p, now) })
+	r.follow(ctx, following, now)
+	return len(due), nil
+}
+
+func (r *Reconciler) each(ctx context.Context, purchases []Purchase, do func(Purchase)) {
+	slots := make(chan struct{}, parallel)
+	var wg sync.WaitGroup
+	for _, p := range purchases {
+		if ctx.Err() != nil {
+			break
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			do(p)
+		})
+	}
+	wg.Wait()
+}
+
+// look asks the provider's books about a purchase of unknown outcome.
+func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time.Time) {
+	if !r.Books {
+		if c, changed := Waited(p, now); changed {
+			r.apply(ctx, p, c)
+		}
+		return
+	}
+	books, claimed, err := r.read(ctx, p)
+	if err != nil {
+		books = Books{} // an incomplete look changes nothing, but the next one is planned
+	}
+	c, then := Looked(p, books, claimed, now)
+	stored, ok := r.apply(ctx, p, c)
+	if err != nil {
+		r.tell(Event{Purchase: stored, From: p.State, Text: "the provider's books could not be read", Err: err})
+	}
+	if ok && then == WantRepeat {
+		r.repeat(ctx, lease, stored)
+	}
+}
+
+// read fetches the books from the match window on, and who claims what in them.
+func (r *Reconciler) read(ctx context.Context, p Purchase) (Books, map[string]bool, error) {
+	books, err := r.Provider.Books(ctx, p.Target, p.SentAt.Add(-MatchBefore))
+	if err != nil {
+		return Books{}, nil, err
+	}
+	claimed, err := r.Queue.Claimed(ctx, r.ID, references(books), p.ID)
+	if err != nil {
+		return Books{}, nil, fmt.Errorf("asking who claims what: %w", err)
+	}
+	return books, claimed, nil
+}
+
+func references(b Books) []string {
+	var ids []string
+	for _, t := range b.Topups {
+		if t.Invoice != "" {
+			ids = append(ids, t.Invoice)
+		}
+	}
+	for _, i := range b.Invoices {
+		ids = append(ids, i.ID)
+	}
+	return ids
+}
+
+// repeat sends the request once more under its key if it would still be bought.
+func (r *Reconciler) repeat(ctx context.Context, lease Lease, p Purchase) {
+	again, err := r.Decide(ctx, p)
+	if err != nil {
+		r.tell(Event{Purchase: p, From: p.State, Text: "deciding again before a repeat", Err: err})
+		return
+	}
+	if again.Reason != Buy {
+		r.tell(Event{Purchase: p, From: p.State, Text: "not repeated: " + again.Text})
+		return
+	}
+	if _, err := r.Purchaser.Repeat(ctx, p, lease, again.Facts, again.ServerTime); err != nil {
+		r.tell(Event{Purchase: p, From: p.State, Text: "repeating the request under its key", Err: err})
+	}
+}
+
+// follow asks how purchases with a reference stand.
+func (r *Reconciler) follow(ctx context.Context, purchases []Purchase, now time.Time) {
+	if len(purchases) == 0 {
+		return
+	}
+	books, err := r.Provider.Follow(ctx, purchases)
+	if err != nil || len(books) != len(purchases) {
+		for _, p := range purchases { // nothing learnt; the next visit is planned all the same
+			c := Change{Next: p}
+			c.again(now)
+			r.apply(ctx, p, c)
+		}
+		if err == nil {
+			err = errors.New("the provider client lost count")
+		}
+		r.tell(Event{Purchase: purchases[0], From: purchases[0].State, Text: "following payments", Err: err})
+		return
+	}
+	for i, p := range purchases {
+		r.followOne(ctx, p, books[i], now)
+	}
+}
+
+func (r *Reconciler) followOne(ctx context.Context, p Purchase, b Books, now time.Time) {
+	var latest *Reading
+	if reading, ok := r.Latest(p.Target); ok {
+		latest = &reading
+	}
+	c := Followed(p, b, latest, r.Books, now)
+	if c.Next.State == Confirmed && c.Next.Payment == PaymentVoid {
+		all, claimed, err := r.read(ctx, p)
+		if err != nil {
+			all = Books{}
+		}
+		c = Voided(p, all, claimed, now)
+	}
+	stored, ok := r.apply(ctx, p, c)
+	if ok && stored.Charged != nil && p.Charged == nil {
+		r.pauseRule(ctx, stored)
+	}
+}
+
+// pauseRule stops a rule whose price turned out not to be what is charged.
+func (r *Reconciler) pauseRule(ctx context.Context, p Purchase) {
+	err := r.Queue.Pause(ctx, Pause{
+		Scope: PauseRule, ID: p.Rule, By: "topupd",
+		Reason: fmt.Sprintf("purchase %s was billed %s instead of %s", p.Short(), p.Charged, p.Price),
+	})
+	r.tell(Event{Purchase: p, From: p.State, Text: "the rule is paused: the invoice differs from the configured price", Err: err})
+}
+
+// apply stores a change. Another process may have been faster: then its result
+// stands and the next visit sees it.
+func (r *Reconciler) apply(ctx context.Context, p Purchase, c Change) (Purchase, bool) {
+	stored, err := r.Ledger.Advance(ctx, c)
+	switch {
+	case errors.Is(err, ErrOvertaken):
+		return p, false
+	case err != nil:
+		r.tell(Event{Purchase: p, From: p.State, Text: "storing a look", Err: err})
+		return p, false
+	}
+	if stored.State != p.State || stored.Payment != p.Payment || stored.Found != p.Found {
+		r.tell(Event{Purchase: stored, From: p.State, Text: lastText(c)})
+	}
+	return stored, true
+}
+
+func lastText(c Change) string {
+	if len(c.Evidence) == 0 {
+		return ""
+	}
+	return c.Evidence[len(c.Evidence)-1].Text
+}
+
+func (r *Reconciler) tell(e Event) {
+	if r.Observe != nil {
+		r.Observe(e)
+	}
+}

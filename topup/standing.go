@@ -1,0 +1,112 @@
+package topup
+
+import (
+	"fmt"
+	"time"
+)
+
+// Standing is what the ledger knows about a target when a decision is made.
+type Standing struct {
+	Version int64     // of the target; 0 when nothing was ever stored for it
+	Now     time.Time // database clock when it was read
+
+	Open        *Purchase // the open purchase; nil when there is none
+	SettledAt   *time.Time
+	EndedAt     *time.Time // of the newest purchase that settled, was declined or was cancelled
+	EndedState  State      // how it ended; "" when there was none
+	NewestRowAt *time.Time // provider time of the newest credit addition known, whoever made it
+	ForeignAt   *time.Time // provider time of the newest addition that is not ours
+
+	Declines     int // in a row
+	BackoffUntil *time.Time
+	SuspendedAt  *time.Time
+
+	Pause       *Pause     // the pause that covers target and provider; rules are matched with RulePauses
+	RulePauses  []Pause    // pauses of rules, to be matched by the rule's name
+	FirstSeenAt *time.Time // when the ledger first knew the provider
+	Stopped     string     // why the provider refuses us; "" when it does not
+	Implausible string     // why the target is held for a person; "" when it is not
+	Quarantined string     // why nothing may be bought at the provider; "" when it may
+}
+
+// PauseScope is what a pause covers.
+type PauseScope string
+
+// The scopes of a pause.
+const (
+	PauseAll      PauseScope = "all"
+	PauseProvider PauseScope = "provider"
+	PauseRule     PauseScope = "rule"
+	PauseCustomer PauseScope = "customer"
+)
+
+// Pause is a switch thrown by a person. It holds from the next permit of every
+// process (P12).
+type Pause struct {
+	Scope    PauseScope
+	Provider ProviderID // of scopes provider and customer; "" = the customer at every provider
+	ID       string     // the rule's name or the customer id; "" for all and provider
+	Until    *time.Time // nil = until resumed
+	Reason   string
+	By       string
+	At       time.Time
+}
+
+// Covers tells whether the pause holds for a purchase by the rule at the time.
+func (p Pause) Covers(target Target, rule string, now time.Time) bool {
+	if p.Until != nil && !now.Before(*p.Until) {
+		return false
+	}
+	switch p.Scope {
+	case PauseAll:
+		return true
+	case PauseProvider:
+		return p.Provider == target.Provider
+	case PauseRule:
+		return p.ID == rule
+	case PauseCustomer:
+		return CustomerID(p.ID) == target.Customer && (p.Provider == "" || p.Provider == target.Provider)
+	default:
+		return true // an unknown switch is a switch that is off
+	}
+}
+
+// String says the pause in words.
+func (p Pause) String() string {
+	what := string(p.Scope)
+	if p.ID != "" {
+		what += " " + p.ID
+	} else if p.Scope == PauseProvider {
+		what += " " + string(p.Provider)
+	}
+	text := fmt.Sprintf("paused (%s) by %s: %s", what, p.By, p.Reason)
+	if p.Until != nil {
+		text += ", until " + p.Until.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// Evaluation is one decision about one target, as kept for explain (P15).
+type Evaluation struct {
+	Target       Target
+	ProviderName string
+	CustomerName string
+	ProductName  string
+	At           time.Time
+	Since        time.Time // since when the reason has been the same
+	Reason       Reason
+	Text         string // the decision in words
+	Rule         string
+	RuleVersion  string
+	Balance      *Credits // nil when it was bad
+	Threshold    *Credits // nil when there is none
+	ReadAt       time.Time
+	RefreshedAt  time.Time
+	Purchase     string // id of the purchase it led to, or that is open
+	Detail       []byte // JSON: every fact of the decision
+}
+
+// Below tells whether the balance was below the threshold.
+func (e Evaluation) Below() bool {
+	return e.Balance != nil && e.Threshold != nil && *e.Balance < *e.Threshold
+}
