@@ -1,0 +1,50 @@
+package config
+
+import (
+	"net/url"
+	"path/filepath"
+	"strings"
+)
+
+// databaseURL checks the URL and makes the path of sqlite:PATH relative to the
+// configuration file. What it reports never quotes the URL: it may hold a
+// password.
+func (l loader) databaseURL(at string, s Secret) Secret {
+	value := s.Reveal()
+	if path, ok := strings.CutPrefix(value, "sqlite:"); ok {
+		path = strings.TrimPrefix(path, "//")
+		switch {
+		case path == "" || strings.ContainsAny(path, "?#"):
+			l.file.Report(at, "sqlite: must be followed by the path of a file", "write sqlite:/var/lib/topupd/topupd.db")
+		case strings.Contains(path, ":memory:"):
+			l.file.Report(at, "a database in memory forgets what was bought", "write sqlite:/var/lib/topupd/topupd.db")
+		default:
+			return NewSecret("sqlite:" + l.path(filepath.Clean(path)))
+		}
+		return s
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql"):
+		l.file.Report(at, "is not a database URL", "write postgres://USER@HOST/DATABASE or sqlite:PATH, with special characters in the password as %XX")
+	case strings.Trim(u.Path, "/") == "":
+		l.file.Report(at, "names no database", "write postgres://USER@HOST/DATABASE")
+	case u.Query().Get("sslmode") == "disable" && u.Hostname() != "" && !loopback(u.Hostname()):
+		l.file.Warn(at, "sends the password and every purchase in the clear", "write sslmode=verify-full")
+	}
+	return s
+}
+
+// DatabaseName says which database it is without credentials, for logs:
+// "postgres db.internal/topupd", "sqlite /var/lib/topupd/topupd.db".
+func (c *Config) DatabaseName() string {
+	value := c.DatabaseURL.Reveal()
+	if path, ok := strings.CutPrefix(value, "sqlite:"); ok {
+		return "sqlite " + path
+	}
+	u, err := url.Parse(value)
+	if err != nil {
+		return "postgres"
+	}
+	return "postgres " + u.Host + u.Path
+}

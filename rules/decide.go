@@ -1,0 +1,325 @@
+package rules
+
+import (
+	"fmt"
+	"time"
+
+	"topupd/topup"
+)
+
+// Facts is everything a decision is made on. Nothing else is looked at, so the
+// same facts always give the same decision: in the daemon, in plan, in explain
+// and in a replay.
+type Facts struct {
+	Now      time.Time // our clock; readings age by it
+	Rule     *Rule     // nil when no rule matched
+	Excluded bool      // a rule would have matched but for exclude_ids
+
+	Reading  *topup.Reading // nil when the provider did not show the target
+	Standing topup.Standing // the ledger's facts; its Now ages everything stored
+
+	FirstLow     *time.Time          // when the first low reading was read; nil = none before this one
+	Confirmation *topup.Confirmation // the confirm read; nil = not done yet
+
+	AllowNative bool            // native_auto_topup: allow
+	FirstHold   time.Duration   // first_purchase_after of the provider
+	OverCap     *topup.CapError // what planning would refuse now; nil = nothing
+	Unreadable  string          // why the provider cannot be read; "" = it can
+	Repeating   *topup.Purchase // deciding again for this sent purchase
+}
+
+// Decision is the answer for one target now.
+type Decision struct {
+	Reason    topup.Reason
+	Text      string // in words, for a person
+	Threshold *topup.Credits
+	Order     topup.Order // what would be bought; meaningful from Confirming on
+}
+
+// CancelledCooldown is the rest after a purchase that certainly did not run.
+// The full cooldown is for credits on their way; here none are, and the
+// customer still needs them.
+const CancelledCooldown = 30 * time.Second
+
+// Decide says what to do about one target, with one reason of the closed list.
+// It is pure. It buys only when every check passes; each check is one line of
+// the tables below, in the order in which a person would want to hear of it.
+func Decide(f Facts) Decision {
+	d := Decision{}
+	for _, check := range []func(*Facts, *Decision) bool{
+		known, readable, belowThreshold,
+		switchedOn, notOpen, notHeld, payable, rested,
+		confirmed, stillTrue, billsPaid, withinCaps,
+	} {
+		if check(&f, &d) {
+			return d
+		}
+	}
+	d.Reason, d.Text = topup.Buy, fmt.Sprintf("buying %s credits for %s excluding tax", d.Order.Credits, d.Order.Price)
+	return d
+}
+
+// say ends the decision.
+func (d *Decision) say(reason topup.Reason, format string, args ...any) bool {
+	d.Reason, d.Text = reason, fmt.Sprintf(format, args...)
+	return true
+}
+
+// known: a rule matches and the provider shows the target.
+func known(f *Facts, d *Decision) bool {
+	switch {
+	case f.Rule == nil && f.Excluded:
+		return d.say(topup.Excluded, "excluded by the rules (exclude_ids)")
+	case f.Rule == nil:
+		return d.say(topup.NoRule, "no rule matches")
+	case f.Unreadable != "":
+		return d.say(topup.ProviderUnavailable, "the provider cannot be read: %s", f.Unreadable)
+	case f.Reading == nil:
+		return d.say(topup.NotSeen, "the provider does not show this customer's credits any more")
+	default:
+		return false
+	}
+}
+
+// readable: the balance is a number, fresh, newer than everything known, and
+// there is a threshold to hold it against (P5, P13).
+func readable(f *Facts, d *Decision) bool {
+	r := f.Reading
+	d.Threshold = threshold(f)
+	switch {
+	case r.Bad != "":
+		return d.say(topup.BadReading, "the balance cannot be used: %s", r.Bad)
+	case f.Standing.Implausible != "":
+		return d.say(topup.Implausible, "held for a person: %s", f.Standing.Implausible)
+	case d.Threshold == nil:
+		return d.say(topup.NoThreshold, "neither the customer nor the product has a threshold, and the rule has no default_threshold")
+	default:
+		return stale(f, r, d)
+	}
+}
+
+func stale(f *Facts, r *topup.Reading, d *Decision) bool {
+	if age := f.Now.Sub(r.ReadAt); age > f.Rule.MaxReadingAge {
+		return d.say(topup.StaleReading, "the balance was read %s ago, longer than max_reading_age %s", age.Round(time.Second), f.Rule.MaxReadingAge)
+	}
+	newest := f.Standing.NewestRowAt
+	if newest != nil && r.Balance < *d.Threshold && r.RefreshedAt.Before(*newest) {
+		return d.say(topup.StaleReading, "the provider refreshed the balance at %s, before the newest known credit addition at %s",
+			clock(r.RefreshedAt), clock(*newest))
+	}
+	return false
+}
+
+// newest is the confirm read's reading once there is one.
+func (f *Facts) newest() *topup.Reading {
+	if f.Confirmation != nil {
+		return &f.Confirmation.Reading
+	}
+	return f.Reading
+}
+
+// threshold is the customer's or product's mark, the rule's number, or the
+// rule's default, in that order of preference as the rule says.
+func threshold(f *Facts) *topup.Credits {
+	switch t := f.Rule.Threshold; {
+	case t.Fixed != nil:
+		return t.Fixed
+	case f.newest().Threshold != nil:
+		return f.newest().Threshold
+	default:
+		return t.Default
+	}
+}
+
+// belowThreshold: strictly below; exactly at the threshold is enough.
+func belowThreshold(f *Facts, d *Decision) bool {
+	if f.Reading.Balance >= *d.Threshold {
+		return d.say(topup.Enough, "balance %s is not below %s", f.Reading.Balance, *d.Threshold)
+	}
+	return false
+}
+
+// switchedOn: nobody chose that nothing be bought.
+func switchedOn(f *Facts, d *Decision) bool {
+	s := f.Standing
+	if s.Pause != nil && s.Pause.Covers(f.Reading.Target, f.Rule.Name, s.Now) {
+		return d.say(topup.Paused, "%s", s.Pause)
+	}
+	for _, p := range s.RulePauses {
+		if p.Covers(f.Reading.Target, f.Rule.Name, s.Now) {
+			return d.say(topup.Paused, "%s", p)
+		}
+	}
+	if f.Reading.Native != "" && !f.AllowNative {
+		return d.say(topup.NativeAutoTopup, "the provider tops this customer up itself: %s", f.Reading.Native)
+	}
+	return false
+}
+
+// notOpen: no purchase of the target is open (P1).
+func notOpen(f *Facts, d *Decision) bool {
+	open := f.Standing.Open
+	if open == nil || (f.Repeating != nil && f.Repeating.ID == open.ID) {
+		return false
+	}
+	switch {
+	case open.Unavailable(f.Standing.Now):
+		return d.say(topup.ProviderUnavailable, "purchase %s is sent, and the provider's books could not be read since its quiet period ended", open.Short())
+	case open.State == topup.Confirmed && open.Payment == topup.PaymentFailed:
+		return d.say(topup.InvoiceUnpaid, "purchase %s was not paid: invoice %s %s", open.Short(), open.Reference, open.Detail)
+	default:
+		return d.say(topup.StillOpen, "purchase %s is %s", open.Short(), open.State)
+	}
+}
+
+// notHeld: the provider is open for purchases.
+func notHeld(f *Facts, d *Decision) bool {
+	s := f.Standing
+	switch {
+	case s.Quarantined != "":
+		return d.say(topup.Quarantined, "%s", s.Quarantined)
+	case s.Stopped != "":
+		return d.say(topup.ProviderUnavailable, "the provider refused the token: %s", s.Stopped)
+	case f.FirstHold > 0 && s.FirstSeenAt != nil && s.Now.Before(s.FirstSeenAt.Add(f.FirstHold)):
+		return d.say(topup.FirstHold, "first purchase at this provider not before %s (first_purchase_after)", clock(s.FirstSeenAt.Add(f.FirstHold)))
+	default:
+		return false
+	}
+}
+
+// payable: the customer can be charged at all.
+func payable(f *Facts, d *Decision) bool {
+	a := f.Reading.Account
+	d.Order = f.order(*d.Threshold)
+	switch {
+	case a.Inactive != "":
+		return d.say(topup.CustomerInactive, "%s", a.Inactive)
+	case a.PaymentMethod == topup.PaymentMissing:
+		return d.say(topup.NoPaymentMethod, "the customer has no payment method")
+	case a.PaymentMethod == topup.PaymentErrored:
+		return d.say(topup.NoPaymentMethod, "the customer's payment method is in error")
+	case a.Currency != "" && a.Currency != d.Order.Price.Currency:
+		return d.say(topup.CurrencyMismatch, "the customer is billed in %s, the rule buys in %s", a.Currency, d.Order.Price.Currency)
+	default:
+		return false
+	}
+}
+
+// order is what the rule would buy now; a repeat buys what it bought.
+func (f *Facts) order(threshold topup.Credits) topup.Order {
+	if p := f.Repeating; p != nil {
+		return topup.Order{
+			Target: p.Target, Credits: p.Credits, Price: p.Price, PriceID: p.PriceID,
+			PaymentMethodID: p.PaymentMethodID, ExpiresAt: p.ExpiresAt, Native: f.AllowNative,
+		}
+	}
+	bundle := f.Rule.Choose(f.newest().Balance, threshold)
+	return topup.Order{
+		Target: f.Reading.Target, Credits: bundle.Credits, Price: bundle.Price, PriceID: bundle.PriceID,
+		PaymentMethodID: f.Rule.Buy.PaymentMethodID, ExpiresAt: f.Rule.Expires.When(f.Now), Native: f.AllowNative,
+	}
+}
+
+// rested: declines and earlier purchases have had their time (P7).
+func rested(f *Facts, d *Decision) bool {
+	if f.Repeating != nil { // its own decline cannot have been stored, its own cooldown has not begun
+		return false
+	}
+	s := f.Standing
+	switch {
+	case s.SuspendedAt != nil:
+		return d.say(topup.Suspended, "suspended after %d declines in a row, until the payment method changes, an invoice is paid or a person resumes", s.Declines)
+	case s.BackoffUntil != nil && s.Now.Before(*s.BackoffUntil):
+		return d.say(topup.BackingOff, "declined %d times in a row; next try at %s", s.Declines, clock(*s.BackoffUntil))
+	case s.ForeignAt != nil && s.Now.Before(s.ForeignAt.Add(f.Rule.Cooldown)):
+		return d.say(topup.ForeignTopup, "somebody else added credits at %s; waiting %s for the balance to show them", clock(*s.ForeignAt), f.Rule.Cooldown)
+	case s.SettledAt != nil && s.Now.Before(s.SettledAt.Add(f.Rule.Cooldown)):
+		return d.say(topup.CoolingDown, "the last purchase settled at %s; cooldown %s", clock(*s.SettledAt), f.Rule.Cooldown)
+	case s.EndedAt != nil && s.Now.Before(s.EndedAt.Add(restAfter(s.EndedState, f.Rule.Cooldown))):
+		return d.say(topup.CoolingDown, "the last purchase was %s at %s", s.EndedState, clock(*s.EndedAt))
+	default:
+		return false
+	}
+}
+
+func restAfter(state topup.State, cooldown time.Duration) time.Duration {
+	if state == topup.Cancelled {
+		return min(cooldown, CancelledCooldown)
+	}
+	return cooldown
+}
+
+// confirmed: a second low reading was taken confirm_after the first (P5).
+func confirmed(f *Facts, d *Decision) bool {
+	c := f.Confirmation
+	switch {
+	case c == nil:
+		return d.say(topup.Confirming, "low; reading again %s after the first time", f.Rule.ConfirmAfter)
+	case f.FirstLow == nil || c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter:
+		return d.say(topup.Confirming, "the second low reading came sooner than %s after the first", f.Rule.ConfirmAfter)
+	default:
+		return false
+	}
+}
+
+// stillTrue: the confirm read agrees with everything above, and with the
+// configuration (P5, P8, P10).
+func stillTrue(f *Facts, d *Decision) bool {
+	c := f.Confirmation
+	switch {
+	case c.EnvironmentProblem != "":
+		return d.say(topup.EnvironmentChanged, "%s", c.EnvironmentProblem)
+	case c.Reading.Bad != "":
+		return d.say(topup.BadReading, "the balance cannot be used: %s", c.Reading.Bad)
+	case c.Reading.Native != "" && !f.AllowNative:
+		return d.say(topup.NativeAutoTopup, "the provider tops this customer up itself: %s", c.Reading.Native)
+	case c.NativeProblem != "":
+		return d.say(topup.ForeignTopup, "%s", c.NativeProblem)
+	case c.Reading.Account.Inactive != "":
+		return d.say(topup.CustomerInactive, "%s", c.Reading.Account.Inactive)
+	case c.CurrencyProblem != "":
+		return d.say(topup.CurrencyMismatch, "%s", c.CurrencyProblem)
+	case c.PriceProblem != "":
+		return d.say(topup.PriceMismatch, "%s", c.PriceProblem)
+	case c.Reading.Balance >= *d.Threshold:
+		return d.say(topup.Enough, "read again: balance %s is not below %s", c.Reading.Balance, *d.Threshold)
+	default:
+		return stale(f, &c.Reading, d)
+	}
+}
+
+// billsPaid: no failed credit invoice, and no more pending ones than allowed,
+// whoever made them and whatever the product (P9).
+func billsPaid(f *Facts, d *Decision) bool {
+	pending, allowed := 0, f.Rule.Unpaid.Card
+	if f.Reading.Account.PaymentMethod == topup.PaymentOther {
+		allowed = f.Rule.Unpaid.Other
+	}
+	for _, i := range f.Confirmation.Invoices {
+		switch {
+		case !i.Credit:
+		case i.Payment == topup.PaymentFailed:
+			return d.say(topup.InvoiceUnpaid, "invoice %s of %s is %s: %s", i.ID, i.Amount, i.Status, i.Detail)
+		case i.Payment == topup.PaymentPending && !i.Uncounted:
+			pending++
+		}
+	}
+	if pending > allowed {
+		return d.say(topup.InvoiceUnpaid, "%d credit invoices are pending, %d may be", pending, allowed)
+	}
+	return false
+}
+
+// withinCaps: planning would not be refused, and the mode is active (P6).
+func withinCaps(f *Facts, d *Decision) bool {
+	switch {
+	case f.OverCap != nil:
+		return d.say(topup.OverCap, "%s", f.OverCap)
+	case f.Rule.DryRun && f.Repeating == nil:
+		return d.say(topup.DryRun, "dry run: would buy %s credits for %s excluding tax", d.Order.Credits, d.Order.Price)
+	default:
+		return false
+	}
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
