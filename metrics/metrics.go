@@ -1,0 +1,197 @@
+package metrics
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// What Options.PerTarget may say.
+const (
+	PerTargetAll  = "all"  // every target has its gauges
+	PerTargetLow  = "low"  // only targets below their threshold, or with no credits left
+	PerTargetNone = "none" // no target has
+)
+
+// Options say what is shown and what the build information is.
+type Options struct {
+	PerTarget string // PerTargetAll, PerTargetLow or PerTargetNone; "" is PerTargetAll
+	// MaxSeries bounds the series of the two per-target gauges together, over
+	// all providers, inclusive. A target takes two of them, one when it has no
+	// threshold or no balance. 0 or less shows none.
+	MaxSeries int
+
+	Version, Revision, GoVersion string // labels of topup_build_info
+
+	Logger *slog.Logger // nil logs nothing
+}
+
+// Metrics holds every metric of the daemon. All methods are safe for
+// concurrent use and return at once.
+type Metrics struct {
+	log     *slog.Logger
+	targets *picture
+	ops     *bounded // (provider, op)
+	queries *bounded // query
+
+	strangeMu sync.Mutex
+	strange   map[string]bool // what has been warned about
+
+	purchases     *prometheus.CounterVec
+	failures      *prometheus.CounterVec
+	charged       *prometheus.CounterVec
+	credits       *prometheus.CounterVec
+	open          *prometheus.GaugeVec
+	oldestOpen    *prometheus.GaugeVec
+	unpaid        *prometheus.GaugeVec
+	belowDuration *prometheus.HistogramVec
+
+	decisions     *prometheus.CounterVec
+	sweeps        *prometheus.CounterVec
+	sweepDuration *prometheus.HistogramVec
+	sweepSuccess  *prometheus.GaugeVec
+
+	requests        *prometheus.CounterVec
+	requestDuration *prometheus.HistogramVec
+	budget          *prometheus.GaugeVec
+
+	leaseHeld      *prometheus.GaugeVec
+	reloadOK       prometheus.Gauge
+	reloadAt       prometheus.Gauge
+	ledgerDuration *prometheus.HistogramVec
+	ledgerErrors   *prometheus.CounterVec
+}
+
+// New registers every metric. A registerer takes them once: a second New with
+// the same one is a mistake in the program, and panics there.
+//
+// topup_config_last_reload_successful starts at 1, since a process that runs
+// has read its configuration; call Reloaded with the time of that.
+func New(reg prometheus.Registerer, o Options) *Metrics {
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	f := factory{promauto.With(reg)}
+	m := &Metrics{
+		log:     log,
+		targets: newPicture(o, log),
+		ops:     newBounded(maxOps),
+		queries: newBounded(maxQueries),
+		strange: map[string]bool{},
+	}
+	reg.MustRegister(m.targets)
+	m.addPurchases(f)
+	m.addSweeps(f)
+	m.addRequests(f)
+	m.addProcess(f, o)
+	return m
+}
+
+func (m *Metrics) addPurchases(f factory) {
+	m.purchases = f.counter("topup_purchases_total",
+		"Purchases by how they ended; parked ones wait for a person and are counted when they are parked.",
+		"provider", "rule", "result")
+	m.failures = f.counter("topup_purchase_failures_total",
+		"Purchases that failed or whose outcome stayed unclear, by cause.",
+		"provider", "rule", "reason")
+	m.charged = f.counter("topup_charged_amount_total",
+		"Money charged for settled purchases, in major units of the currency, excluding tax.",
+		"provider", "rule", "currency")
+	m.credits = f.counter("topup_credits_bought_total",
+		"Credits bought in settled purchases.",
+		"provider", "rule")
+	m.open = f.gauge("topup_purchases_open",
+		"Purchases that have not ended and block their target, by state.",
+		"provider", "state")
+	m.oldestOpen = f.gauge("topup_purchase_oldest_open_timestamp_seconds",
+		"When the oldest open purchase in the state was planned; 0 when there is none.",
+		"provider", "state")
+	m.unpaid = f.gauge("topup_invoices_unpaid",
+		"Invoices of topupd's purchases that are not paid, by what became of the payment.",
+		"provider", "payment")
+	m.belowDuration = f.histogram("topup_below_threshold_duration_seconds",
+		"How long a target was below its threshold: from the last reading still above it to the first one back above.",
+		[]float64{10, 30, 60, 120, 300, 600, 900, 1800, 3600, 2 * 3600, 6 * 3600, 24 * 3600},
+		"provider")
+}
+
+func (m *Metrics) addSweeps(f factory) {
+	m.decisions = f.counter("topup_decisions_total",
+		"Evaluations of a target, by the reason they ended in.",
+		"provider", "rule", "reason")
+	m.sweeps = f.counter("topup_sweeps_total",
+		"Passes over all balances of a provider; incomplete ones missed some targets.",
+		"provider", "result")
+	m.sweepDuration = f.histogram("topup_sweep_duration_seconds",
+		"How long a pass over all balances of a provider took.",
+		[]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300},
+		"provider")
+	m.sweepSuccess = f.gauge("topup_sweep_last_success_timestamp_seconds",
+		"When this process last finished a complete pass over all balances of the provider; 0 when it never did.",
+		"provider")
+}
+
+func (m *Metrics) addRequests(f factory) {
+	m.requests = f.counter("topup_provider_requests_total",
+		"Requests to the provider, by operation and HTTP status; error means that no answer was read.",
+		"provider", "op", "code")
+	// The last bound is purchase_timeout's default.
+	m.requestDuration = f.histogram("topup_provider_request_duration_seconds",
+		"How long requests to the provider took.",
+		[]float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 75},
+		"provider", "op")
+	m.budget = f.gauge("topup_rate_budget_used_ratio",
+		"Used part of the share of the provider's rate limit that topupd may take.",
+		"provider", "kind")
+}
+
+func (m *Metrics) addProcess(f factory, o Options) {
+	m.leaseHeld = f.gauge("topup_lease_held",
+		"1 while this process holds the lease of the provider connection, else 0.",
+		"provider")
+	m.reloadOK = f.plainGauge("topup_config_last_reload_successful",
+		"1 when the newest configuration is in use, 0 when it was refused and an older one is.")
+	m.reloadAt = f.plainGauge("topup_config_last_reload_success_timestamp_seconds",
+		"When the configuration in use was read.")
+	m.reloadOK.Set(1)
+	m.ledgerDuration = f.histogram("topup_ledger_query_duration_seconds",
+		"How long operations of the ledger took.",
+		[]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5},
+		"query")
+	m.ledgerErrors = f.counter("topup_ledger_errors_total",
+		"Operations of the ledger that failed, by cause.",
+		"query", "reason")
+	build := f.gauge("topup_build_info", "Always 1; the labels say what is running.", "version", "revision", "goversion")
+	with(m, build.GetMetricWithLabelValues, func(g prometheus.Gauge) { g.Set(1) }, o.Version, o.Revision, o.GoVersion)
+}
+
+// factory registers metrics as it makes them.
+type factory struct{ promauto.Factory }
+
+func (f factory) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func (f factory) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return f.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}
+
+func (f factory) plainGauge(name, help string) prometheus.Gauge {
+	return f.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+}
+
+// histogram keeps classic buckets beside native ones: text scrapes show only
+// the classic ones, and a Prometheus that takes native histograms gets buckets
+// that are a tenth apart, at most 160 of them.
+func (f factory) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return f.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160,
+		NativeHistogramMinResetDuration: time.Hour,
+	}, labels)
+}

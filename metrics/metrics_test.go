@@ -1,0 +1,259 @@
+package metrics_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"pgregory.net/rapid"
+
+	"topupd/metrics"
+	"topupd/topup"
+)
+
+// aDay is a daemon with two providers after some work: every metric has series.
+func aDay(t testing.TB) fixture {
+	f := setup(t, metrics.Options{PerTarget: metrics.PerTargetAll, Version: "v1.2.3", Revision: "abc123", GoVersion: "go1.26.8"})
+	f.Watch("hyperline", []string{"api-credits"})
+	f.Watch("voice", []string{"voice"})
+	f.WatchCurrency("hyperline", "api-credits", "EUR")
+	f.WatchCurrency("voice", "voice", "USD")
+	f.Reloaded(true, noon)
+	f.LeaseHeld("hyperline", true)
+	f.Requested("hyperline", "credits", "200", 120*time.Millisecond)
+	f.Requested("hyperline", "purchase", "error", 75*time.Second)
+	f.Budget("hyperline", "reads", 0.75)
+	f.Swept("hyperline", "ok", 1400*time.Millisecond, noon)
+	f.Swept("voice", "error", time.Second, noon)
+	f.Decided("hyperline", "api-credits", topup.Buy)
+	f.Decided("hyperline", "", topup.NoRule)
+	suffering := target("cus_3k", -8, 10, topup.InvoiceUnpaid)
+	suffering.TroubleSince, suffering.DrySince = noon.Add(-time.Hour), noon.Add(-10*time.Minute)
+	f.Targets("hyperline", noon, []metrics.TargetState{
+		target("cus_Typ", 1012, 500, topup.Enough), target("cus_9a", 412, 500, topup.StillOpen), suffering,
+	})
+	f.Recovered("hyperline", 90*time.Second)
+	f.Finished(bought(topup.Settled))
+	f.Parked(topup.Purchase{ProviderName: "voice", Rule: "voice"})
+	f.Failed("voice", "voice", topup.FailedTimeout)
+	f.Open("hyperline", []metrics.OpenCount{{State: topup.Sent, Count: 1, Oldest: noon.Add(-time.Minute)}})
+	f.Unpaid("hyperline", map[topup.Payment]int{topup.PaymentFailed: 1, topup.PaymentPaid: 7})
+	f.LedgerQuery("permit", 3*time.Millisecond, "")
+	f.LedgerQuery("plan", 40*time.Millisecond, "conflict")
+	return f
+}
+
+func bought(state topup.State) topup.Purchase {
+	return topup.Purchase{
+		ProviderName: "hyperline", Rule: "api-credits", State: state,
+		Credits: 600*topup.Credit + 500_000, Price: topup.Money{Minor: 900_05, Currency: "EUR"},
+	}
+}
+
+func TestTheWholeScrape(t *testing.T) {
+	t.Parallel()
+	f := aDay(t)
+	golden(t, "scrape.prom", f.text(t))
+	if log := f.log.String(); log != "" {
+		t.Errorf("an ordinary day was logged:\n%s", log)
+	}
+}
+
+func TestABareDaemonStartsAtZero(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{Version: "v1.2.3"})
+	f.Watch("voice", []string{"voice"})
+	golden(t, "zero.prom", f.text(t))
+}
+
+func TestNamesAndTypesFollowTheConventions(t *testing.T) {
+	t.Parallel()
+	problems, err := promlint.New(strings.NewReader(aDay(t).text(t))).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestWatchingAgainKeepsCounters(t *testing.T) {
+	t.Parallel()
+	f := aDay(t)
+	f.Watch("hyperline", []string{"new-rule"})
+	f.has(t, `topup_purchases_total{provider="hyperline",result="settled",rule="api-credits"} 1`)
+	f.has(t, `topup_purchases_total{provider="hyperline",result="settled",rule="new-rule"} 0`)
+	f.has(t, `topup_targets{provider="hyperline"} 3`)
+}
+
+func TestMoneyAndCreditsMoveOnceAtSettled(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name            string
+		purchase        func(*topup.Purchase)
+		result          string
+		amount, credits string
+	}{
+		{"a settled purchase moves both", func(*topup.Purchase) {}, "settled", "EUR 900.05", "600.5"},
+		{"the invoice wins over the price", func(p *topup.Purchase) {
+			p.Charged = &topup.Money{Minor: 880_00, Currency: "EUR"}
+		}, "settled", "EUR 880", "600.5"},
+		{"in the invoice's currency", func(p *topup.Purchase) {
+			p.Charged = &topup.Money{Minor: 5000, Currency: "JPY"}
+		}, "settled", "JPY 5000", "600.5"},
+		{"a declined one moves neither", func(p *topup.Purchase) { p.State = topup.Declined }, "declined", "", "0"},
+		{"a cancelled one moves neither", func(p *topup.Purchase) { p.State = topup.Cancelled }, "cancelled", "", "0"},
+		{"a negative charge is not a sum", func(p *topup.Purchase) {
+			p.Charged, p.Credits = &topup.Money{Minor: -1, Currency: "EUR"}, -topup.Credit
+		}, "settled", "EUR 0", "0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t, metrics.Options{})
+			f.Watch("hyperline", []string{"api-credits"})
+			p := bought(topup.Settled)
+			tt.purchase(&p)
+			f.Finished(p)
+			f.has(t, `topup_purchases_total{provider="hyperline",result="`+tt.result+`",rule="api-credits"} 1`)
+			f.has(t, `topup_credits_bought_total{provider="hyperline",rule="api-credits"} `+tt.credits)
+			if currency, amount, ok := strings.Cut(tt.amount, " "); ok {
+				f.has(t, `topup_charged_amount_total{currency="`+currency+`",provider="hyperline",rule="api-credits"} `+amount)
+			} else if got := f.series(t, "topup_charged_amount_total"); got != "" {
+				t.Errorf("charged: %s", got)
+			}
+		})
+	}
+}
+
+func TestAnOpenPurchaseIsNotFinished(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{})
+	f.Finished(bought(topup.Confirmed))
+	f.Finished(bought(topup.Confirmed))
+	if got := f.series(t, "topup_purchases_total"); got != "" {
+		t.Errorf("counted: %s", got)
+	}
+	if n := strings.Count(f.log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, f.log)
+	}
+}
+
+func TestAbsentStatesAndPaymentsGoBackToZero(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{})
+	f.Watch("voice", nil)
+	f.Open("voice", []metrics.OpenCount{
+		{State: topup.Parked, Count: 1, Oldest: noon},
+		{State: topup.Parked, Count: 2, Oldest: noon.Add(-time.Minute)},
+		{State: topup.Settled, Count: 9, Oldest: noon},
+	})
+	f.has(t, `topup_purchases_open{provider="voice",state="parked"} 3`)
+	f.has(t, `topup_purchase_oldest_open_timestamp_seconds{provider="voice",state="parked"} 1.79517594e+09`)
+	f.Open("voice", nil)
+	f.has(t, `topup_purchases_open{provider="voice",state="parked"} 0`)
+	f.has(t, `topup_purchase_oldest_open_timestamp_seconds{provider="voice",state="parked"} 0`)
+	if strings.Contains(f.text(t), `state="settled"`) {
+		t.Error("a final state is shown as open")
+	}
+	f.Unpaid("voice", map[topup.Payment]int{topup.PaymentPending: 2})
+	f.Unpaid("voice", nil)
+	f.has(t, `topup_invoices_unpaid{payment="pending",provider="voice"} 0`)
+}
+
+func TestValuesOutsideTheClosedSets(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		do   func(fixture)
+		want string
+	}{
+		{"a status out of range", func(f fixture) { f.Requested("p", "op", "999", 0) }, `topup_provider_requests_total{code="other",op="op",provider="p"} 1`},
+		{"an error's text as a code", func(f fixture) { f.Requested("p", "op", "4x4", 0) }, `topup_provider_requests_total{code="other",op="op",provider="p"} 1`},
+		{"the lowest status passes", func(f fixture) { f.Requested("p", "op", "100", 0) }, `topup_provider_requests_total{code="100",op="op",provider="p"} 1`},
+		{"the highest status passes", func(f fixture) { f.Requested("p", "op", "599", 0) }, `topup_provider_requests_total{code="599",op="op",provider="p"} 1`},
+		{"an unknown failure", func(f fixture) { f.Failed("p", "r", "gremlins") }, `topup_purchase_failures_total{provider="p",reason="other",rule="r"} 1`},
+		{"an unknown reason", func(f fixture) { f.Decided("p", "r", "gremlins") }, `topup_decisions_total{provider="p",reason="other",rule="r"} 1`},
+		{"an unknown result of a sweep", func(f fixture) { f.Swept("p", "half", 0, noon) }, `topup_sweeps_total{provider="p",result="error"} 1`},
+		{"an unknown error of the ledger", func(f fixture) { f.LedgerQuery("plan", 0, "gremlins") }, `topup_ledger_errors_total{query="plan",reason="other"} 1`},
+		{"an unknown reason of a low target", func(f fixture) {
+			s := target("c", 1, 2, "gremlins")
+			s.TroubleSince = noon
+			f.Targets("p", noon, []metrics.TargetState{s})
+		}, `topup_targets_below_threshold{provider="p",reason="other"} 1`},
+		{"a budget that is not a number", func(f fixture) { f.Budget("p", "reads", math.NaN()) }, `topup_rate_budget_used_ratio{kind="reads",provider="p"} 0`},
+		{"an incomplete sweep is no success", func(f fixture) {
+			f.Swept("p", "ok", 0, noon)
+			f.Swept("p", "incomplete", 0, noon.Add(time.Hour))
+		}, `topup_sweep_last_success_timestamp_seconds{provider="p"} 1.795176e+09`},
+		{"a refused reload keeps the time", func(f fixture) {
+			f.Reloaded(true, noon)
+			f.Reloaded(false, noon.Add(time.Hour))
+		}, `topup_config_last_reload_success_timestamp_seconds 1.795176e+09`},
+		{"a clock that went back", func(f fixture) { f.Recovered("p", -time.Hour) }, `topup_below_threshold_duration_seconds_sum{provider="p"} 0`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t, metrics.Options{})
+			tt.do(f)
+			f.has(t, tt.want)
+		})
+	}
+	f := setup(t, metrics.Options{})
+	f.Budget("p", "gremlins", 1)
+	if got := f.series(t, "topup_rate_budget_used_ratio"); got != "" {
+		t.Errorf("an unknown budget is shown: %s", got)
+	}
+}
+
+func TestOperationsAreBounded(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{})
+	for i := range 1000 {
+		id := strings.Repeat("x", i)
+		f.Requested("hyperline", id, "200", 0)
+		f.LedgerQuery(id, 0, "")
+	}
+	for name, most := range map[string]int{"topup_provider_requests_total": 257, "topup_ledger_errors_total": 6 * 129} {
+		if n := strings.Count(f.series(t, name), "\n"); n > most {
+			t.Errorf("%s has %d series, want at most %d", name, n, most)
+		}
+	}
+	f.has(t, `topup_provider_requests_total{code="200",op="other",provider="hyperline"} 744`)
+}
+
+func TestNoTextSpoilsAScrape(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		bad := func(name string) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(rt, name)) }
+		f := setup(t, metrics.Options{Version: bad("version")})
+		provider, rule := bad("provider"), bad("rule")
+		f.Watch(provider, []string{rule})
+		f.WatchCurrency(provider, rule, topup.Currency(bad("currency")))
+		f.Requested(provider, bad("op"), bad("code"), 0)
+		f.Decided(provider, rule, topup.Reason(bad("reason")))
+		f.Swept(provider, bad("result"), 0, noon)
+		f.Failed(provider, rule, topup.FailureReason(bad("failure")))
+		f.LedgerQuery(bad("query"), 0, bad("error"))
+		f.Targets(provider, noon, []metrics.TargetState{
+			target(bad("one customer"), 1, 2, topup.Buy), target(bad("another"), 1, 2, topup.Reason(bad("reason"))),
+			target("\xff", 1, 2, topup.Buy), target("\xfe", 3, 4, topup.Buy),
+		})
+		f.Finished(bought(topup.Settled))
+		f.text(rt)
+	})
+}
+
+func TestMetricsAreRegisteredOnce(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	metrics.New(reg, metrics.Options{})
+	defer func() {
+		if recover() == nil {
+			t.Error("a second New on one registry went unnoticed")
+		}
+	}()
+	metrics.New(reg, metrics.Options{})
+}

@@ -1,0 +1,98 @@
+package metrics
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"topupd/topup"
+)
+
+// OpenCount is how many open purchases of one provider are in one state.
+type OpenCount struct {
+	State  topup.State
+	Count  int
+	Oldest time.Time // when the oldest of them was planned; zero when there is none
+}
+
+// Finished counts a purchase that has ended. Money and credits move here alone,
+// and only for settled ones: call it once per purchase. What the provider says
+// it charged counts, else the price. A purchase that has not ended is not
+// counted, and said once.
+func (m *Metrics) Finished(p topup.Purchase) {
+	switch p.State {
+	case topup.Settled:
+		m.count(p)
+		m.countSettled(p)
+	case topup.Declined, topup.Cancelled:
+		m.count(p)
+	default:
+		if m.first("finished " + string(p.State)) {
+			m.log.Warn("purchase that has not ended is not counted as finished",
+				slog.String("purchase", p.ID), slog.String("state", string(p.State)))
+		}
+	}
+}
+
+// Parked counts a purchase that begins to wait for a person. It is counted
+// again by Finished once it has ended.
+func (m *Metrics) Parked(p topup.Purchase) {
+	p.State = topup.Parked
+	m.count(p)
+}
+
+func (m *Metrics) count(p topup.Purchase) {
+	with(m, m.purchases.GetMetricWithLabelValues, prometheus.Counter.Inc, p.ProviderName, ruleLabel(p.Rule), string(p.State))
+}
+
+func (m *Metrics) countSettled(p topup.Purchase) {
+	price := p.Price
+	if p.Charged != nil {
+		price = *p.Charged
+	}
+	// Counters panic on a negative amount; a provider that pays us is a matter
+	// for the ledger and its alerts, not for this sum.
+	with(m, m.charged.GetMetricWithLabelValues, func(c prometheus.Counter) { c.Add(max(0, moneyFloat(price))) },
+		p.ProviderName, ruleLabel(p.Rule), string(price.Currency))
+	with(m, m.credits.GetMetricWithLabelValues, func(c prometheus.Counter) { c.Add(max(0, creditsFloat(p.Credits))) },
+		p.ProviderName, ruleLabel(p.Rule))
+}
+
+// Failed counts one failure of a purchase. Reasons outside the closed list
+// count as other.
+func (m *Metrics) Failed(provider, rule string, reason topup.FailureReason) {
+	with(m, m.failures.GetMetricWithLabelValues, prometheus.Counter.Inc, provider, ruleLabel(rule), failureLabel(reason))
+}
+
+// Open sets how many purchases are open in each state. States that are absent
+// are set to 0, final states are ignored.
+func (m *Metrics) Open(provider string, counts []OpenCount) {
+	now := map[topup.State]OpenCount{}
+	for _, c := range counts {
+		sum := now[c.State]
+		sum.Count += c.Count
+		sum.Oldest = older(sum.Oldest, c.Oldest)
+		now[c.State] = sum
+	}
+	for _, s := range openStates() {
+		with(m, m.open.GetMetricWithLabelValues, set(float64(now[s].Count)), provider, string(s))
+		with(m, m.oldestOpen.GetMetricWithLabelValues, set(timestamp(now[s].Oldest)), provider, string(s))
+	}
+}
+
+// Unpaid sets how many invoices are pending and how many failed. Payments that
+// are absent are set to 0; those that are not unpaid are ignored.
+func (m *Metrics) Unpaid(provider string, byPayment map[topup.Payment]int) {
+	for _, p := range unpaidPayments {
+		with(m, m.unpaid.GetMetricWithLabelValues, set(float64(byPayment[p])), provider, string(p))
+	}
+}
+
+// older is the earlier of two times, of which zero is none.
+func older(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

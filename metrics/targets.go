@@ -1,0 +1,286 @@
+package metrics
+
+import (
+	"cmp"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"topupd/topup"
+)
+
+// TargetState is how one target stands after a sweep.
+type TargetState struct {
+	Target       topup.Target
+	Balance      *topup.Credits // nil when it could not be read
+	Threshold    *topup.Credits // nil when there is none
+	Reason       topup.Reason
+	TroubleSince time.Time // below the threshold for a trouble reason since; zero = it is not
+	DrySince     time.Time // at or below zero since; zero = it is not
+}
+
+func (s TargetState) below() bool {
+	return s.Balance != nil && s.Threshold != nil && *s.Balance < *s.Threshold
+}
+
+// dry tells what the newest balance says; without one, a target that was dry
+// stays so.
+func (s TargetState) dry() bool {
+	if s.Balance != nil {
+		return *s.Balance <= 0
+	}
+	return !s.DrySince.IsZero()
+}
+
+// fullness orders targets by how near they are to needing help: balance over
+// threshold, the lowest first. Without a threshold above zero only the sign of
+// the balance tells; what cannot be told comes last.
+func (s TargetState) fullness() float64 {
+	switch {
+	case s.Balance == nil:
+		return math.Inf(1)
+	case s.Threshold != nil && *s.Threshold > 0:
+		return creditsFloat(*s.Balance) / creditsFloat(*s.Threshold)
+	case *s.Balance <= 0:
+		return 0
+	default:
+		return math.Inf(1)
+	}
+}
+
+// Targets replaces the picture of a provider's targets by a new one; a target
+// that is not in it disappears. Times after now, from a clock that went back,
+// are shown as now.
+func (m *Metrics) Targets(provider string, now time.Time, states []TargetState) {
+	m.targets.replace(provider, now, states)
+}
+
+// picture collects the metrics of targets from the newest picture of each
+// provider. A scrape sees one whole picture, never half of the next.
+type picture struct {
+	perTarget string
+	maxSeries int
+	log       *slog.Logger
+
+	mu        sync.Mutex // serialises replace and watch; Collect does not take it
+	warned    bool
+	providers map[string]*snapshot
+	current   atomic.Pointer[[]prometheus.Metric]
+
+	balance, threshold, targets, below, dry, oldestTrouble, oldestDry *prometheus.Desc
+}
+
+// snapshot is what one provider's targets come to.
+type snapshot struct {
+	targets, dry  int
+	below         map[string]int       // by reason
+	oldestTrouble map[string]time.Time // by reason
+	oldestDry     time.Time
+	rows          []row
+}
+
+// row is one target that may be shown by itself.
+type row struct {
+	provider, customer, product string
+	balance, threshold          *topup.Credits
+	fullness                    float64
+}
+
+func newPicture(o Options, log *slog.Logger) *picture {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	p := &picture{
+		perTarget: cmp.Or(o.PerTarget, PerTargetAll), maxSeries: o.MaxSeries, log: log,
+		providers: map[string]*snapshot{},
+
+		balance: desc("topup_balance_credits", "The newest balance read for the target.",
+			"provider", "customer", "product"),
+		threshold: desc("topup_threshold_credits", "The threshold below which credits are bought for the target.",
+			"provider", "customer", "product"),
+		targets: desc("topup_targets", "Targets seen in the newest sweep.", "provider"),
+		below: desc("topup_targets_below_threshold",
+			"Targets below their threshold, by the reason their newest evaluation ended in.", "provider", "reason"),
+		dry: desc("topup_targets_dry", "Targets whose balance is zero or less.", "provider"),
+		oldestTrouble: desc("topup_targets_trouble_oldest_timestamp_seconds",
+			"Since when the longest-suffering target has been low without being bought for, by reason; 0 when there is none.",
+			"provider", "reason"),
+		oldestDry: desc("topup_targets_dry_oldest_timestamp_seconds",
+			"Since when the target that has been dry the longest has been so; 0 when there is none.", "provider"),
+	}
+	p.current.Store(&[]prometheus.Metric{})
+	return p
+}
+
+// Describe sends what the picture may hold.
+func (p *picture) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{p.balance, p.threshold, p.targets, p.below, p.dry, p.oldestTrouble, p.oldestDry} {
+		ch <- d
+	}
+}
+
+// Collect sends the newest picture, without a lock.
+func (p *picture) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range *p.current.Load() {
+		ch <- m
+	}
+}
+
+func (p *picture) watch(provider string) {
+	provider = label(provider)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.providers[provider] == nil {
+		p.providers[provider] = &snapshot{}
+		p.draw()
+	}
+}
+
+func (p *picture) forget(provider string) {
+	provider = label(provider)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.providers[provider]; s != nil && s.targets > 0 {
+		p.providers[provider] = &snapshot{}
+		p.draw()
+	}
+}
+
+func (p *picture) replace(provider string, now time.Time, states []TargetState) {
+	provider = label(provider)
+	s := p.summarise(provider, now, states)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.providers[provider] = s
+	p.draw()
+}
+
+func (p *picture) summarise(provider string, now time.Time, states []TargetState) *snapshot {
+	s := &snapshot{targets: len(states), below: map[string]int{}, oldestTrouble: map[string]time.Time{}}
+	for _, st := range states {
+		reason := reasonLabel(st.Reason)
+		if st.below() {
+			s.below[reason]++
+		}
+		if st.dry() {
+			s.dry++
+			s.oldestDry = older(s.oldestDry, notAfter(now, st.DrySince))
+		}
+		if !st.TroubleSince.IsZero() {
+			s.oldestTrouble[reason] = older(s.oldestTrouble[reason], notAfter(now, st.TroubleSince))
+		}
+		if p.perTarget == PerTargetAll || p.perTarget == PerTargetLow && (st.below() || st.dry()) {
+			s.rows = append(s.rows, row{
+				provider: provider, customer: label(string(st.Target.Customer)), product: label(string(st.Target.Product)),
+				balance: st.Balance, threshold: st.Threshold, fullness: st.fullness(),
+			})
+		}
+	}
+	return s
+}
+
+// draw makes the metrics of all providers anew. It holds the lock.
+func (p *picture) draw() {
+	var drawn []prometheus.Metric
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		m, err := prometheus.NewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		if err != nil { // the labels were made valid
+			p.log.Warn("metric not shown", slog.Any("err", err))
+			return
+		}
+		drawn = append(drawn, m)
+	}
+	for name, s := range p.providers {
+		gauge(p.targets, float64(s.targets), name)
+		gauge(p.dry, float64(s.dry), name)
+		gauge(p.oldestDry, timestamp(s.oldestDry), name)
+		for _, reason := range s.reasons() {
+			gauge(p.below, float64(s.below[reason]), name, reason)
+			gauge(p.oldestTrouble, timestamp(s.oldestTrouble[reason]), name, reason)
+		}
+	}
+	for _, r := range p.shown() {
+		if r.balance != nil {
+			gauge(p.balance, creditsFloat(*r.balance), r.provider, r.customer, r.product)
+		}
+		if r.threshold != nil {
+			gauge(p.threshold, creditsFloat(*r.threshold), r.provider, r.customer, r.product)
+		}
+	}
+	p.current.Store(&drawn)
+}
+
+// reasons are those of the closed list, and other when a target has one that
+// is not in it.
+func (s *snapshot) reasons() []string {
+	var names []string
+	for _, r := range topup.Reasons() {
+		names = append(names, string(r))
+	}
+	if s.below[other] > 0 || !s.oldestTrouble[other].IsZero() {
+		names = append(names, other)
+	}
+	return names
+}
+
+// shown picks the rows that fit into maxSeries, the emptiest first, and says
+// once when some do not. Of rows with the same labels the emptiest stays: two
+// series of one name would spoil the scrape.
+func (p *picture) shown() []row {
+	var all []row
+	for _, s := range p.providers {
+		all = append(all, s.rows...)
+	}
+	slices.SortFunc(all, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a.fullness, b.fullness), cmp.Compare(a.provider, b.provider),
+			cmp.Compare(a.customer, b.customer), cmp.Compare(a.product, b.product))
+	})
+	seen := make(map[[3]string]bool, len(all))
+	kept, series := all[:0], 0
+	for _, r := range all {
+		key := [3]string{r.provider, r.customer, r.product}
+		if seen[key] {
+			continue
+		}
+		if series += r.series(); series > p.maxSeries {
+			p.warnFull(len(all))
+			break
+		}
+		seen[key] = true
+		kept = append(kept, r)
+	}
+	return kept
+}
+
+func (r row) series() int {
+	n := 0
+	if r.balance != nil {
+		n++
+	}
+	if r.threshold != nil {
+		n++
+	}
+	return n
+}
+
+func (p *picture) warnFull(targets int) {
+	if p.warned {
+		return
+	}
+	p.warned = true
+	p.log.Warn("more targets than metrics.max_series has room for: the emptiest are shown one by one, the others not",
+		slog.Int("targets", targets), slog.Int("max_series", p.maxSeries))
+}
+
+// notAfter bounds a time by now; zero stays zero.
+func notAfter(now, t time.Time) time.Time {
+	if t.After(now) {
+		return now
+	}
+	return t
+}
