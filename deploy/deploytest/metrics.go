@@ -1,0 +1,85 @@
+package deploytest
+
+// A Metric is one row of the table of metrics that topupd exports: what boards
+// and alerts may rely on.
+type Metric struct {
+	// Type is counter, gauge or histogram.
+	Type string
+	// Labels are its labels, besides those that Prometheus adds (instance, job).
+	Labels []string
+	// Values are the closed sets of those labels that have one.
+	Values map[string][]string
+}
+
+// The closed sets of label values.
+var (
+	states   = []string{"planned", "held", "sent", "confirmed", "parked"} // of an open purchase
+	results  = []string{"settled", "declined", "cancelled", "parked"}
+	failures = []string{
+		"declined", "invalid", "auth", "throttled", "timeout", "connection", "server", "malformed",
+		"mismatch", "not_found", "key_too_old", "other",
+	}
+	payments = []string{"pending", "failed"} // the unpaid ones
+	kinds    = []string{"reads", "writes"}
+	causes   = []string{"in_doubt", "conflict", "timeout", "connection", "constraint", "other"} // of a ledger error
+	sweeps   = []string{"ok", "incomplete", "error"}
+	reasons  = []string{
+		"buy", "enough", "still_open", "cooling_down", "confirming", "first_hold",
+		"paused", "dry_run", "excluded", "no_rule", "native_auto_topup",
+		"stale_reading", "bad_reading", "not_seen", "no_threshold", "price_mismatch", "currency_mismatch",
+		"customer_inactive", "no_payment_method", "invoice_unpaid", "foreign_topup", "environment_changed",
+		"over_cap", "backing_off", "suspended", "quarantined", "implausible", "provider_unavailable",
+		"other", // none of the above, which would be a mistake in topupd
+	}
+)
+
+// Metrics is every metric that topupd exports, by name.
+var Metrics = map[string]Metric{
+	"topup_purchases_total":                              counter(map[string][]string{"result": results}, "provider", "rule"),
+	"topup_purchase_failures_total":                      counter(map[string][]string{"reason": failures}, "provider", "rule"),
+	"topup_charged_amount_total":                         counter(nil, "provider", "rule", "currency"),
+	"topup_credits_bought_total":                         counter(nil, "provider", "rule"),
+	"topup_purchases_open":                               gauge(map[string][]string{"state": states}, "provider"),
+	"topup_purchase_oldest_open_timestamp_seconds":       gauge(map[string][]string{"state": states}, "provider"),
+	"topup_invoices_unpaid":                              gauge(map[string][]string{"payment": payments}, "provider"),
+	"topup_balance_credits":                              gauge(nil, "provider", "customer", "product"),
+	"topup_threshold_credits":                            gauge(nil, "provider", "customer", "product"),
+	"topup_targets":                                      gauge(nil, "provider"),
+	"topup_targets_below_threshold":                      gauge(map[string][]string{"reason": reasons}, "provider"),
+	"topup_targets_dry":                                  gauge(nil, "provider"),
+	"topup_targets_trouble_oldest_timestamp_seconds":     gauge(map[string][]string{"reason": reasons}, "provider"),
+	"topup_targets_dry_oldest_timestamp_seconds":         gauge(nil, "provider"),
+	"topup_below_threshold_duration_seconds":             histogram("provider"),
+	"topup_decisions_total":                              counter(map[string][]string{"reason": reasons}, "provider", "rule"),
+	"topup_sweeps_total":                                 counter(map[string][]string{"result": sweeps}, "provider"),
+	"topup_sweep_duration_seconds":                       histogram("provider"),
+	"topup_sweep_last_success_timestamp_seconds":         gauge(nil, "provider"),
+	"topup_provider_requests_total":                      counter(nil, "provider", "op", "code"),
+	"topup_provider_request_duration_seconds":            histogram("provider", "op"),
+	"topup_rate_budget_used_ratio":                       gauge(map[string][]string{"kind": kinds}, "provider"),
+	"topup_lease_held":                                   gauge(nil, "provider"),
+	"topup_config_last_reload_successful":                gauge(nil),
+	"topup_config_last_reload_success_timestamp_seconds": gauge(nil),
+	"topup_build_info":                                   gauge(nil, "version", "revision", "goversion"),
+	"topup_ledger_query_duration_seconds":                histogram("query"),
+	"topup_ledger_errors_total":                          counter(map[string][]string{"reason": causes}, "query"),
+}
+
+func counter(values map[string][]string, labels ...string) Metric {
+	return metric("counter", values, labels)
+}
+
+func gauge(values map[string][]string, labels ...string) Metric {
+	return metric("gauge", values, labels)
+}
+
+func histogram(labels ...string) Metric {
+	return metric("histogram", nil, labels)
+}
+
+func metric(kind string, values map[string][]string, labels []string) Metric {
+	for label := range values {
+		labels = append(labels, label)
+	}
+	return Metric{Type: kind, Labels: labels, Values: values}
+}
