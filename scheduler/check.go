@@ -1,0 +1,276 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"topupd/rules"
+	"topupd/topup"
+)
+
+const (
+	// suspendedEvery is how often the payment methods of a suspended customer
+	// are read: a new card should not wait for long, and the reads add up.
+	suspendedEvery = 5 * time.Minute
+	// retryFirst and retryMost bound the waits between confirm reads that find a
+	// reason not to buy: a held customer must not eat the read budget, and must
+	// be bought for soon after the reason is gone.
+	retryFirst = 10 * time.Second
+	retryMost  = 2 * time.Minute
+)
+
+// check takes one low target from its confirm read to a purchase: read, decide,
+// plan, drive. Every outcome is one evaluation with one reason.
+func (w *Watch) check(ctx context.Context, target topup.Target) {
+	lease, held := w.holding.current()
+	if !held {
+		return
+	}
+	w.mu.Lock()
+	t, known := w.tracked[target]
+	if !known || slices.Contains(w.unheld, target) {
+		w.mu.Unlock()
+		return
+	}
+	snapshot := *t
+	w.mu.Unlock()
+
+	c := confirm{w: w, target: target, lease: lease, t: snapshot, book: w.Rulebook()}
+	d, err := c.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		return // shutting down; nothing was learnt
+	}
+	w.conclude(ctx, &c, d, err)
+}
+
+// confirm is one target's way from low to bought.
+type confirm struct {
+	w        *Watch
+	target   topup.Target
+	lease    topup.Lease
+	t        tracked // as it was when the check began
+	book     *Rulebook
+	facts    rules.Facts
+	purchase *topup.Purchase
+}
+
+func (c *confirm) run(ctx context.Context) (rules.Decision, error) {
+	w := c.w
+	standing, err := w.Standings.Standing(ctx, c.target)
+	if err != nil {
+		return rules.Decision{}, fmt.Errorf("reading the ledger: %w", err)
+	}
+	rule, excluded := c.book.Rules.Match(w.candidate(c.target, &c.t))
+	c.facts = rules.Facts{
+		Now: w.Now(), Rule: rule, Excluded: excluded, Reading: &c.t.reading, Standing: standing,
+		FirstLow: c.t.firstLow, AllowNative: w.AllowNative, FirstHold: w.FirstHold,
+	}
+	d := rules.Decide(c.facts)
+	if d.Reason == topup.Suspended {
+		return d, c.tryLift(ctx)
+	}
+	if d.Reason != topup.Confirming {
+		return d, nil
+	}
+	if d, err = c.read(ctx, d); err != nil || d.Reason != topup.Buy {
+		return d, err
+	}
+	return c.buy(ctx, d)
+}
+
+// read does the confirm read and decides on it.
+func (c *confirm) read(ctx context.Context, d rules.Decision) (rules.Decision, error) {
+	w := c.w
+	read, err := w.Reader.Confirm(ctx, d.Order)
+	if err != nil {
+		d.Reason, d.Text = topup.ProviderUnavailable, "the confirm read failed: "+err.Error()
+		return d, nil
+	}
+	imported, err := w.Planner.Import(ctx, c.target, read.Topups)
+	if err != nil {
+		return d, fmt.Errorf("importing credit additions: %w", err)
+	}
+	if imported > 0 { // the facts are overtaken by what was just learnt
+		d.Reason, d.Text = topup.Confirming, fmt.Sprintf("%d credit additions by others were imported; deciding again", imported)
+		return d, nil
+	}
+	c.facts.Now, c.facts.Confirmation = w.Now(), &read
+	c.facts.OverCap, err = w.Standings.OverCap(ctx, c.target, c.facts.Rule.Name, d.Order.Price, c.caps())
+	if err != nil {
+		return d, fmt.Errorf("reading the caps: %w", err)
+	}
+	return rules.Decide(c.facts), nil
+}
+
+func (c *confirm) caps() []topup.Cap {
+	return append(slices.Clone(c.book.Caps), c.facts.Rule.Caps...)
+}
+
+// buy plans the purchase and drives it as far as it goes now.
+func (c *confirm) buy(ctx context.Context, d rules.Decision) (rules.Decision, error) {
+	w := c.w
+	p, err := c.purchaseFor(d)
+	if err != nil {
+		return d, err
+	}
+	planned, err := w.Planner.Plan(ctx, topup.PlanRequest{
+		Purchase: p, Lease: c.lease,
+		Facts:     topup.Facts{Version: c.facts.Standing.Version, At: c.facts.Standing.Now, MaxAge: c.facts.Rule.MaxReadingAge},
+		Caps:      c.caps(),
+		FirstHold: w.FirstHold, TokenFingerprint: w.TokenFingerprint(),
+		Evidence: []topup.Evidence{c.why(d)},
+	})
+	if err != nil {
+		return refusal(d, err)
+	}
+	c.purchase = &planned
+	w.Planned(planned, d)
+	// What becomes of it is told by the purchaser; the decision stays "buy".
+	_, _ = w.Purchaser.Buy(ctx, planned, c.lease)
+	return d, nil
+}
+
+// refusal says which reason a refused plan comes down to.
+func refusal(d rules.Decision, err error) (rules.Decision, error) {
+	d.Text = err.Error()
+	switch {
+	case errors.Is(err, topup.ErrOverCap):
+		d.Reason = topup.OverCap
+	case errors.Is(err, topup.ErrPaused):
+		d.Reason = topup.Paused
+	case errors.Is(err, topup.ErrPurchaseOpen):
+		d.Reason = topup.StillOpen
+	case errors.Is(err, topup.ErrFirstHold):
+		d.Reason = topup.FirstHold
+	case errors.Is(err, topup.ErrProviderStopped):
+		d.Reason = topup.ProviderUnavailable
+	case errors.Is(err, topup.ErrFactsOvertaken), errors.Is(err, topup.ErrLeaseLost):
+		d.Reason = topup.Confirming
+	case errors.Is(err, topup.ErrFactsTooOld):
+		d.Reason = topup.StaleReading
+	default:
+		return d, fmt.Errorf("planning: %w", err)
+	}
+	return d, nil
+}
+
+// purchaseFor freezes everything that the life of the purchase will need.
+func (c *confirm) purchaseFor(d rules.Decision) (topup.Purchase, error) {
+	w, read, rule := c.w, c.facts.Confirmation, c.facts.Rule
+	request, err := w.Reader.Prepare(d.Order)
+	if err != nil {
+		return topup.Purchase{}, fmt.Errorf("preparing the request: %w", err)
+	}
+	terms, err := json.Marshal(rule)
+	if err != nil {
+		return topup.Purchase{}, fmt.Errorf("freezing rule %s: %w", rule.Name, err)
+	}
+	id, err := topup.NewID()
+	if err != nil {
+		return topup.Purchase{}, err
+	}
+	key, err := topup.NewKey()
+	if err != nil {
+		return topup.Purchase{}, err
+	}
+	return topup.Purchase{
+		ID: id, Target: c.target, ProviderName: w.Name,
+		CustomerName: c.t.reading.CustomerName, ProductName: c.t.reading.ProductName,
+		Rule: rule.Name, RuleVersion: rule.Version, Terms: terms,
+		Credits: d.Order.Credits, Price: d.Order.Price, PriceID: d.Order.PriceID,
+		PaymentMethodID: d.Order.PaymentMethodID, ExpiresAt: d.Order.ExpiresAt,
+		Key: key, Request: request, Fingerprint: request.Fingerprint(),
+		Policy: w.Policy, QuietPeriod: w.QuietPeriod, PurchaseTimeout: w.PurchaseTimeout,
+		Declines: topup.DeclineTerms{
+			Backoff: rule.Declines.Backoff, MaxBackoff: rule.Declines.MaxBackoff, SuspendAfter: rule.Declines.SuspendAfter,
+		},
+		MaxReadingAge: rule.MaxReadingAge,
+		BalanceBefore: read.Reading.Balance, Threshold: *d.Threshold,
+		ReadAt: read.Reading.ReadAt, RefreshedAt: read.Reading.RefreshedAt, Baseline: read.Seen(),
+		State: topup.Planned, Payment: topup.PaymentNone,
+	}, nil
+}
+
+// why is the first line of a purchase's evidence: the readings and the rule.
+func (c *confirm) why(d rules.Decision) topup.Evidence {
+	detail, _ := json.Marshal(factsDetail(c.facts)) // plain values always marshal
+	return topup.Evidence{
+		Kind: topup.EvidencePlanned, To: topup.Planned, Detail: detail,
+		Text: fmt.Sprintf("balance %s, read again %s, below %s; rule %s: %s",
+			c.t.reading.Balance, c.facts.Confirmation.Reading.Balance, *d.Threshold, c.facts.Rule.Name, d.Text),
+	}
+}
+
+// tryLift ends a suspension when the customer's payment methods have changed.
+func (c *confirm) tryLift(ctx context.Context) error {
+	fingerprint, err := c.w.Reader.PaymentMethods(ctx, c.target)
+	if err != nil {
+		return fmt.Errorf("reading payment methods: %w", err)
+	}
+	lifted, err := c.w.Holds.NotePaymentMethods(ctx, c.target, fingerprint)
+	if err != nil {
+		return fmt.Errorf("storing payment methods: %w", err)
+	}
+	if lifted {
+		c.w.Log.LogAttrs(ctx, slog.LevelInfo, "suspension lifted",
+			slog.String("provider", c.w.Name), slog.String("customer", string(c.target.Customer)), slog.String("reason", "payment method changed"))
+	}
+	return nil
+}
+
+// conclude keeps what the check found: in memory until the next sweep, in the
+// decision log, and as the canonical line.
+func (w *Watch) conclude(ctx context.Context, c *confirm, d rules.Decision, err error) {
+	now := w.Now()
+	if err != nil {
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "check", slog.String("provider", w.Name),
+			slog.String("customer", string(c.target.Customer)), slog.Any("err", err))
+	}
+	w.mu.Lock()
+	t := w.get(c.target)
+	if d.Reason == topup.Suspended {
+		t.suspended = now
+	}
+	if d.Reason == topup.Buy {
+		t.retries, t.retryAt, t.firstLow, t.verdict = 0, time.Time{}, nil, ""
+	} else {
+		t.retryAt = now.Add(min(retryFirst<<min(t.retries, 5), retryMost))
+		t.retries++
+		if d.Reason != "" && d.Reason.Class() != topup.ClassWaiting {
+			t.verdict = d.Reason
+		}
+	}
+	if err != nil || d.Reason == topup.Confirming {
+		w.mu.Unlock()
+		return
+	}
+	e := evaluation(w.Name, t, d, c.facts.Rule, c.facts.Standing, now)
+	e.Detail, _ = json.Marshal(factsDetail(c.facts)) // plain values always marshal
+	if c.purchase != nil {
+		e.Purchase = c.purchase.ID
+	}
+	if t.last.Reason == e.Reason {
+		e.Since = t.last.Since
+	}
+	if read := c.facts.Confirmation; read != nil && read.Reading.Bad == "" {
+		balance := read.Reading.Balance
+		e.Balance, e.ReadAt, e.RefreshedAt = &balance, read.Reading.ReadAt, read.Reading.RefreshedAt
+	}
+	t.last, t.recordedAt = e, now
+	w.mu.Unlock()
+
+	w.Observer.Decided(w.Name, e.Rule, d.Reason)
+	if err := w.Decisions.RecordEvaluations(ctx, []topup.Evaluation{e}); err != nil && ctx.Err() == nil {
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "recording decisions", slog.String("provider", w.Name), slog.Any("err", err))
+	}
+	level := slog.LevelDebug
+	if d.Reason == topup.Buy {
+		level = slog.LevelInfo
+	}
+	w.Log.LogAttrs(ctx, level, "check", checkAttrs(w.Name, e)...)
+}

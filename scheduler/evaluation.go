@@ -1,0 +1,99 @@
+package scheduler
+
+import (
+	"log/slog"
+	"time"
+
+	"topupd/rules"
+	"topupd/topup"
+)
+
+// evaluation writes a decision down for explain.
+func evaluation(provider string, t *tracked, d rules.Decision, rule *rules.Rule, standing topup.Standing, now time.Time) topup.Evaluation {
+	e := topup.Evaluation{
+		Target: t.reading.Target, ProviderName: provider,
+		CustomerName: t.reading.CustomerName, ProductName: t.reading.ProductName,
+		At: now, Since: now, Reason: d.Reason, Text: d.Text, Threshold: d.Threshold,
+		ReadAt: t.reading.ReadAt, RefreshedAt: t.reading.RefreshedAt,
+	}
+	if rule != nil {
+		e.Rule, e.RuleVersion = rule.Name, rule.Version
+	}
+	if t.reading.Bad == "" {
+		balance := t.reading.Balance
+		e.Balance = &balance
+	}
+	if standing.Open != nil {
+		e.Purchase = standing.Open.ID
+	}
+	return e
+}
+
+// detail is what explain can show of a decision beside its reason.
+type detail struct {
+	ThresholdFrom string          `json:"threshold_from,omitempty"`
+	FirstLowAt    *time.Time      `json:"first_low_at,omitempty"`
+	FirstBalance  string          `json:"first_balance,omitempty"`
+	Confirmed     string          `json:"confirmed_balance,omitempty"`
+	PaymentMethod string          `json:"payment_method,omitempty"`
+	Declines      int             `json:"declines,omitempty"`
+	BackoffUntil  *time.Time      `json:"backoff_until,omitempty"`
+	Invoices      []detailInvoice `json:"invoices,omitempty"`
+}
+
+type detailInvoice struct {
+	ID      string        `json:"id"`
+	Amount  string        `json:"amount"`
+	Status  string        `json:"status"`
+	Payment topup.Payment `json:"payment"`
+	At      time.Time     `json:"at"`
+	Detail  string        `json:"detail,omitempty"`
+}
+
+// detailInvoices bounds the invoices that are written down per decision.
+const detailInvoices = 5
+
+func factsDetail(f rules.Facts) detail {
+	out := detail{
+		FirstLowAt: f.FirstLow, Declines: f.Standing.Declines, BackoffUntil: f.Standing.BackoffUntil,
+	}
+	if f.Reading != nil {
+		out.ThresholdFrom = f.Reading.ThresholdFrom
+		out.PaymentMethod = string(f.Reading.Account.PaymentMethod)
+		out.FirstBalance = f.Reading.Balance.String()
+	}
+	if f.Confirmation == nil {
+		return out
+	}
+	out.Confirmed = f.Confirmation.Reading.Balance.String()
+	for _, i := range f.Confirmation.Invoices {
+		if i.Credit && i.Payment != topup.PaymentPaid && len(out.Invoices) < detailInvoices {
+			out.Invoices = append(out.Invoices, detailInvoice{
+				ID: i.ID, Amount: i.Amount.String(), Status: i.Status, Payment: i.Payment, At: i.At, Detail: i.Detail,
+			})
+		}
+	}
+	return out
+}
+
+// checkAttrs are the fields of the canonical check line.
+func checkAttrs(provider string, e topup.Evaluation) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("provider", provider),
+		slog.String("customer", string(e.Target.Customer)),
+		slog.String("product", string(e.Target.Product)),
+		slog.String("rule", e.Rule),
+		slog.String("decision", string(e.Reason)),
+		slog.String("reason", e.Text),
+	}
+	if e.Balance != nil {
+		attrs = append(attrs, slog.String("balance", e.Balance.String()))
+	}
+	if e.Threshold != nil {
+		attrs = append(attrs, slog.String("threshold", e.Threshold.String()))
+	}
+	if e.Purchase != "" {
+		attrs = append(attrs, slog.String("purchase", e.Purchase))
+	}
+	return attrs
+}

@@ -1,0 +1,109 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	"topupd/rules"
+	"topupd/topup"
+)
+
+// Reader is one provider connection, as watching it needs it.
+type Reader interface {
+	// Sweep reads every balance of the products.
+	Sweep(ctx context.Context, products []topup.ProductID) (topup.Sweep, error)
+	// Confirm reads everything that must hold right before buying the order.
+	// Whatever cannot be read is an error.
+	Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error)
+	// PaymentMethods names the customer's payment methods; the name changes with them.
+	PaymentMethods(ctx context.Context, target topup.Target) (string, error)
+	// Prepare freezes the request that buys the order.
+	Prepare(order topup.Order) (topup.Request, error)
+}
+
+// Leases hands out the right to work on a connection, by the database clock.
+type Leases interface {
+	Acquire(ctx context.Context, provider topup.ProviderID, holder string, ttl time.Duration) (topup.Lease, bool, error)
+	Renew(ctx context.Context, lease topup.Lease, ttl time.Duration) (bool, error)
+	Release(ctx context.Context, lease topup.Lease) error
+}
+
+// Standings is what the ledger knows about targets.
+type Standings interface {
+	Standing(ctx context.Context, target topup.Target) (topup.Standing, error)
+	Standings(ctx context.Context, provider topup.ProviderID) (map[topup.Target]topup.Standing, topup.Standing, error)
+	// OverCap tells which cap planning would pass now; nil when none.
+	OverCap(ctx context.Context, target topup.Target, rule string, price topup.Money, caps []topup.Cap) (*topup.CapError, error)
+}
+
+// Planner stores what was decided.
+type Planner interface {
+	Plan(ctx context.Context, request topup.PlanRequest) (topup.Purchase, error)
+	// Import stores credit additions that are not ours; it returns how many were new.
+	Import(ctx context.Context, target topup.Target, rows []topup.Topup) (int, error)
+}
+
+// Holds keeps targets from being bought for until a person or a changed fact
+// lifts it.
+type Holds interface {
+	HoldImplausible(ctx context.Context, targets []topup.Target, why string) error
+	// NotePaymentMethods lifts a suspension when the name of the payment methods has changed.
+	NotePaymentMethods(ctx context.Context, target topup.Target, fingerprint string) (lifted bool, err error)
+}
+
+// Decisions keeps the last evaluations of each target.
+type Decisions interface {
+	RecordEvaluations(ctx context.Context, evaluations []topup.Evaluation) error
+	// Snapshot returns the newest evaluation of each target of a provider.
+	Snapshot(ctx context.Context, provider topup.ProviderID) ([]topup.Evaluation, error)
+}
+
+// Purchaser sends a planned purchase.
+type Purchaser interface {
+	Buy(ctx context.Context, p topup.Purchase, lease topup.Lease) (topup.Purchase, error)
+}
+
+// Visitor takes open purchases further.
+type Visitor interface {
+	Visit(ctx context.Context, lease topup.Lease) (int, error)
+}
+
+// Observer is told what the watching of a connection shows. Its methods must
+// not block.
+type Observer interface {
+	Decided(provider, rule string, reason topup.Reason)
+	Swept(provider, result string, duration time.Duration, at time.Time)
+	Targets(provider string, now time.Time, states []TargetState)
+	Recovered(provider string, below time.Duration)
+}
+
+// TargetState is one target in the picture that a sweep gives.
+type TargetState struct {
+	Target       topup.Target
+	Balance      *topup.Credits // nil when it cannot be read
+	Threshold    *topup.Credits
+	Reason       topup.Reason
+	TroubleSince time.Time // since when below for a trouble reason; zero = not
+	DrySince     time.Time // since when at or below zero; zero = not
+}
+
+// Rulebook is the configuration that a reload replaces as a whole.
+type Rulebook struct {
+	Rules rules.Set
+	Caps  []topup.Cap // of scopes global and provider; the rules bring their own
+}
+
+// Products lists the products that rules buy at the named provider.
+func (b *Rulebook) Products(provider string) []topup.ProductID {
+	seen := map[topup.ProductID]bool{}
+	var products []topup.ProductID
+	for _, r := range b.Rules.Rules {
+		for _, name := range r.Providers {
+			if name == provider && !seen[r.Product] {
+				seen[r.Product] = true
+				products = append(products, r.Product)
+			}
+		}
+	}
+	return products
+}

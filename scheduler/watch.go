@@ -1,0 +1,190 @@
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"topupd/rules"
+	"topupd/topup"
+)
+
+// Options are what watching one provider connection needs.
+type Options struct {
+	ID          topup.ProviderID
+	Name        string // the label in the YAML
+	SweepEvery  time.Duration
+	Workers     int // confirm reads and purchases at the same time; 0 = DefaultWorkers
+	AllowNative bool
+	FirstHold   time.Duration
+
+	// The life of a purchase here, frozen onto each one.
+	Policy          topup.Policy
+	QuietPeriod     time.Duration
+	PurchaseTimeout time.Duration
+
+	Holder   string // names this process in leases
+	Rulebook func() *Rulebook
+
+	Reader           Reader
+	TokenFingerprint func() string
+	Leases           Leases
+	Standings        Standings
+	Planner          Planner
+	Holds            Holds
+	Decisions        Decisions
+	Purchaser        Purchaser
+	Visitor          Visitor
+	Observer         Observer
+	LeaseChanged     func(held bool)                      // may be nil
+	DryRun           bool                                 // the daemon buys nothing, and repeats nothing
+	Planned          func(topup.Purchase, rules.Decision) // may be nil
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// DefaultWorkers bounds the purchases in flight per connection. The rate
+// budget is the real bound; with fewer, one slow provider answer (up to
+// purchase_timeout) would keep too many customers waiting.
+const DefaultWorkers = 8
+
+// Watch watches one provider connection.
+type Watch struct {
+	Options
+	holding *holding
+	queue   *queue
+
+	mu      sync.Mutex
+	tracked map[topup.Target]*tracked
+	seeded  bool
+	lastOK  time.Time      // of the last complete or incomplete sweep that gave readings
+	unheld  []topup.Target // implausible, but the ledger did not take the hold
+}
+
+// tracked is what this process remembers about a target between sweeps. All of
+// it can be lost: the ledger has what matters.
+type tracked struct {
+	reading    topup.Reading
+	seen       bool // by the newest sweep
+	missing    time.Time
+	firstLow   *time.Time
+	lastAbove  time.Time // newest reading that was not below
+	below      bool
+	last       topup.Evaluation
+	recordedAt time.Time
+	troubled   time.Time // since when below for a trouble reason
+	dry        time.Time // since when at or below zero
+	retryAt    time.Time // no confirm read before
+	retries    int
+	verdict    topup.Reason // what the last confirm read found instead of a reason to buy
+	suspended  time.Time    // last time the payment methods of a suspended customer were read
+}
+
+// NewWatch prepares the watching of one connection.
+func NewWatch(o Options) *Watch {
+	if o.Workers == 0 {
+		o.Workers = DefaultWorkers
+	}
+	if o.Planned == nil {
+		o.Planned = func(topup.Purchase, rules.Decision) {}
+	}
+	return &Watch{
+		Options: o,
+		queue:   newQueue(),
+		tracked: map[topup.Target]*tracked{},
+		holding: &holding{
+			leases: o.Leases, provider: o.ID, name: o.Name, holder: o.Holder,
+			now: o.Now, log: o.Log, changed: o.LeaseChanged,
+		},
+	}
+}
+
+// Latest returns the newest reading of a target that this process has.
+func (w *Watch) Latest(target topup.Target) (topup.Reading, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t, ok := w.tracked[target]
+	if !ok || t.reading.ReadAt.IsZero() {
+		return topup.Reading{}, false
+	}
+	return t.reading, true
+}
+
+// LastSweep is when a sweep last gave readings; zero when none has.
+func (w *Watch) LastSweep() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lastOK
+}
+
+// Held tells whether this process works on the connection.
+func (w *Watch) Held() bool {
+	_, held := w.holding.current()
+	return held
+}
+
+// visit takes open purchases further; it is called about once a second.
+func (w *Watch) visit(ctx context.Context) {
+	lease, held := w.holding.current()
+	if !held {
+		return
+	}
+	if _, err := w.Visitor.Visit(ctx, lease); err != nil && ctx.Err() == nil {
+		w.Log.LogAttrs(ctx, slog.LevelError, "reconcile", slog.String("provider", w.Name), slog.Any("err", err))
+	}
+}
+
+// work takes targets from the queue until ctx ends. A purchase that was
+// permitted is finished first.
+func (w *Watch) work(ctx context.Context) {
+	for {
+		target, ok, wait := w.queue.take(w.Now())
+		if ok {
+			if ctx.Err() == nil {
+				w.check(ctx, target)
+			}
+			w.queue.done(target)
+			if ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		if !w.idle(ctx, wait) {
+			return
+		}
+	}
+}
+
+// idle waits until something is due; false when ctx ended.
+func (w *Watch) idle(ctx context.Context, wait time.Duration) bool {
+	if wait <= 0 {
+		wait = time.Minute
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-w.queue.wake:
+		w.queue.notifyOthers()
+		return true
+	case <-timer.C:
+		return true
+	}
+}
+
+// get returns the memory of a target, making it if needed. The caller holds mu.
+func (w *Watch) get(target topup.Target) *tracked {
+	t, ok := w.tracked[target]
+	if !ok {
+		t = &tracked{}
+		w.tracked[target] = t
+	}
+	return t
+}
+
+// StandsBy tells whether this process has asked for the lease and another one
+// holds it.
+func (w *Watch) StandsBy() bool { return w.holding.standsBy() }
