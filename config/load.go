@@ -148,11 +148,24 @@ func (l loader) secret(block, key string, text *secretText, file *string, requir
 	case !hasText && !hasFile && required:
 		l.file.Report(block, key+" is missing", fmt.Sprintf("add %s_file: a file that holds it, or %s: ${NAME}", key, key))
 	case file != nil:
-		return l.secretFile(at+"_file", l.path(*file))
+		return l.secretFile(at+"_file", l.secretPath(*file))
 	case text != nil:
 		return NewSecret(string(*text))
 	}
 	return Secret{}
+}
+
+// secretPath is where a secret's file is: among the credentials that systemd
+// hands to the service (systemd.exec(5), LoadCredential=) when it is there,
+// else beside the configuration. So one file serves the unit and the shell.
+func (l loader) secretPath(p string) string {
+	if dir := l.getenv("CREDENTIALS_DIRECTORY"); dir != "" && !filepath.IsAbs(p) {
+		handed := filepath.Join(dir, p)
+		if _, err := os.Stat(handed); err == nil {
+			return handed
+		}
+	}
+	return l.path(p)
 }
 
 func (l loader) secretFile(at, path string) Secret {
