@@ -1,0 +1,218 @@
+package talkover
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"topupd/clients"
+	"topupd/topup"
+)
+
+const (
+	// historyPage is the most rows that a page may have (Talkover docs,
+	// get-auto-topup-history, read 2026-11-20).
+	historyPage = 100
+	// historyPages bounds the requests of one look, inclusive. A thousand
+	// recharges within pendingFor are a mistake, not a history.
+	historyPages = 10
+	// recent is how far back recharges are told as top-ups.
+	recent = 24 * time.Hour
+	// pendingFor is how long a recharge that is listed as pending is taken to be
+	// under way. Much shorter, and a slow one is bought twice; much longer, and
+	// one that Talkover never finished keeps a customer dry.
+	pendingFor = 7 * 24 * time.Hour
+)
+
+// recharge is one line of the history of Talkover's own auto top-up.
+type recharge struct {
+	id     string
+	status string
+	at     time.Time
+	line   clients.Object
+}
+
+// history reads Talkover's own recharges, at least those within pendingFor, each
+// once although rows move to the next page meanwhile; and the provider's time.
+//
+// The order of the list is not documented; the example is newest first. A list
+// that begins oldest first is read from its end, and one in no order as a whole.
+func (c *Client) history(ctx context.Context) (list []recharge, now time.Time, err error) {
+	first, err := c.historyAt(ctx, 1)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	now, list = first.now, first.rows
+	order := orderOf(first.rows)
+	done := order == newestFirst && reachesBack(first.rows, now)
+	for i := 0; i < first.last-1 && !done; i++ {
+		if i == historyPages-1 {
+			return nil, now, fmt.Errorf("talkover %s: the history of its own auto top-up does not end within %d pages: look at it in the dashboard",
+				c.name, historyPages)
+		}
+		number := 2 + i
+		if order == oldestFirst {
+			number = first.last - i
+		}
+		page, err := c.historyAt(ctx, number)
+		if err != nil {
+			return nil, now, err
+		}
+		list = append(list, page.rows...)
+		done = order != noOrder && reachesBack(page.rows, now)
+	}
+	return once(list), now, nil
+}
+
+// historyRead is one page of the history.
+type historyRead struct {
+	rows []recharge
+	last int // number of the last page, at least 1
+	now  time.Time
+}
+
+func (c *Client) historyAt(ctx context.Context, page int) (historyRead, error) {
+	ask := c.asEnvironment("native_history", historyPath, url.Values{
+		"per_page": {strconv.Itoa(historyPage)}, "page": {strconv.Itoa(page)},
+	})
+	answer, err := c.lookInside(ctx, ask)
+	if err != nil {
+		return historyRead{}, err
+	}
+	read, err := readHistory(answer.Object, page)
+	if err != nil {
+		return historyRead{}, c.unreadable(ask, err)
+	}
+	read.now = answer.clock()
+	return read, nil
+}
+
+// readHistory reads a page whole or not at all: a line that cannot be read may
+// be the recharge that is under way.
+func readHistory(o clients.Object, page int) (read historyRead, err error) {
+	lines, err := needObjects(o, "data")
+	if err != nil {
+		return read, err
+	}
+	for i, line := range lines {
+		row, err := readRecharge(line)
+		if err != nil {
+			return read, fmt.Errorf("data[%d]: %w", i, err)
+		}
+		read.rows = append(read.rows, row)
+	}
+	paging, err := needObject(o, "pagination")
+	if err != nil {
+		return read, err
+	}
+	current, err := needCount(paging, "current_page")
+	if err != nil {
+		return read, err
+	}
+	if current != page {
+		return read, fmt.Errorf("current_page is %d, though page %d was asked for", current, page)
+	}
+	last, err := needCount(paging, "last_page")
+	read.last = max(1, last)
+	return read, err
+}
+
+func readRecharge(line clients.Object) (r recharge, err error) {
+	r.line = line
+	if r.id, err = needID(line, "id"); err != nil {
+		return r, err
+	}
+	if r.status, err = needText(line, "status"); err != nil {
+		return r, err
+	}
+	r.at, err = needTime(line, "created_at")
+	return r, err
+}
+
+// order is how a page of the history is sorted.
+type order int
+
+const (
+	newestFirst order = iota // also when there is nothing to sort
+	oldestFirst
+	noOrder
+)
+
+func orderOf(rows []recharge) order {
+	byTime := func(a, b recharge) int { return a.at.Compare(b.at) }
+	switch {
+	case slices.IsSortedFunc(rows, func(a, b recharge) int { return byTime(b, a) }):
+		return newestFirst
+	case slices.IsSortedFunc(rows, byTime):
+		return oldestFirst
+	default:
+		return noOrder
+	}
+}
+
+// reachesBack tells whether a page has rows so old that the next page, which is
+// older, holds nothing that matters.
+func reachesBack(rows []recharge, now time.Time) bool {
+	return slices.ContainsFunc(rows, func(r recharge) bool { return r.at.Before(now.Add(-pendingFor)) })
+}
+
+func once(list []recharge) []recharge {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(list, func(r recharge) bool {
+		twice := seen[r.id]
+		seen[r.id] = true
+		return twice
+	})
+}
+
+// The statuses that are over (Talkover docs, get-auto-topup-history, read
+// 2026-11-20). The third, "pending", and any that is not documented, are not.
+const (
+	statusSucceeded = "succeeded"
+	statusFailed    = "failed"
+)
+
+// underWay says which recharge may still add credits, "" when none may.
+func underWay(list []recharge, now time.Time) string {
+	for _, r := range list {
+		if r.status == statusSucceeded || r.status == statusFailed || r.at.Before(now.Add(-pendingFor)) {
+			continue
+		}
+		return fmt.Sprintf("Talkover's own recharge %s of %s is %.60q", r.id, r.at.Format(time.RFC3339), r.status)
+	}
+	return ""
+}
+
+// topups tells the recharges that added credits lately.
+func topups(list []recharge, now time.Time) ([]topup.Topup, error) {
+	var all []topup.Topup
+	for _, r := range list {
+		if r.status != statusSucceeded || r.at.Before(now.Add(-recent)) {
+			continue
+		}
+		t, err := r.topup()
+		if err != nil {
+			return nil, fmt.Errorf("recharge %s: %w", r.id, err)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// topup is the recharge in our words. Invoice holds the transaction id, by which
+// a purchase of ours would be recognised if Talkover listed it here after all.
+func (r recharge) topup() (topup.Topup, error) {
+	t := topup.Topup{ID: r.id, Invoice: r.line.ID("transaction_id"), Source: r.line.Text("trigger"), At: r.at}
+	cur, err := needCurrency(r.line)
+	if err != nil {
+		return t, err
+	}
+	if t.Price, err = needMoney(r.line, "amount", cur); err != nil {
+		return t, err
+	}
+	t.Credits, err = needCredits(r.line, "amount")
+	return t, err
+}
