@@ -1,0 +1,125 @@
+package main
+
+import "topupd/topup"
+
+// words say a reason to a person.
+type words struct {
+	means string // continues "Not buying: ", or stands alone for buy and enough
+	do    string // what you can do about it; a sentence
+}
+
+// reasonWords has an entry for every reason.
+var reasonWords = map[topup.Reason]words{
+	topup.Buy: {
+		"it was bought for",
+		"nothing; topupd purchases show tells what became of it.",
+	},
+	topup.Enough: {
+		"the balance is not below the threshold",
+		"nothing; raise low_count_threshold at the provider, or the rule's threshold, to buy earlier.",
+	},
+	topup.StillOpen: {
+		"an earlier purchase has not ended yet",
+		"wait; topupd purchases show tells what it waits for. A parked one needs you: topupd purchases resolve.",
+	},
+	topup.CoolingDown: {
+		"the last purchase ended a moment ago",
+		"wait; the rule's cooldown gives the balance time to show what was bought.",
+	},
+	topup.Confirming: {
+		"it is low and will be read a second time before anything is bought",
+		"wait a few seconds.",
+	},
+	topup.FirstHold: {
+		"this ledger has just met the provider, and an earlier installation may have a purchase in flight",
+		"wait for first_purchase_after, or topupd resume --provider NAME if you know that there is none.",
+	},
+	topup.Paused: {
+		"somebody paused it",
+		"topupd resume with the same scope takes it back.",
+	},
+	topup.DryRun: {
+		"the mode is dry_run",
+		"write mode: active in the configuration and in the rule when you trust what topupd plan says.",
+	},
+	topup.Excluded: {
+		"the rules exclude this customer",
+		"take the id out of exclude_ids.",
+	},
+	topup.NoRule: {
+		"no rule matches",
+		"add a rule that matches this customer; topupd check finds rules that match nobody.",
+	},
+	topup.NativeAutoTopup: {
+		"the provider tops this customer up itself",
+		"switch the provider's own top-up off, or write native_auto_topup: allow if both shall buy.",
+	},
+	topup.StaleReading: {
+		"the balance is too old to decide on",
+		"look whether the provider refreshes balances, and whether topupd has enough of the rate limit (rate_limit.share).",
+	},
+	topup.BadReading: {
+		"the balance cannot be read",
+		"look at the customer's credits at the provider; topupd goes on when they are a number again.",
+	},
+	topup.NotSeen: {
+		"the provider does not show these credits any more",
+		"look whether the credit product was taken off the customer; topupd targets add attaches it.",
+	},
+	topup.NoThreshold: {
+		"there is no threshold",
+		"set low_count_threshold on the customer or low_credits_threshold on the product, or default_threshold in the rule.",
+	},
+	topup.PriceMismatch: {
+		"the provider's price or pack is not the configured one",
+		"correct price_id, credits or price_excluding_tax in the rule, then reload.",
+	},
+	topup.CurrencyMismatch: {
+		"the customer is billed in another currency than the rule buys in",
+		"add a rule with match: {currency: …} and a bundle in that currency.",
+	},
+	topup.CustomerInactive: {
+		"the customer is not active at the provider",
+		"reactivate the customer there, or add the id to exclude_ids.",
+	},
+	topup.NoPaymentMethod: {
+		"the customer has no working payment method",
+		"ask the customer for one; the next sweep sees it.",
+	},
+	topup.InvoiceUnpaid: {
+		"an earlier invoice is not paid",
+		"ask for another card (the next sweep sees it), void the invoice at the provider, or pause the customer to silence this.",
+	},
+	topup.ForeignTopup: {
+		"somebody else has just added credits",
+		"wait for the cooldown; find out who buys besides topupd if it goes on.",
+	},
+	topup.EnvironmentChanged: {
+		"the token no longer speaks for this environment",
+		"make environment_id the current environment of the token's owner at Talkover, or use a token of another user.",
+	},
+	topup.OverCap: {
+		"a cap would be passed",
+		"wait for the next hour, day or month (UTC), or raise the cap after looking at what was bought.",
+	},
+	topup.BackingOff: {
+		"the last payment was declined",
+		"ask for another card, then topupd resume --customer ID to try at once.",
+	},
+	topup.Suspended: {
+		"too many payments in a row were declined",
+		"ask for another card: topupd notices a change within minutes; or topupd resume --customer ID.",
+	},
+	topup.Quarantined: {
+		"the database may have lost purchases, and the provider's books have not been compared yet",
+		"compare the provider's invoices with topupd purchases list, then topupd resume --provider NAME.",
+	},
+	topup.Implausible: {
+		"too many balances changed at once to be believed",
+		"look at the balances at the provider; if they are right, topupd resume --provider NAME.",
+	},
+	topup.ProviderUnavailable: {
+		"the provider cannot be asked",
+		"look at the provider's status, the token and the network; topupd tries again by itself.",
+	},
+}

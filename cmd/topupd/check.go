@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"topupd/config/yamlfile"
+)
+
+// checkCmd validates the configuration and the rules.
+type checkCmd struct{}
+
+func (*checkCmd) Help() string {
+	return `Reads every file, finds every mistake in one go and talks to nobody. Exits 0 or 2; warnings do not count.
+
+Examples:
+
+    topupd check
+    topupd check --config ./topupd.yml`
+}
+
+func (*checkCmd) Run(a *app) error {
+	l := a.read()
+	l.problems = append(l.problems, l.unused()...)
+	if len(l.problems) > 0 {
+		a.printf("%s\n", l.problems.Text(l.files))
+	}
+	if l.problems.Err() != nil {
+		return &exitError{code: exitUsage}
+	}
+	a.printf("ok: %s\n", l.summary())
+	return nil
+}
+
+// unused warns about providers that no rule buys at: their customers would run
+// dry in silence.
+func (l *loaded) unused() yamlfile.Problems {
+	if l.problems.Errors() > 0 {
+		return nil // a rule that could not be read may name them
+	}
+	var warnings yamlfile.Problems
+	for _, p := range l.cfg.Providers {
+		if len(l.book.Products(p.Name)) == 0 {
+			warnings = append(warnings, yamlfile.Problem{
+				File: l.cfg.File, Line: p.Line, Warning: true,
+				Message: fmt.Sprintf("no rule buys at provider %q", p.Name),
+				Fix:     "add a rule for it, or remove the provider",
+			})
+		}
+	}
+	return warnings
+}
+
+// summary counts what was configured.
+func (l *loaded) summary() string {
+	dry := 0
+	for _, r := range l.book.Rules.Rules {
+		if r.DryRun {
+			dry++
+		}
+	}
+	parts := []string{plural(len(l.cfg.Providers), "provider"), plural(len(l.book.Rules.Rules), "rule")}
+	if dry > 0 {
+		parts[1] += fmt.Sprintf(" (%d dry_run)", dry)
+	}
+	return strings.Join(append(parts, plural(l.files, "file"), "mode "+string(l.cfg.Mode)), ", ")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%s %ss", grouped(n), noun)
+}

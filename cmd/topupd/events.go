@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"topupd/ledger"
+	"topupd/metrics"
+	"topupd/topup"
+)
+
+// finishedBatch bounds the purchases that one housekeeping counts.
+const finishedBatch = 500
+
+// event turns what happened to a purchase into the canonical purchase line,
+// the metrics and, in the demo, a line for a person.
+func (d *daemon) event(provider string, e topup.Event) {
+	p := e.Purchase
+	if d.options.watch != nil {
+		d.options.watch(provider, e)
+	}
+	if e.Answer != nil && e.Answer.Verdict != topup.Yes {
+		d.metrics.Failed(provider, p.Rule, e.Answer.Reason)
+	} else if e.From == topup.Planned && p.State == topup.Cancelled && p.Reason != topup.FailedNone {
+		d.metrics.Failed(provider, p.Rule, p.Reason)
+	}
+	if p.State == topup.Parked && e.From != topup.Parked {
+		d.metrics.Parked(p)
+	}
+	if p.State == topup.Declined && p.Reason == topup.FailedNotFound && e.From == topup.Sent {
+		d.metrics.Failed(provider, p.Rule, p.Reason)
+	}
+	d.options.log.LogAttrs(context.Background(), eventLevel(e), "purchase", eventAttrs(provider, e)...)
+}
+
+// eventLevel: info when money or state moved, warn when it will be tried
+// again, error when a person must act.
+func eventLevel(e topup.Event) slog.Level {
+	switch {
+	case e.Purchase.State == topup.Parked && e.From != topup.Parked:
+		return slog.LevelError
+	case e.Answer != nil && e.Err != nil: // an answer that could not be stored
+		return slog.LevelError
+	case e.Answer != nil && e.Answer.Stop:
+		return slog.LevelError
+	case e.Err != nil, e.Answer != nil && e.Answer.Verdict != topup.Yes:
+		return slog.LevelWarn
+	default:
+		return slog.LevelInfo
+	}
+}
+
+func eventAttrs(provider string, e topup.Event) []slog.Attr {
+	p := e.Purchase
+	attrs := []slog.Attr{
+		slog.String("provider", provider),
+		slog.String("customer", string(p.Target.Customer)),
+		slog.String("product", string(p.Target.Product)),
+		slog.String("rule", p.Rule),
+		slog.String("purchase", p.ID),
+		slog.String("key", p.Key),
+		slog.String("from", string(e.From)),
+		slog.String("to", string(p.State)),
+		slog.String("credits", p.Credits.String()),
+		slog.String("price_excluding_tax", p.Price.Amount()),
+		slog.String("currency", string(p.Price.Currency)),
+		slog.Int("attempt", p.Attempts),
+		slog.String("payment", string(p.Payment)),
+	}
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	if e.Answer != nil {
+		add("verdict", string(e.Answer.Verdict))
+		attrs = append(attrs, slog.Float64("duration_seconds", e.Duration.Seconds()))
+	}
+	add("reference", p.Reference)
+	add("reason", string(p.Reason))
+	add("text", e.Text)
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("err", e.Err))
+	}
+	return attrs
+}
+
+// housekeeping keeps the gauges that come from the ledger current, and counts
+// purchases that have ended, each once.
+func (d *daemon) housekeeping(ctx context.Context) {
+	for _, l := range d.lines {
+		reads, writes := l.client.BudgetUsed()
+		d.metrics.Budget(l.Name, "reads", reads)
+		d.metrics.Budget(l.Name, "writes", writes)
+	}
+	err := d.ledgerGauges(ctx)
+	d.reachable.Store(err == nil || ctx.Err() != nil)
+	if err != nil && ctx.Err() == nil {
+		d.options.log.LogAttrs(ctx, slog.LevelError, "database", slog.Any("err", err))
+	}
+}
+
+func (d *daemon) ledgerGauges(ctx context.Context) error {
+	open, err := d.store.OpenCounts(ctx)
+	if err != nil {
+		return err
+	}
+	unpaid, err := d.store.UnpaidCounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range d.lines {
+		d.metrics.Open(l.Name, openOf(open, l.id))
+		d.metrics.Unpaid(l.Name, unpaidOf(unpaid, l.id))
+		if !l.watch.Held() {
+			continue
+		}
+		finished, err := d.store.TakeFinished(ctx, l.id, finishedBatch)
+		if err != nil {
+			return err
+		}
+		for _, p := range finished {
+			p.ProviderName = l.Name // the label of today
+			d.metrics.Finished(p)
+		}
+	}
+	return nil
+}
+
+func openOf(counts []ledger.OpenCount, provider topup.ProviderID) []metrics.OpenCount {
+	var out []metrics.OpenCount
+	for _, c := range counts {
+		if c.Provider != provider {
+			continue
+		}
+		m := metrics.OpenCount{State: c.State, Count: c.Count}
+		if c.Oldest != nil {
+			m.Oldest = *c.Oldest
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func unpaidOf(counts []ledger.UnpaidCount, provider topup.ProviderID) map[topup.Payment]int {
+	out := map[topup.Payment]int{}
+	for _, c := range counts {
+		if c.Provider == provider {
+			out[c.Payment] += c.Count
+		}
+	}
+	return out
+}

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"topupd/ledger"
+	"topupd/rules"
+	"topupd/topup"
+)
+
+// explainCmd tells the last decisions about a customer in words.
+type explainCmd struct {
+	Customer string `arg:"" help:"The customer's id or exact name at the provider; at Talkover the environment."`
+	Product  string `arg:"" optional:"" help:"Only this credit product."`
+	Provider string `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
+	Limit    int    `default:"5" help:"At most so many decisions per product."`
+	outputFlags
+}
+
+func (*explainCmd) Help() string {
+	return `Answers "why was this customer (not) charged?" from what the daemon wrote down: the last 20 decisions per product with the facts they rest on, the open purchase, and what you can do. topupd plan asks the provider anew.
+
+Examples:
+
+    topupd explain cus_Typ0px2W0aiEtl
+    topupd explain cus_Typ0px2W0aiEtl itm_3kXODDF42QXtnL -o json`
+}
+
+func (c *explainCmd) Run(a *app) (err error) {
+	l, err := a.load()
+	if err != nil {
+		return err
+	}
+	if c.Limit < 1 {
+		return usage("--limit %d: write 1 or more", c.Limit)
+	}
+	f := ledger.Filter{Customer: topup.CustomerID(c.Customer), Product: topup.ProductID(c.Product)}
+	if f.Provider, err = l.providerID(c.Provider); err != nil {
+		return err
+	}
+	store, err := a.history(l, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	x := explaining{a: a, l: l, store: store, limit: c.Limit}
+	evaluations, err := x.find(f)
+	if err != nil {
+		return err
+	}
+	var records []evaluationRecord
+	for _, e := range evaluations {
+		records = append(records, evaluationOf(e))
+	}
+	var failed error
+	err = listing(a, c.Output, records, func() { failed = x.tell(evaluations) })
+	return errors.Join(err, failed)
+}
+
+// explaining is one answer under way.
+type explaining struct {
+	a     *app
+	l     *loaded
+	store *ledger.Store
+	limit int
+}
+
+// find reads the evaluations of a customer, newest first for each target; a
+// name works where it is one customer's alone.
+func (x *explaining) find(f ledger.Filter) ([]topup.Evaluation, error) {
+	list, err := x.store.Evaluations(x.a.ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		id, err := x.byName(f)
+		if err != nil {
+			return nil, err
+		}
+		f.Customer = id
+		if list, err = x.store.Evaluations(x.a.ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	for i := range list {
+		list[i].ProviderName = x.l.label(list[i].Target.Provider, list[i].ProviderName)
+	}
+	perTarget := map[topup.Target]int{}
+	list = slices.DeleteFunc(list, func(e topup.Evaluation) bool {
+		perTarget[e.Target]++
+		return perTarget[e.Target] > x.limit
+	})
+	slices.SortStableFunc(list, func(a, b topup.Evaluation) int {
+		return cmp.Or(
+			cmp.Compare(a.ProviderName, b.ProviderName), cmp.Compare(a.Target.Customer, b.Target.Customer), cmp.Compare(a.Target.Product, b.Target.Product))
+	})
+	return list, nil
+}
+
+// byName finds the customer that a name belongs to.
+func (x *explaining) byName(f ledger.Filter) (topup.CustomerID, error) {
+	name := string(f.Customer)
+	f.Customer = ""
+	targets, err := x.store.Targets(x.a.ctx, f)
+	if err != nil {
+		return "", err
+	}
+	var ids []string
+	for _, t := range targets {
+		if strings.EqualFold(t.CustomerName, name) && !slices.Contains(ids, string(t.Target.Customer)) {
+			ids = append(ids, string(t.Target.Customer))
+		}
+	}
+	switch len(ids) {
+	case 0:
+		return "", fmt.Errorf("nothing is known about %q: no decision was written down; topupd targets list shows who is watched, topupd plan asks the provider", name)
+	case 1:
+		return topup.CustomerID(ids[0]), nil
+	default:
+		return "", fmt.Errorf("several customers are called %q: %s; give the id", name, strings.Join(ids, ", "))
+	}
+}
+
+// evaluationRecord is one decision for programs.
+type evaluationRecord struct {
+	At           *string         `json:"at"`
+	Provider     string          `json:"provider"`
+	Customer     string          `json:"customer"`
+	CustomerName *string         `json:"customer_name"`
+	Product      string          `json:"product"`
+	ProductName  *string         `json:"product_name"`
+	Reason       string          `json:"reason"`
+	Class        string          `json:"class"`
+	Since        *string         `json:"since"`
+	Text         string          `json:"text"`
+	Rule         *string         `json:"rule"`
+	RuleVersion  *string         `json:"rule_version"`
+	Balance      *string         `json:"balance"`
+	Threshold    *string         `json:"threshold"`
+	ReadAt       *string         `json:"read_at"`
+	RefreshedAt  *string         `json:"refreshed_at"`
+	Purchase     *string         `json:"purchase"`
+	Detail       json.RawMessage `json:"detail"`
+}
+
+func evaluationOf(e topup.Evaluation) evaluationRecord {
+	return evaluationRecord{
+		At: stamp(&e.At), Provider: e.ProviderName, Customer: string(e.Target.Customer), CustomerName: word(e.CustomerName),
+		Product: string(e.Target.Product), ProductName: word(e.ProductName),
+		Reason: string(e.Reason), Class: string(e.Reason.Class()), Since: stamp(&e.Since), Text: e.Text,
+		Rule: word(e.Rule), RuleVersion: word(e.RuleVersion), Balance: number(e.Balance), Threshold: number(e.Threshold),
+		ReadAt: stamp(&e.ReadAt), RefreshedAt: stamp(&e.RefreshedAt), Purchase: word(e.Purchase), Detail: rawJSON(e.Detail),
+	}
+}
+
+// tell prints the decisions target by target.
+func (x *explaining) tell(evaluations []topup.Evaluation) error {
+	for i := 0; i < len(evaluations); {
+		end := i + 1
+		for end < len(evaluations) && evaluations[end].Target == evaluations[i].Target {
+			end++
+		}
+		if i > 0 {
+			x.a.printf("\n")
+		}
+		if err := x.target(evaluations[i:end]); err != nil {
+			return err
+		}
+		i = end
+	}
+	if zone := x.a.zoneNote(); zone != "" {
+		x.a.printf("\n%s\n", zone)
+	}
+	return nil
+}
+
+// target explains one target, of which list has the decisions, newest first.
+func (x *explaining) target(list []topup.Evaluation) error {
+	a, newest := x.a, list[0]
+	a.printf("%s\n", a.fold(x.headline(newest), 0))
+	said := reasonWords[newest.Reason]
+	verdict := "Not buying: " + said.means
+	if newest.Reason == topup.Buy || newest.Reason == topup.Enough {
+		verdict = strings.ToUpper(said.means[:1]) + said.means[1:]
+	}
+	a.printf("%s (%s), since %s.\n\n", a.paint(reasonColor(newest.Reason), verdict), newest.Reason, a.clock(newest.Since))
+	for _, e := range list {
+		lines := factLines(e, a.clock)
+		indent := len(a.clock(e.At)) + 2
+		a.printf("%s  %s\n", a.clock(e.At), a.fold(lines[0], indent))
+		for _, line := range lines[1:] {
+			a.printf("%s%s\n", strings.Repeat(" ", indent), a.fold(line, indent))
+		}
+	}
+	if note := a.silence(newest.At); note != "" {
+		a.printf("\n%s\n", note)
+	}
+	open, err := x.store.Purchases(a.ctx, ledger.Filter{
+		Provider: newest.Target.Provider, Customer: newest.Target.Customer, Product: newest.Target.Product, States: openStates(), Limit: 1,
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range open {
+		a.printf("\n%s\n", a.fold(fmt.Sprintf("Open purchase %s is %s. %s", p.Short(), p.State, standsOf(p, a.clock)), 0))
+	}
+	a.printf("\nWhat you can do: %s\n", a.fold(said.do, len("What you can do: ")))
+	return nil
+}
+
+// silent is how old the newest decision may be: the daemon writes every minute.
+const silent = 10 * time.Minute
+
+// silence says that what is shown is old; "" when it is not.
+func (a *app) silence(newest time.Time) string {
+	age := a.now().Sub(newest)
+	if age <= silent {
+		return ""
+	}
+	return fmt.Sprintf("Nothing was written down for %s: is topupd run working?", long(age))
+}
+
+func openStates() []topup.State {
+	return slices.DeleteFunc(topup.States(), func(s topup.State) bool { return !s.Open() })
+}
+
+// headline names the target and its rule as it is now.
+func (x *explaining) headline(e topup.Evaluation) string {
+	customer := printable(string(e.Target.Customer))
+	if e.CustomerName != "" && e.CustomerName != customer {
+		customer = fmt.Sprintf("%s (%s)", printable(e.CustomerName), customer)
+	}
+	product := printable(string(e.Target.Product))
+	if e.ProductName != "" && e.ProductName != product {
+		product = fmt.Sprintf("%s (%s)", printable(e.ProductName), product)
+	}
+	parts := []string{e.ProviderName, customer, product}
+	if e.Rule == "" {
+		return strings.Join(append(parts, "no rule"), " · ")
+	}
+	return strings.Join(append(parts, x.ruleWords(e)), " · ")
+}
+
+// ruleWords names the rule that decided, and where it stands now.
+func (x *explaining) ruleWords(e topup.Evaluation) string {
+	rule := fmt.Sprintf("rule %s %s", e.Rule, e.RuleVersion)
+	i := slices.IndexFunc(x.l.book.Rules.Rules, func(r rules.Rule) bool { return r.Name == e.Rule })
+	if i < 0 {
+		return rule + " (gone since)"
+	}
+	now := x.l.book.Rules.Rules[i]
+	rule += fmt.Sprintf(" (%s:%d)", now.File, now.Line)
+	if now.Version != e.RuleVersion {
+		rule += ", changed since"
+	}
+	return rule
+}
+
+// facts is the part of an evaluation's detail that is told in words.
+type facts struct {
+	ThresholdFrom string `json:"threshold_from"`
+	PaymentMethod string `json:"payment_method"`
+	Declines      int    `json:"declines"`
+	Invoices      []struct {
+		ID     string    `json:"id"`
+		Amount string    `json:"amount"`
+		Status string    `json:"status"`
+		At     time.Time `json:"at"`
+		Detail string    `json:"detail"`
+	} `json:"invoices"`
+}
+
+// factLines tells one decision; the first line is the balance.
+func factLines(e topup.Evaluation, clock func(time.Time) string) []string {
+	var f facts
+	_ = json.Unmarshal(e.Detail, &f) // details are extras: without them the decision still stands
+	lines := []string{balanceLine(e, f, clock)}
+	for _, i := range f.Invoices {
+		line := fmt.Sprintf("invoice %s of %s from %s is %s", i.ID, i.Amount, clock(i.At), i.Status)
+		if i.Detail != "" {
+			line += ": " + i.Detail
+		}
+		lines = append(lines, printable(line))
+	}
+	decided := fmt.Sprintf("%s: %s", e.Reason, printable(e.Text))
+	if e.Purchase != "" && e.Reason == topup.Buy {
+		decided += " → purchase " + topup.Purchase{ID: e.Purchase}.Short()
+	}
+	lines = append(lines, decided)
+	if f.Declines > 0 {
+		lines = append(lines, fmt.Sprintf("declined payments in a row: %d", f.Declines))
+	}
+	return lines
+}
+
+func balanceLine(e topup.Evaluation, f facts, clock func(time.Time) string) string {
+	if e.Balance == nil {
+		return "no balance that could be used"
+	}
+	line := fmt.Sprintf("balance %s (read %s", e.Balance.Grouped(), clock(e.ReadAt))
+	if !e.RefreshedAt.IsZero() {
+		line += ", refreshed by the provider " + clock(e.RefreshedAt)
+	}
+	line += ")"
+	if e.Threshold == nil {
+		return line + ", no threshold"
+	}
+	relation := "not below"
+	if e.Below() {
+		relation = "below"
+	}
+	line += fmt.Sprintf(" %s threshold %s", relation, e.Threshold.Grouped())
+	if f.ThresholdFrom != "" {
+		line += fmt.Sprintf(" (the %s's)", f.ThresholdFrom)
+	}
+	return line
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// The exit codes, for scripts and units.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2 // a mistake in the flags or the configuration
+	exitPerson = 3 // done, but something needs a person
+)
+
+// exitError ends the program with a code other than exitFailed. Without err
+// everything has been said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage is a mistake of the person who typed the command.
+func usage(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// cli is the command line. What each command needs is in its own file.
+type cli struct {
+	Config string `help:"Configuration file (default: $TOPUPD_CONFIG, else /etc/topupd/topupd.yml)." placeholder:"FILE"`
+
+	Demo      demoCmd      `cmd:"" help:"Show everything on this machine: emulated providers, nothing to install."`
+	Run       runCmd       `cmd:"" help:"Watch the balances and buy: the daemon."`
+	Check     checkCmd     `cmd:"" help:"Validate the configuration and the rules."`
+	Plan      planCmd      `cmd:"" help:"Read the balances and say who would be charged now, and why not. Buys nothing."`
+	Targets   targetsCmd   `cmd:"" help:"List balances and thresholds; attach a credit product to a customer."`
+	Explain   explainCmd   `cmd:"" help:"Say why a customer was or was not charged."`
+	Purchases purchasesCmd `cmd:"" help:"List purchases, show the evidence of one, settle a parked one."`
+	Pause     pauseCmd     `cmd:"" help:"Stop buying: everywhere, at a provider, by a rule or for a customer."`
+	Resume    resumeCmd    `cmd:"" help:"Take a pause back; lift a suspension, a stop or a hold."`
+	Emulator  emulatorCmd  `cmd:"" help:"Serve both billing providers emulated, with faults on demand."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the ledger's schema up to date and exit."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
+}
+
+const description = `topupd watches prepaid credit balances at billing providers and buys credits, exactly once, when one falls below its threshold.
+
+First steps: topupd demo, then topupd check, topupd plan and topupd run.`
+
+// run is main without the process around it. Errors are printed once.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	a := newApp(ctx, getenv, stdout, stderr)
+	var c cli
+	ended := false // kong printed what was asked for, such as --help
+	parser, err := kong.New(&c,
+		kong.Name("topupd"), kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { ended = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: maxWidth}),
+		kong.Bind(a), kong.Vars{"states": stateNames()},
+	)
+	if err != nil { // a mistake in the structs above; every test would see it
+		fmt.Fprintln(stderr, "topupd:", err)
+		return exitFailed
+	}
+	if len(args) == 0 { // a unit without a command must not look like a success
+		_, _ = parser.Parse([]string{"--help"})
+		return exitUsage
+	}
+	parsed, err := parser.Parse(args)
+	if ended {
+		return exitDone
+	}
+	if err == nil {
+		a.chooseConfig(c.Config)
+		err = parsed.Run()
+	}
+	return report(stderr, err)
+}
+
+// report prints an error and turns it into the exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if mistake, ok := errors.AsType[*kong.ParseError](err); ok {
+		fmt.Fprintf(stderr, "topupd: %s\nsee %s --help\n", err, commandOf(mistake))
+		return exitUsage
+	}
+	code := exitFailed
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		code = exit.code
+		if exit.err == nil {
+			return code
+		}
+	}
+	if list, ok := errors.AsType[listed](err); ok { // each line says where it is
+		fmt.Fprintln(stderr, list)
+		return code
+	}
+	fmt.Fprintln(stderr, "topupd:", err)
+	return code
+}
+
+// commandOf names the command that was being typed.
+func commandOf(mistake *kong.ParseError) string {
+	if mistake.Context != nil {
+		if node := mistake.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
+	}
+	return "topupd"
+}

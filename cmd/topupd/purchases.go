@@ -1,0 +1,189 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"topupd/config/yamlfile"
+	"topupd/ledger"
+	"topupd/topup"
+)
+
+// purchasesCmd is the history of what was bought.
+type purchasesCmd struct {
+	List    purchasesListCmd    `cmd:"" default:"withargs" help:"List purchases, newest first (the default)."`
+	Show    purchasesShowCmd    `cmd:"" help:"Show everything known about one purchase: a page to file."`
+	Resolve purchasesResolveCmd `cmd:"" help:"Say whether a parked purchase was charged."`
+}
+
+func (*purchasesCmd) Help() string {
+	return `topupd purchases alone lists. Flags of the list: topupd purchases list --help.`
+}
+
+// purchasesListCmd lists purchases.
+type purchasesListCmd struct {
+	State    []string `help:"Only in these states: ${states}." placeholder:"STATE"`
+	Customer string   `help:"Only of this customer id." placeholder:"ID"`
+	Provider string   `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
+	Rule     string   `help:"Only by this rule." placeholder:"NAME"`
+	Since    string   `help:"Only planned since then: a time (2026-11-20T09:00:00Z) or how long ago (24h, 7d)." placeholder:"T"`
+	Limit    int      `default:"100" help:"At most so many; 0 for all."`
+	outputFlags
+}
+
+func (*purchasesListCmd) Help() string {
+	return `The formats json, jsonl and csv have the same fields, always all of them, null (in csv: empty) where there is no value. Times are RFC 3339 in UTC, amounts decimal strings, prices exclude tax.
+
+Examples:
+
+    topupd purchases
+    topupd purchases --state parked
+    topupd purchases --customer cus_Typ0px2W0aiEtl --since 7d
+    topupd purchases list --since 2026-11-01T00:00:00Z --limit 0 -o csv > november.csv`
+}
+
+func (c *purchasesListCmd) Run(a *app) (err error) {
+	l, err := a.load()
+	if err != nil {
+		return err
+	}
+	filter, err := c.filter(a, l)
+	if err != nil {
+		return err
+	}
+	store, err := a.history(l, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	purchases, err := store.Purchases(a.ctx, filter)
+	if err != nil {
+		return err
+	}
+	records := make([]purchaseRecord, 0, len(purchases))
+	for _, p := range l.relabel(purchases) {
+		records = append(records, recordOf(p))
+	}
+	return listing(a, c.Output, records, func() { a.purchaseTable(purchases, c.Limit) })
+}
+
+func (c *purchasesListCmd) filter(a *app, l *loaded) (ledger.Filter, error) {
+	f := ledger.Filter{Rule: c.Rule, Customer: topup.CustomerID(c.Customer), Limit: c.Limit}
+	if c.Limit < 0 {
+		return f, usage("--limit %d: write 0 or more", c.Limit)
+	}
+	var err error
+	if f.Provider, err = l.providerID(c.Provider); err != nil {
+		return f, err
+	}
+	for _, s := range c.State {
+		if !slices.Contains(topup.States(), topup.State(s)) {
+			return f, usage("--state %q: write one of %s", s, stateNames())
+		}
+		f.States = append(f.States, topup.State(s))
+	}
+	f.Since, err = a.moment("--since", c.Since, -1)
+	return f, err
+}
+
+func stateNames() string {
+	var names []string
+	for _, s := range topup.States() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
+// moment reads a time, or a duration before (direction -1) or after (+1) now;
+// the zero time for "".
+func (a *app) moment(flag, text string, direction time.Duration) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	var d yamlfile.Duration
+	if err := d.ReadText(text); err != nil || d <= 0 {
+		return time.Time{}, usage("%s %q: write a time such as 2026-11-20T09:00:00Z, or a duration such as 90m, 24h or 7d", flag, text)
+	}
+	return a.now().Add(direction * time.Duration(d)), nil
+}
+
+// purchaseRecord is one purchase for programs. Its fields and their order are
+// relied on outside: add at the end, remove nothing.
+type purchaseRecord struct {
+	ID                string  `json:"id"`
+	Provider          string  `json:"provider"` // the name in the YAML
+	Customer          string  `json:"customer"`
+	Product           string  `json:"product"`
+	Rule              string  `json:"rule"`
+	RuleVersion       string  `json:"rule_version"`
+	State             string  `json:"state"`
+	Reason            *string `json:"reason"`
+	Payment           string  `json:"payment"`
+	Credits           string  `json:"credits"`
+	PriceExcludingTax string  `json:"price_excluding_tax"`
+	Currency          string  `json:"currency"`
+	IdempotencyKey    string  `json:"idempotency_key"`
+	Reference         *string `json:"reference"`
+	Attempts          int     `json:"attempts"`
+	PlannedAt         *string `json:"planned_at"`
+	SentAt            *string `json:"sent_at"`
+	FinishedAt        *string `json:"finished_at"`
+	BalanceBefore     string  `json:"balance_before"`
+	Threshold         string  `json:"threshold"`
+	ExpiresAt         *string `json:"expires_at"`
+}
+
+func recordOf(p topup.Purchase) purchaseRecord {
+	return purchaseRecord{
+		ID: p.ID, Provider: p.ProviderName, Customer: string(p.Target.Customer), Product: string(p.Target.Product),
+		Rule: p.Rule, RuleVersion: p.RuleVersion, State: string(p.State), Reason: word(p.Reason), Payment: string(p.Payment),
+		Credits: p.Credits.String(), PriceExcludingTax: p.Price.Amount(), Currency: string(p.Price.Currency),
+		IdempotencyKey: p.Key, Reference: word(p.Reference), Attempts: p.Attempts,
+		PlannedAt: stamp(&p.PlannedAt), SentAt: stamp(p.SentAt), FinishedAt: stamp(p.FinishedAt),
+		BalanceBefore: p.BalanceBefore.String(), Threshold: p.Threshold.String(), ExpiresAt: stamp(p.ExpiresAt),
+	}
+}
+
+// purchaseTable prints purchases for people.
+func (a *app) purchaseTable(purchases []topup.Purchase, limit int) {
+	if len(purchases) == 0 {
+		a.printf("no purchases\n")
+		return
+	}
+	g := grid{columns: []column{
+		{title: "planned"},
+		{title: "id"},
+		{title: "provider"},
+		{title: "customer"},
+		{title: "credits", right: true},
+		{title: "excl. tax", right: true},
+		{title: "state"},
+		{title: "payment"},
+		{title: "reference"},
+	}}
+	for _, p := range purchases {
+		state := string(p.State)
+		if p.Reason != topup.FailedNone {
+			state += fmt.Sprintf(" (%s)", p.Reason)
+		}
+		g.rows = append(g.rows, []string{
+			a.clock(p.PlannedAt), p.Short(), p.ProviderName, printable(either(p.CustomerName, string(p.Target.Customer))),
+			p.Credits.Grouped(), p.Price.Grouped(), a.paint(stateColor(p.State), state), string(p.Payment), printable(dash(p.Reference)),
+		})
+	}
+	a.printf("%s", g.render(a.width))
+	notes := []string{plural(len(purchases), "purchase")}
+	if limit > 0 && len(purchases) == limit {
+		notes[0] = fmt.Sprintf("the newest %s; --limit 0 lists all", plural(limit, "purchase"))
+	}
+	if zone := a.zoneNote(); zone != "" {
+		notes = append(notes, zone)
+	}
+	a.printf("%s\n", strings.Join(notes, " · "))
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"topupd/ledger"
+	"topupd/topup"
+)
+
+// purchasesResolveCmd stores a person's decision about a purchase.
+type purchasesResolveCmd struct {
+	ID        string `arg:"" help:"The id, or at least four characters of its beginning or end."`
+	Outcome   string `arg:"" enum:"charged,not-charged" help:"What really happened: ${enum}."`
+	Note      string `required:"" help:"How you know: it stands in the history for ever." placeholder:"TEXT"`
+	Reference string `help:"The invoice or transaction id, if there is one." placeholder:"ID"`
+	By        string `help:"Who says so (default: $SUDO_USER, else $USER)." placeholder:"WHO"`
+}
+
+func (*purchasesResolveCmd) Help() string {
+	return `A parked purchase blocks its customer until evidence turns up or a person says what happened.
+
+charged ends it as settled; a confirmed purchase whose effect is never seen can be ended so too.
+
+not-charged ends it as declined, and the next sweep may buy again. It is refused while the request may still run, and, where the provider has books, while they show a purchase that could be this one or cannot be read completely: if it was charged after all, the customer would pay twice.
+
+Examples:
+
+    topupd purchases resolve 7f3c charged --reference txn_9f21 --note "on the card statement of 20 November"
+    topupd purchases resolve 7f3c not-charged --note "support ticket 4711: no such transaction"`
+}
+
+func (c *purchasesResolveCmd) Run(a *app) (err error) {
+	l, err := a.load()
+	if err != nil {
+		return err
+	}
+	by := cmp.Or(c.By, a.person())
+	switch {
+	case strings.TrimSpace(c.Note) == "":
+		return usage("--note is empty: say how you know")
+	case by == "":
+		return usage("nobody knows who you are: add --by NAME")
+	case c.Reference != "" && c.Outcome != "charged":
+		return usage("--reference belongs to charged: what was not charged has none")
+	}
+	store, err := a.history(l, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	p, evidence, err := a.file(store, l, c.ID)
+	if err != nil {
+		return err
+	}
+	a.page(store, p, evidence)
+	r := resolving{a: a, l: l, store: store, decision: topup.Resolution{
+		Charged: c.Outcome == "charged", Reference: c.Reference, Note: c.Note, By: by,
+	}}
+	p, err = r.resolve(p)
+	if err != nil {
+		return fmt.Errorf("purchase %s stays %s: %w", p.Short(), p.State, err)
+	}
+	a.printf("\n%s is %s now. %s\n", p.Short(), a.paint(stateColor(p.State), string(p.State)), standsOf(p, a.clock))
+	return nil
+}
+
+// person is who runs the program, for the record; "" when the environment does
+// not say.
+func (a *app) person() string {
+	return cmp.Or(a.getenv("SUDO_USER"), a.getenv("USER"), a.getenv("LOGNAME"))
+}
+
+// resolving is one decision on its way into the ledger.
+type resolving struct {
+	a        *app
+	l        *loaded
+	store    *ledger.Store
+	decision topup.Resolution
+}
+
+// resolve stores the decision and returns the purchase as it is then; with an
+// error as it was.
+func (r *resolving) resolve(p topup.Purchase) (topup.Purchase, error) {
+	now, err := r.store.Now(r.a.ctx)
+	if err != nil {
+		return p, err
+	}
+	if p.LastSentAt != nil {
+		r.a.printf("\nlast sent %s ago\n", long(now.Sub(*p.LastSentAt)))
+	}
+	stored, err := r.advance(p, now, r.lookFirst)
+	if err != nil {
+		return p, err
+	}
+	if stored.State == topup.Confirmed { // a person has seen the charge: there is nothing left to wait for
+		return r.advance(stored, now, nil)
+	}
+	return stored, nil
+}
+
+// advance takes one step, if check does not object.
+func (r *resolving) advance(p topup.Purchase, now time.Time, check func(topup.Purchase) error) (topup.Purchase, error) {
+	change, err := topup.Resolved(p, r.decision, now)
+	if err == nil && check != nil {
+		err = check(p)
+	}
+	if err != nil {
+		return p, err
+	}
+	stored, err := r.store.Advance(r.a.ctx, change)
+	switch {
+	case errors.Is(err, topup.ErrOvertaken):
+		return p, fmt.Errorf("it changed while you decided; look again with topupd purchases show %s: %w", p.Short(), err)
+	case errors.Is(err, ledger.ErrReferenceClaimed):
+		return p, fmt.Errorf("%s explains another purchase; topupd purchases list shows which: %w", r.decision.Reference, err)
+	case err != nil:
+		return p, err
+	}
+	return stored, nil
+}
+
+// lookFirst refuses not-charged while the provider's books say otherwise, or
+// cannot say.
+func (r *resolving) lookFirst(p topup.Purchase) error {
+	if r.decision.Charged {
+		return nil
+	}
+	client, err := r.client(p)
+	if err != nil {
+		return err
+	}
+	if !client.books {
+		r.a.printf("%s has no books to look into: your word is all there is\n", title(client.Type))
+		return nil
+	}
+	matches, err := look(r.a.ctx, client.client, r.store, p)
+	if err != nil {
+		return err
+	}
+	if len(matches) == 0 {
+		r.a.printf("looked at %s again: nothing found\n", title(client.Type))
+		return nil
+	}
+	var found []string
+	for _, m := range matches {
+		found = append(found, fmt.Sprintf("%s (%s)", m.ID, r.a.clock(m.At)))
+	}
+	return fmt.Errorf("the provider's books show what could be it: %s; topupd claims it by itself, or resolve it as charged", strings.Join(found, ", "))
+}
+
+// client connects to the provider of the purchase.
+func (r *resolving) client(p topup.Purchase) (*connection, error) {
+	for _, provider := range r.l.cfg.Providers {
+		if provider.Identity() == p.Target.Provider {
+			return connectTo(provider, slog.New(slog.DiscardHandler), nil)
+		}
+	}
+	return nil, fmt.Errorf("its provider %s is not in %s, so nobody can look; put it back first", p.Target.Provider, r.l.cfg.File)
+}
+
+// claims tells which references belong to other purchases.
+type claims interface {
+	Claimed(ctx context.Context, provider topup.ProviderID, references []string, except string) (map[string]bool, error)
+}
+
+// look reads the provider's books once. An incomplete answer is an error: an
+// absent row would prove nothing.
+func look(ctx context.Context, provider topup.Provider, store claims, p topup.Purchase) ([]topup.Match, error) {
+	if p.SentAt == nil {
+		return nil, nil
+	}
+	books, err := provider.Books(ctx, p.Target, p.SentAt.Add(-topup.MatchBefore))
+	if err != nil {
+		return nil, fmt.Errorf("the provider's books cannot be read, so nobody can tell: %w", err)
+	}
+	if !books.Complete {
+		return nil, errors.New("the provider's books could not be read completely, so nobody can tell; try again")
+	}
+	var references []string
+	for _, t := range books.Topups {
+		references = append(references, t.ID, t.Invoice)
+	}
+	for _, i := range books.Invoices {
+		references = append(references, i.ID)
+	}
+	claimed, err := store.Claimed(ctx, p.Target.Provider, references, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	return topup.Matches(p, books, claimed), nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"topupd/config"
+	"topupd/config/yamlfile"
+	"topupd/ledger"
+	"topupd/rules"
+	"topupd/scheduler"
+	"topupd/topup"
+)
+
+// loaded is a configuration that may be run with, or was reported.
+type loaded struct {
+	cfg      *config.Config
+	book     *scheduler.Rulebook
+	problems yamlfile.Problems // after load only warnings
+	files    int               // that were read
+}
+
+// load reads the configuration and the rules. Mistakes are an exitError that
+// prints the whole list, warnings included.
+func (a *app) load() (*loaded, error) {
+	l := a.read()
+	if err := l.problems.Err(); err != nil {
+		return nil, &exitError{code: exitUsage, err: listed{l}}
+	}
+	return l, nil
+}
+
+// listed is a broken configuration as an error: every problem and the count.
+type listed struct{ l *loaded }
+
+func (e listed) Error() string { return e.l.problems.Text(e.l.files) }
+
+// read is load without a verdict.
+func (a *app) read() *loaded {
+	cfg, problems := config.Load(a.config, a.getenv)
+	in := rules.Context{
+		GlobalCaps: cfg.Limits.Global, ProviderCaps: cfg.Limits.Provider,
+		DryRun: cfg.Mode == config.DryRun, Now: a.now(), Dir: filepath.Dir(a.config), Getenv: a.getenv,
+	}
+	for _, p := range cfg.Providers {
+		in.Providers = append(in.Providers, rules.Provider{Name: p.Name, Type: string(p.Type)})
+	}
+	set, more := rules.Load(cfg.RuleFiles, in)
+	caps := append(append([]topup.Cap{}, cfg.Limits.Global...), cfg.Limits.Provider...)
+	return &loaded{
+		cfg: cfg, book: &scheduler.Rulebook{Rules: set, Caps: caps},
+		problems: append(problems, more...), files: 1 + len(cfg.RuleFiles),
+	}
+}
+
+// openLedger opens the ledger of the configuration. A read-only one must have
+// the schema of this program.
+func (a *app) openLedger(l *loaded, o ledger.Options) (*ledger.Store, error) {
+	store, err := ledger.Open(a.ctx, l.cfg.DatabaseURL.Reveal(), o)
+	if err != nil {
+		return nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	if !o.ReadOnly {
+		return store, nil
+	}
+	if err := store.CheckSchema(a.ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// errNoLedger: the SQLite file has never been made. Postgres has no such state:
+// a database that is not there is an error.
+var errNoLedger = errors.New("there is no ledger yet")
+
+// history opens the ledger of a daemon that has run, to read or, when write is
+// set, to store a person's decision. It creates nothing: errNoLedger.
+func (a *app) history(l *loaded, write bool) (*ledger.Store, error) {
+	if path, ok := strings.CutPrefix(l.cfg.DatabaseURL.Reveal(), "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %s does not exist; topupd run makes it, or check database_url in %s", errNoLedger, path, a.config)
+		}
+	}
+	store, err := a.openLedger(l, ledger.Options{ReadOnly: !write})
+	if err != nil || !write {
+		return store, err
+	}
+	if err := store.CheckSchema(a.ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// provider finds a connection by its name in the YAML.
+func (l *loaded) provider(name string) (config.Provider, error) {
+	var names []string
+	for _, p := range l.cfg.Providers {
+		if p.Name == name {
+			return p, nil
+		}
+		names = append(names, p.Name)
+	}
+	hint := "known: " + strings.Join(names, ", ")
+	if meant := yamlfile.Suggest(name, names); meant != "" {
+		hint = "did you mean " + meant + "?"
+	}
+	return config.Provider{}, usage("there is no provider %q in %s; %s", name, l.cfg.File, hint)
+}
+
+// label is what the configuration calls a provider now; stored is what it was
+// called when the row was written, for one that is not there any more.
+func (l *loaded) label(id topup.ProviderID, stored string) string {
+	for _, p := range l.cfg.Providers {
+		if p.Identity() == id {
+			return p.Name
+		}
+	}
+	return stored
+}
+
+// relabel gives purchases the names that their providers have now.
+func (l *loaded) relabel(purchases []topup.Purchase) []topup.Purchase {
+	for i := range purchases {
+		purchases[i].ProviderName = l.label(purchases[i].Target.Provider, purchases[i].ProviderName)
+	}
+	return purchases
+}
+
+// providerID is the identity behind an optional --provider; "" for none.
+func (l *loaded) providerID(name string) (topup.ProviderID, error) {
+	if name == "" {
+		return "", nil
+	}
+	p, err := l.provider(name)
+	if err != nil {
+		return "", err
+	}
+	return p.Identity(), nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"topupd/config"
+	"topupd/topup"
+)
+
+// standsOf says in one sentence where the purchase stands.
+func standsOf(p topup.Purchase, clock func(time.Time) string) string {
+	switch p.State {
+	case topup.Planned:
+		return "Decided and written down; nothing was sent yet."
+	case topup.Held:
+		return "Waits for approval; nothing was sent yet."
+	case topup.Sent:
+		return sentStands(p, clock)
+	case topup.Confirmed:
+		return confirmedStands(p)
+	case topup.Parked:
+		return "Nobody can say whether this was charged. " + parkedWhy(p)
+	case topup.Settled:
+		return fmt.Sprintf("Bought, and the credits were seen. Payment: %s.", p.Payment)
+	case topup.Declined:
+		return "Not bought; nothing was or will be collected. " + reasonOf(p)
+	case topup.Cancelled:
+		return "Certainly never executed; nothing was charged. " + reasonOf(p)
+	default:
+		return fmt.Sprintf("In state %q, which this topupd does not know: a newer one wrote it.", p.State)
+	}
+}
+
+func sentStands(p topup.Purchase, clock func(time.Time) string) string {
+	quiet := clock(p.QuietUntil())
+	switch {
+	case p.Found != "":
+		return fmt.Sprintf("The outcome is not known yet; %s.", printable(p.Found))
+	case p.Refused:
+		return fmt.Sprintf("The provider refused it. It ends as declined after %s if the books stay empty. %s", quiet, reasonOf(p))
+	default:
+		return fmt.Sprintf("The outcome is not known yet: topupd looks in the provider's books; their silence counts from %s.", quiet)
+	}
+}
+
+func confirmedStands(p topup.Purchase) string {
+	if p.Payment == topup.PaymentFailed {
+		return "Bought, but the invoice was not paid. " + reasonOf(p)
+	}
+	return "Bought; waiting until a reading of the balance shows it."
+}
+
+func parkedWhy(p topup.Purchase) string {
+	if typeOf(p) == config.Talkover {
+		return "Talkover has no list of purchases to ask."
+	}
+	return reasonOf(p)
+}
+
+func reasonOf(p topup.Purchase) string {
+	if p.Reason == topup.FailedNone {
+		return ""
+	}
+	if p.Detail == "" {
+		return fmt.Sprintf("Reason: %s.", p.Reason)
+	}
+	return fmt.Sprintf("Reason: %s (%s).", p.Reason, printable(p.Detail))
+}
+
+// typeOf is the provider's type, the first part of its identity.
+func typeOf(p topup.Purchase) config.Type {
+	kind, _, _ := strings.Cut(string(p.Target.Provider), "://")
+	return config.Type(kind)
+}
+
+// effectWithin is how long a confirmed purchase may wait for its effect before
+// a person should look.
+const effectWithin = time.Hour
+
+// nextStep is what a person has to do; "" when nothing.
+func nextStep(p topup.Purchase, now time.Time) string {
+	switch {
+	case p.State == topup.Parked:
+		return parkedStep(p)
+	case p.State == topup.Confirmed && p.Payment == topup.PaymentFailed:
+		return "  ask the customer for another card, or void the invoice at the provider; topupd sees either by itself\n"
+	case p.State == topup.Confirmed && p.ConfirmedAt != nil && now.Sub(*p.ConfirmedAt) > effectWithin:
+		return fmt.Sprintf("  bought %s ago, and no reading shows it: look at the provider. If the credits are there:\n"+
+			"  topupd purchases resolve %s charged --note \"…\"\n", long(now.Sub(*p.ConfirmedAt)), p.Short())
+	case p.Charged != nil && !p.State.Open():
+		return fmt.Sprintf("  the invoice differs from the rule's price: correct the rule, then topupd resume --rule %s --reason \"…\"\n", p.Rule)
+	default:
+		return ""
+	}
+}
+
+func parkedStep(p topup.Purchase) string {
+	where := "Look at the provider's dashboard"
+	reference := ""
+	switch typeOf(p) {
+	case config.Talkover:
+		where, reference = "Look at the Talkover dashboard or the card statement", " [--reference txn_…]"
+	case config.Hyperline:
+		where, reference = "Look at the customer's invoices at Hyperline", " [--reference inv_…]"
+	}
+	return fmt.Sprintf("  %s, then say which:\n"+
+		"  topupd purchases resolve %s charged     --note \"…\"%s\n"+
+		"  topupd purchases resolve %s not-charged --note \"…\"\n"+
+		"  (%s is not topped up until then)\n",
+		where, p.Short(), reference, p.Short(), printable(either(p.CustomerName, string(p.Target.Customer))))
+}
