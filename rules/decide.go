@@ -220,11 +220,10 @@ func (f *Facts) order(threshold topup.Credits) topup.Order {
 	}
 }
 
-// rested: declines and earlier purchases have had their time (P7).
+// rested: declines and earlier purchases have had their time (P7). A repeat is
+// asked too: its own decline and cooldown cannot be stored yet, but the payment
+// of an earlier purchase may have failed since, or somebody may have helped.
 func rested(f *Facts, d *Decision) bool {
-	if f.Repeating != nil { // its own decline cannot have been stored, its own cooldown has not begun
-		return false
-	}
 	s := f.Standing
 	switch {
 	case s.SuspendedAt != nil:
