@@ -54,7 +54,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 		}
 		next.State = Cancelled
 	case Unclear:
-		if a.NeverRepeat {
+		if a.NeverRepeat || a.Reference != "" { // a reference means that something was made
 			next.Repeats = MaxRepeats
 		}
 	default: // an unknown verdict is an unclear one

@@ -116,6 +116,29 @@ func TestAPermitInDoubtIsNeverSentUnder(t *testing.T) {
 	}
 }
 
+func TestAYesUnderAnotherPurchasesReferenceIsNeverRepeated(t *testing.T) {
+	w := newWorld()
+	w.ledger.rows["old"] = Purchase{ID: "old", State: Settled, Payment: PaymentPaid, Reference: "inv_1"}
+	p := w.plan()
+	got, err := w.purchaser().Buy(t.Context(), p, Lease{}) // the provider says inv_1 again
+	if err != nil || got.State != Sent || got.Repeats != MaxRepeats || got.Reason != FailedMismatch {
+		t.Fatalf("%s, %d repeats, %s, %v; want sent, never to be repeated", got.State, got.Repeats, got.Reason, err)
+	}
+	w.settleAll(t)
+	if got := w.ledger.rows[p.ID]; got.State != Parked || got.Attempts != 1 {
+		t.Errorf("ended %s after %d attempts, want parked after 1", got.State, got.Attempts)
+	}
+}
+
+func TestAnUnclearAnswerWithAReferenceIsNeverRepeated(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	sent := Purchase{State: Sent, Attempts: 1, SentAt: &now, LastSentAt: &now, QuietPeriod: 15 * time.Minute, Policy: PolicyReplay}
+	c := Answered(sent, Answer{Verdict: Unclear, Reason: FailedMismatch, Reference: "inv_1", Written: 9}, true, now)
+	if c.Next.State != Sent || c.Next.Repeats != MaxRepeats {
+		t.Errorf("%s with %d repeats used, want sent with none left", c.Next.State, c.Next.Repeats)
+	}
+}
+
 func TestALateYesIsKept(t *testing.T) {
 	w := newWorld()
 	p := w.plan()

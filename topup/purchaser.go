@@ -141,8 +141,8 @@ func (s *Purchaser) store(ctx context.Context, p Purchase, a Answer, started tim
 		if errors.Is(err, ErrOvertaken) {
 			stored, err = s.storeLate(ctx, p, a, now)
 		}
-		if errors.Is(err, ErrRefused) { // nothing is dropped: evidence takes any answer
-			err = errors.Join(err, s.Ledger.Append(ctx, p.ID, answerEvidence(p, p.State, a)))
+		if errors.Is(err, ErrRefused) && a.Verdict == Yes {
+			stored, err = s.storeImpossible(ctx, p, a, now)
 		}
 		return err
 	})
@@ -153,6 +153,16 @@ func (s *Purchaser) store(ctx context.Context, p Purchase, a Answer, started tim
 	}
 	s.tell(event)
 	return stored, event.Err
+}
+
+// storeImpossible keeps a yes whose reference explains another purchase
+// already. Something was charged, so it is never repeated; a person decides.
+func (s *Purchaser) storeImpossible(ctx context.Context, p Purchase, a Answer, now time.Time) (Purchase, error) {
+	a.Verdict, a.Reason, a.NeverRepeat = Unclear, FailedMismatch, true
+	a.Detail = "the provider answered with " + a.Reference + ", which belongs to another purchase"
+	c := Answered(p, a, s.Books, now)
+	c.Token = p.PermitToken
+	return s.Ledger.Advance(ctx, c)
 }
 
 // storeLate keeps an answer whose row has moved on meanwhile. A look may only

@@ -109,16 +109,24 @@ func (w *world) plan() Purchase {
 	return p
 }
 
-// advance lets time pass; late executions run on the way.
+// advance lets time pass; late executions run on the way, each at its time.
 func (w *world) advance(d time.Duration) {
-	w.now = w.now.Add(d)
-	for i := 0; i < len(w.runAt); i++ {
-		if !w.runAt[i].After(w.now) {
-			run := w.pending[i]
-			w.pending, w.runAt = slices.Delete(w.pending, i, i+1), slices.Delete(w.runAt, i, i+1)
-			run()
-			i--
+	end := w.now.Add(d)
+	for {
+		next := -1
+		for i, at := range w.runAt {
+			if !at.After(end) && (next < 0 || at.Before(w.runAt[next])) {
+				next = i
+			}
 		}
+		if next < 0 {
+			w.now = end
+			return
+		}
+		run := w.pending[next]
+		w.now = w.runAt[next]
+		w.pending, w.runAt = slices.Delete(w.pending, next, next+1), slices.Delete(w.runAt, next, next+1)
+		run()
 	}
 }
 
@@ -276,6 +284,11 @@ func (m *memory) Advance(_ context.Context, c Change) (Purchase, error) {
 	}
 	if !Allowed(p.State, c.Next.State) {
 		return Purchase{}, fmt.Errorf("%s may not become %s", p.State, c.Next.State)
+	}
+	for id, other := range m.rows {
+		if id != c.Next.ID && c.Next.Reference != "" && other.Reference == c.Next.Reference {
+			return Purchase{}, ErrRefused
+		}
 	}
 	next := c.Next
 	next.Revision++
