@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 
 	"github.com/google/uuid"
 )
@@ -34,7 +33,7 @@ func (r Request) Fingerprint() string {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(r.Method), []byte(r.Path), r.Body} {
 		_, _ = fmt.Fprintf(h, "%d:", len(part)) // a hash never fails to write
-		_, _ = io.WriteString(h, string(part))
+		_, _ = h.Write(part)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -378,5 +379,20 @@ func TestResolving(t *testing.T) {
 				t.Errorf("Resolved = %s, %v; want %q", c.Next.State, err, tt.want)
 			}
 		})
+	}
+}
+
+func TestTheBaselineIsEverythingRecent(t *testing.T) {
+	read := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	c := Confirmation{
+		Reading: Reading{ReadAt: read},
+		Invoices: []Invoice{
+			{ID: "inv_new", At: read}, {ID: "inv_edge", At: read.Add(-24 * time.Hour)}, {ID: "inv_old", At: read.Add(-24*time.Hour - 1)},
+		},
+		Topups: []Topup{{ID: "cdt_new", Invoice: "inv_unlisted", At: read}, {ID: "cdt_old", At: read.Add(-48 * time.Hour)}},
+	}
+	got := c.Seen()
+	if want := []string{"inv_new", "inv_edge", "cdt_new", "inv_unlisted"}; !slices.Equal(got, want) {
+		t.Errorf("Seen() = %v, want %v", got, want)
 	}
 }

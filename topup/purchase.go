@@ -2,6 +2,7 @@ package topup
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -56,12 +57,7 @@ func Allowed(from, to State) bool {
 	if from == to {
 		return true
 	}
-	for _, next := range transitions[from] {
-		if next == to {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(transitions[from], to)
 }
 
 // Payment is the second axis of a purchase: what became of the money. It is

@@ -1,6 +1,9 @@
 package topup
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ProviderID is the identity of a provider connection: its type, API host and
 // environment, as "hyperline://api.hyperline.co/" or
@@ -93,15 +96,31 @@ type Confirmation struct {
 	NativeProblem      string // a top-up by the provider itself is under way or just done
 }
 
-// Seen lists the ids of everything the confirm read showed: the baseline that
-// later evidence must not be part of.
+// seenFor is how far back the baseline of a purchase reaches: far beyond the
+// match window, and any clock that is merely wrong by hours.
+const seenFor = 24 * time.Hour
+
+// Seen lists the ids of everything recent that the confirm read showed: the
+// baseline that later evidence must not be part of.
 func (c Confirmation) Seen() []string {
-	ids := make([]string, 0, len(c.Invoices)+len(c.Topups))
+	since := c.ServerTime
+	if since.IsZero() || since.After(c.Reading.ReadAt) {
+		since = c.Reading.ReadAt
+	}
+	since = since.Add(-seenFor)
+	var ids []string
 	for _, i := range c.Invoices {
-		ids = append(ids, i.ID)
+		if !i.At.Before(since) {
+			ids = append(ids, i.ID)
+		}
 	}
 	for _, t := range c.Topups {
-		ids = append(ids, t.ID)
+		if !t.At.Before(since) {
+			ids = append(ids, t.ID)
+			if t.Invoice != "" {
+				ids = append(ids, t.Invoice)
+			}
+		}
 	}
 	return ids
 }
@@ -135,12 +154,7 @@ type Invoice struct {
 
 // Concerns tells whether the invoice has a line for the product.
 func (i Invoice) Concerns(product ProductID) bool {
-	for _, p := range i.Products {
-		if p == product {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(i.Products, product)
 }
 
 // Books is what the provider's own records say about one target.

@@ -35,12 +35,11 @@ type charge struct {
 
 // fault is what happens to the next request.
 type fault struct {
-	connect  error
-	execute  bool
-	late     time.Duration // executed this much later
-	hidden   time.Duration // invoice and row are listed this much later
-	answer   Verdict       // what comes back; "" = what happened
-	refusing bool          // a listed no although it may have run
+	connect error
+	execute bool
+	late    time.Duration // executed this much later
+	hidden  time.Duration // invoice and row are listed this much later
+	answer  Verdict       // what comes back; "" = what happened
 }
 
 func newWorld() *world {
