@@ -61,7 +61,7 @@ type Currency string
 
 // ParseCurrency accepts the codes of ISO 4217 that are in use, in capitals.
 func ParseCurrency(code string) (Currency, error) {
-	if !currency.IsValid(code) {
+	if code == "" || !currency.IsValid(code) { // the library takes "" for a currency
 		return "", fmt.Errorf("%q is not an ISO 4217 currency code such as EUR", cut(code))
 	}
 	return Currency(code), nil

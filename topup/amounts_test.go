@@ -53,6 +53,7 @@ func TestParseMoney(t *testing.T) {
 		{"a decimal comma", "200,00 EUR", "error:not a decimal number"},
 		{"no currency", "200.00", "error:with its currency"},
 		{"an unknown currency", "200.00 EUX", "error:ISO 4217"},
+		{"a space where the currency should be", "200.00 ", "error:ISO 4217"},
 		{"small letters", "200.00 eur", "error:ISO 4217"},
 		{"absurd", "99999999999999999 EUR", "error:"},
 	} {

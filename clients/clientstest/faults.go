@@ -1,0 +1,91 @@
+package clientstest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"topupd/topup"
+)
+
+// Fault is one way in which a charge goes wrong after it was read.
+type Fault struct {
+	Name  string
+	Serve Behaviour
+	Want  topup.Verdict
+}
+
+// Faults lists what a server may do to a charge that it has read, and what that
+// means at every provider. yes is a provider's documented success.
+func Faults(status int, yes string) []Fault {
+	head := fmt.Sprintf("HTTP/1.1 %d Whatever\r\nContent-Type: application/json\r\n", status)
+	whole := fmt.Sprintf("%sContent-Length: %d\r\n\r\n", head, len(yes))
+	html := "<html><body>Sign in</body></html>"
+	faults := []Fault{
+		{"the connection is closed without an answer", Say(""), topup.Unclear},
+		{"the connection is reset without an answer", Reset, topup.Unclear},
+		{"no answer ever", Hang, topup.Unclear},
+		{"half a status line", Say("HTTP/1.1 20"), topup.Unclear},
+		{"no HTTP at all", Say("SSH-2.0-OpenSSH_9.7\r\n"), topup.Unclear},
+		{"headers that do not end", Say(head + "X-A: b\r\n"), topup.Unclear},
+		{"headers that never stop", endless(head), topup.Unclear},
+		{"headers byte by byte", Drip("", head), topup.Unclear},
+		{"a body byte by byte", Drip(fmt.Sprintf("%sContent-Length: %d\r\n\r\n", head, len(yes)+100_000), yes), topup.Unclear},
+		{"headers without the promised body", Say(whole), topup.Unclear},
+		{"a body cut short of its length", Say(whole + yes[:len(yes)/2]), topup.Unclear},
+		{"a body cut without a length", Say(head + "Connection: close\r\n\r\n" + yes[:len(yes)/2]), topup.Unclear},
+		{"a chunked body cut between chunks", Say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(yes[:len(yes)/2])), topup.Unclear},
+		{"a chunked body cut before its end", Say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(yes)), topup.Unclear},
+		{"an empty success", Say(head + "Content-Length: 0\r\n\r\n"), topup.Unclear},
+		{"a success that is HTML", Say(head + "Connection: close\r\n\r\n" + html), topup.Unclear},
+		{"a success that is null", Say(head + "Connection: close\r\n\r\nnull"), topup.Unclear},
+		{"a success that is a list", Say(head + "Connection: close\r\n\r\n[" + yes + "]"), topup.Unclear},
+		{"a success followed by another", Say(head + "Connection: close\r\n\r\n" + yes + yes), topup.Unclear},
+		{"30 MB", flood(head), topup.Unclear},
+	}
+	for _, redirect := range []int{301, 302, 303, 307, 308} {
+		faults = append(faults, Fault{
+			fmt.Sprintf("a redirect %d", redirect),
+			Say(fmt.Sprintf("HTTP/1.1 %d Elsewhere\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", redirect)), topup.Unclear,
+		})
+	}
+	for _, broken := range []int{500, 502, 503, 504} {
+		faults = append(faults, Fault{
+			fmt.Sprintf("a %d", broken),
+			Say(fmt.Sprintf("HTTP/1.1 %d Broken\r\nContent-Length: %d\r\n\r\n%s", broken, len(html), html)), topup.Unclear,
+		})
+	}
+	for _, refusal := range []int{400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 413, 417, 422, 425, 451} {
+		faults = append(faults, Fault{
+			fmt.Sprintf("a %d that is not in the provider's words", refusal),
+			Say(fmt.Sprintf("HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s", refusal, len(html), html)), topup.Unclear,
+		})
+	}
+	return faults
+}
+
+func chunk(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
+
+func endless(head string) Behaviour {
+	return func(_ *Wire, conn net.Conn, _ int) bool {
+		_, err := io.WriteString(conn, head)
+		line := "X-A: " + strings.Repeat("b", 1000) + "\r\n"
+		for err == nil {
+			_, err = io.WriteString(conn, line)
+		}
+		return false
+	}
+}
+
+func flood(head string) Behaviour {
+	return func(_ *Wire, conn net.Conn, _ int) bool {
+		_, err := io.WriteString(conn, head+"Connection: close\r\n\r\n\"")
+		megabyte := strings.Repeat("x", 1<<20)
+		for i := 0; i < 30 && err == nil; i++ {
+			_, err = io.WriteString(conn, megabyte)
+		}
+		_, _ = io.WriteString(conn, "\"")
+		return false
+	}
+}

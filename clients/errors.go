@@ -1,0 +1,175 @@
+package clients
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"topupd/topup"
+)
+
+// Error is a request that did not bring a usable answer. It is the only error
+// type of this package.
+type Error struct {
+	Op      string // as in Read.Op
+	Method  string
+	URL     string // without query and user info; "" when none was asked
+	Status  int    // 0 = no answer
+	Reason  topup.FailureReason
+	Message string // what the provider or the network said; quoted, cut and redacted
+	Body    []byte // the beginning of the provider's answer, for its own error shape; never log it
+	Err     error  // the cause, if it is not the answer itself
+}
+
+// maxErrorBody bounds Error.Body.
+const maxErrorBody = 16 << 10
+
+// Error says what was asked, where, and what came back.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.URL != "" {
+		fmt.Fprintf(&b, ": %s %s", e.Method, e.URL)
+	}
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ": %d %s", e.Status, http.StatusText(e.Status))
+	}
+	if e.Message != "" {
+		b.WriteString(": " + e.Message)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + cut(e.Err.Error(), maxMessage))
+	}
+	if hint := e.hint(); hint != "" {
+		b.WriteString(" (" + hint + ")")
+	}
+	return b.String()
+}
+
+// hint says what to do next where a person has to.
+func (e *Error) hint() string {
+	switch {
+	case e.Status == http.StatusUnauthorized:
+		return "check the token file"
+	case e.Status == http.StatusForbidden:
+		return "check what the token may do"
+	case e.Reason == topup.FailedThrottled:
+		return "it will be tried again; lower the share or the sweep if this lasts"
+	case e.Reason == topup.FailedConnection && e.Status == 0:
+		return "check base_url and the network"
+	default:
+		return ""
+	}
+}
+
+// Unwrap returns the cause, so that context errors can be told.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is makes errors.Is(err, topup.ErrNotFound) true for a 404.
+func (e *Error) Is(target error) bool {
+	return target == topup.ErrNotFound && e.Status == http.StatusNotFound
+}
+
+// Refused tells whether the provider answered with one of these statuses.
+func Refused(err error, statuses ...int) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && slices.Contains(statuses, e.Status)
+}
+
+// ReasonOf is the failure reason of an error of this package, "other" for the rest.
+func ReasonOf(err error) topup.FailureReason {
+	if e, ok := errors.AsType[*Error](err); ok && e.Reason != topup.FailedNone {
+		return e.Reason
+	}
+	return topup.FailedOther
+}
+
+// StatusReason is what a status means where the provider's list says no more.
+func StatusReason(status int) topup.FailureReason {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return topup.FailedAuth
+	case status == http.StatusPaymentRequired:
+		return topup.FailedDeclined
+	case status == http.StatusTooManyRequests:
+		return topup.FailedThrottled
+	case status == http.StatusRequestTimeout:
+		return topup.FailedTimeout
+	case status >= 500:
+		return topup.FailedServer
+	case status >= 400:
+		return topup.FailedInvalid
+	default:
+		return topup.FailedOther
+	}
+}
+
+// CauseReason tells a timeout from a broken connection.
+func CauseReason(err error) topup.FailureReason {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return topup.FailedTimeout
+	}
+	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
+		return topup.FailedTimeout
+	}
+	return topup.FailedConnection
+}
+
+// maxMessage bounds, in bytes, what outside text becomes part of an error.
+const maxMessage = 200
+
+// Quote makes outside text fit for a person and a log: quoted, without the
+// secrets, cut to 200 bytes.
+func Quote(text []byte, secrets ...Token) string {
+	if len(text) == 0 {
+		return "empty body"
+	}
+	// Whole secrets must be seen before the text is cut: half a secret is one too.
+	s := string(text[:min(len(text), maxErrorBody)])
+	for _, t := range secrets {
+		if t == nil {
+			continue
+		}
+		if secret := t.Reveal(); len(secret) >= minSecret {
+			s = strings.ReplaceAll(s, secret, "[redacted]")
+		}
+	}
+	return strconv.Quote(cut(s, maxMessage))
+}
+
+// minSecret is the length below which a secret would redact ordinary words.
+const minSecret = 6
+
+// cut shortens s to at most n bytes, on a rune boundary.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// judge fills fail in with what is wrong with a raw answer, or returns nil.
+func judge(raw Raw, fail *Error, token Token) error {
+	switch {
+	case raw.Err != nil:
+		fail.Reason, fail.Err = CauseReason(raw.Err), raw.Err
+	case raw.Status < 200 || raw.Status > 299:
+		fail.Reason, fail.Message = StatusReason(raw.Status), Quote(raw.Body, token)
+	case !json.Valid(raw.Body):
+		fail.Reason, fail.Message = topup.FailedMalformed, "not JSON: "+Quote(raw.Body, token)
+	default:
+		return nil
+	}
+	return fail
+}

@@ -1,0 +1,142 @@
+package hyperline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"topupd/clients"
+	"topupd/topup"
+)
+
+func TestAnswer(t *testing.T) {
+	purchased, err := os.ReadFile("testdata/purchased.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	balance := 2120 * topup.Credit
+	const message = `{"message":"Product not found"}`
+	type want struct {
+		verdict           topup.Verdict
+		reason            topup.FailureReason
+		reference         string
+		balance           *topup.Credits
+		stop, wait, never bool
+	}
+	unclear := func(r topup.FailureReason) want { return want{verdict: topup.Unclear, reason: r} }
+	no := func(r topup.FailureReason) want { return want{verdict: topup.No, reason: r} }
+	kept := want{verdict: topup.Unclear, reason: topup.FailedMalformed, reference: "inv_1"}
+	for _, tt := range []struct {
+		name string
+		raw  clients.Raw
+		want want
+	}{
+		{"the documented 201 is a yes", clients.Raw{Status: 201, Body: purchased}, want{verdict: topup.Yes, reference: "inv_1eTaiytfA0i2Va", balance: &balance}},
+		{"200 is not listed, but its invoice is kept", clients.Raw{Status: 200, Body: []byte(`{"invoice_id":"inv_1","new_credit_balance":5}`)}, kept},
+		{"201 without a balance is unclear, its invoice is kept", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1"}`)}, kept},
+		{"201 with a null balance", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1","new_credit_balance":null}`)}, kept},
+		{"201 with a balance in words", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1","new_credit_balance":"12"}`)}, kept},
+		{"201 with two balances", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1","new_credit_balance":1,"new_credit_balance":2}`)}, kept},
+		{"201 with an absurd balance", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1","new_credit_balance":1e30}`)}, kept},
+		{"201 without an invoice", clients.Raw{Status: 201, Body: []byte(`{"new_credit_balance":5}`)}, unclear(topup.FailedMalformed)},
+		{"201 with two invoices", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1","invoice_id":"inv_2","new_credit_balance":5}`)}, unclear(topup.FailedMalformed)},
+		{"201 in another spelling", clients.Raw{Status: 201, Body: []byte(`{"Invoice_ID":"inv_1","new_credit_balance":5}`)}, unclear(topup.FailedMalformed)},
+		{"201 with HTML", clients.Raw{Status: 201, Body: []byte("<html>")}, unclear(topup.FailedMalformed)},
+		{"201 with nothing", clients.Raw{Status: 201}, unclear(topup.FailedMalformed)},
+		{"200 with HTML", clients.Raw{Status: 200, Body: []byte("<html>")}, unclear(topup.FailedMalformed)},
+		{"204", clients.Raw{Status: 204}, unclear(topup.FailedMalformed)},
+		{"400 with a message is a no", clients.Raw{Status: 400, Body: []byte(message)}, no(topup.FailedInvalid)},
+		{"401 with a message is a no and stops", clients.Raw{Status: 401, Body: []byte(`{"message":"Missing authentication token"}`)}, want{verdict: topup.No, reason: topup.FailedAuth, stop: true}},
+		{"402 with a message is a declined no", clients.Raw{Status: 402, Body: []byte(message)}, no(topup.FailedDeclined)},
+		{"403 with a message is a no and stops", clients.Raw{Status: 403, Body: []byte(message)}, want{verdict: topup.No, reason: topup.FailedAuth, stop: true}},
+		{"404 with a message is a no", clients.Raw{Status: 404, Body: []byte(message)}, no(topup.FailedInvalid)},
+		{"422 with a message is a no", clients.Raw{Status: 422, Body: []byte(message)}, no(topup.FailedInvalid)},
+		{"400 with HTML is unclear", clients.Raw{Status: 400, Body: []byte("<html>400</html>")}, unclear(topup.FailedMalformed)},
+		{"403 of a proxy is unclear and stops nothing", clients.Raw{Status: 403, Body: []byte("<html>forbidden</html>")}, unclear(topup.FailedMalformed)},
+		{"402 without a message is unclear", clients.Raw{Status: 402, Body: []byte(`{"error":"declined"}`)}, unclear(topup.FailedMalformed)},
+		{"404 with an empty message is unclear", clients.Raw{Status: 404, Body: []byte(`{"message":""}`)}, unclear(topup.FailedMalformed)},
+		{"405 is not listed", clients.Raw{Status: 405, Body: []byte(message)}, unclear(topup.FailedInvalid)},
+		{"408 is not listed", clients.Raw{Status: 408, Body: []byte(message)}, unclear(topup.FailedTimeout)},
+		{"409 waits", clients.Raw{Status: 409, Body: []byte(message)}, want{verdict: topup.Unclear, reason: topup.FailedOther, wait: true}},
+		{"417 is never repeated", clients.Raw{Status: 417, Body: []byte(message)}, want{verdict: topup.Unclear, reason: topup.FailedMismatch, never: true}},
+		{"425 is not listed", clients.Raw{Status: 425, Body: []byte(message)}, unclear(topup.FailedInvalid)},
+		{"429 was not run", clients.Raw{Status: 429, Body: []byte("Too many requests"), Written: 500}, want{verdict: topup.NotRun, reason: topup.FailedThrottled}},
+		{"302 is unclear", clients.Raw{Status: 302}, unclear(topup.FailedOther)},
+		{"307 is unclear", clients.Raw{Status: 307}, unclear(topup.FailedOther)},
+		{"500 is unclear", clients.Raw{Status: 500, Body: []byte(message)}, unclear(topup.FailedServer)},
+		{"502 is unclear", clients.Raw{Status: 502, Body: []byte("<html>")}, unclear(topup.FailedServer)},
+		{"503 is unclear", clients.Raw{Status: 503}, unclear(topup.FailedServer)},
+		{"nothing written was not run", clients.Raw{Err: errors.New("broken pipe")}, want{verdict: topup.NotRun, reason: topup.FailedConnection}},
+		{"nothing written in time was not run", clients.Raw{Err: context.DeadlineExceeded}, want{verdict: topup.NotRun, reason: topup.FailedTimeout}},
+		{"a byte written may have been run", clients.Raw{Err: io.ErrUnexpectedEOF, Written: 1}, unclear(topup.FailedConnection)},
+		{"a hang may have been run", clients.Raw{Err: context.DeadlineExceeded, Written: 500}, unclear(topup.FailedTimeout)},
+		{"a cut 201 is unclear", clients.Raw{Status: 201, Err: io.ErrUnexpectedEOF, Written: 500}, unclear(topup.FailedConnection)},
+		{"a cut 429 is unclear", clients.Raw{Status: 429, Err: io.ErrUnexpectedEOF, Written: 500}, unclear(topup.FailedConnection)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := answer(tt.raw, nil)
+			got := want{a.Verdict, a.Reason, a.Reference, a.Balance, a.Stop, a.WaitAndRepeat, a.NeverRepeat}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(want{})); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+			if a.Status != tt.raw.Status || a.Written != tt.raw.Written || a.Verdict != topup.Yes && a.Detail == "" {
+				t.Errorf("answer = %+v", a)
+			}
+		})
+	}
+}
+
+// FuzzAnswer: whatever is answered, a yes needs the documented answer, and a no
+// a message.
+func FuzzAnswer(f *testing.F) {
+	f.Add(201, []byte(`{"invoice_id":"inv_1","new_credit_balance":5}`))
+	f.Add(402, []byte(`{"message":"declined"}`))
+	f.Add(500, []byte(`<html>`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		a := answer(clients.Raw{Status: status, Body: body, Written: 1}, nil)
+		switch a.Verdict {
+		case topup.Yes:
+			if status != 201 || a.Reference == "" || a.Balance == nil {
+				t.Errorf("a yes: %+v", a)
+			}
+		case topup.No:
+			o, err := clients.ParseObject(body)
+			if err != nil || o.Text("message") == "" {
+				t.Errorf("a no: %+v", a)
+			}
+		case topup.NotRun:
+			if status != 429 {
+				t.Errorf("not run: %+v", a)
+			}
+		case topup.Unclear:
+		}
+		if len(a.Detail) > 1000 || len(a.Reference) > 128 {
+			t.Errorf("unbounded: %+v", a)
+		}
+	})
+}
+
+func FuzzSweepBody(f *testing.F) {
+	f.Add([]byte(`{"meta":{"total":1},"data":[{"product_id":"p","customer_id":"c","current_balance":1}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		envelope, rows, err := open("credits", body)
+		if err != nil {
+			return
+		}
+		_ = envelope
+		for _, row := range rows {
+			c, err := readCredit(row, noon)
+			if err == nil && c.bad == "" && (c.balance > topup.MaxCredits || c.balance < -topup.MaxCredits || !row.Has("current_balance")) {
+				t.Errorf("%+v of %s", c, body)
+			}
+			_, _ = readCustomer(row, noon)
+			_, _, _ = readInvoice(row)
+			_, _, _ = readRow(row, "EUR")
+		}
+		_, _ = readProduct(body, "p")
+	})
+}

@@ -1,0 +1,151 @@
+package hyperline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"topupd/clients"
+	"topupd/topup"
+)
+
+// Options describe one connection to Hyperline.
+type Options struct {
+	ID    topup.ProviderID // identity of the connection, part of every target
+	Name  string           // the label in the YAML, for errors and logs
+	API   clients.Options  // limits left at zero are the documented ones
+	Token clients.Token
+}
+
+// The documented limits (Hyperline docs, /developers/rate-limiting, read 2026-11-20).
+var (
+	documentedReads  = clients.Rate{Count: 200, Window: 10 * time.Second}
+	documentedWrites = clients.Rate{Count: 50, Window: 10 * time.Second}
+)
+
+// Client is one connection to Hyperline. All methods may be called from any
+// goroutine.
+type Client struct {
+	id    topup.ProviderID
+	name  string
+	api   *clients.API
+	token clients.Token
+	log   *slog.Logger
+
+	products  memory[topup.ProductID, product]
+	invoices  memory[string, invoicePages]
+	customers customerBook
+
+	mu         sync.Mutex
+	noBulk     time.Time // until then the bulk list is not asked: it was refused
+	cut        time.Time // until then the bulk list is read in parts: it was cut short
+	noPrefixes time.Time // until then the prefix filter is not used: it was ignored
+}
+
+var _ topup.Provider = (*Client)(nil)
+
+// New makes the client. No I/O.
+func New(o Options) (*Client, error) {
+	switch {
+	case o.ID == "":
+		return nil, fmt.Errorf("hyperline connection %q: the identity is missing", o.Name)
+	case o.Token == nil:
+		return nil, fmt.Errorf("hyperline connection %q: the token is missing: set token_file", o.Name)
+	case o.API.BaseURL == nil || o.API.BaseURL.Host == "":
+		return nil, fmt.Errorf("hyperline connection %q: the base URL is missing: set base_url", o.Name)
+	}
+	if o.API.Limits.Reads == (clients.Rate{}) {
+		o.API.Limits.Reads = documentedReads
+	}
+	if o.API.Limits.Writes == (clients.Rate{}) {
+		o.API.Limits.Writes = documentedWrites
+	}
+	log := o.API.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Client{id: o.ID, name: o.Name, api: clients.New(o.API), token: o.Token, log: log}, nil
+}
+
+// TokenFingerprint tells the present token from others without revealing it.
+func (c *Client) TokenFingerprint() string { return c.token.Fingerprint() }
+
+// ReloadToken reads the token's source again and tells whether it changed.
+func (c *Client) ReloadToken() (changed bool, err error) { return c.token.Reload() }
+
+// BudgetUsed is how much of our share of the rate limit is in use, 0 to 1.
+func (c *Client) BudgetUsed() (reads, writes float64) { return c.api.BudgetUsed() }
+
+// reader counts the requests of one task and gives them its priority.
+type reader struct {
+	*Client
+	evidence bool // a purchase waits for these reads
+	reads    int
+}
+
+func (c *Client) polling() *reader { return &reader{Client: c} }
+func (c *Client) urgent() *reader  { return &reader{Client: c, evidence: true} }
+
+func (r *reader) get(ctx context.Context, op, path string, query url.Values) (clients.Response, error) {
+	r.reads++
+	return r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Evidence: r.evidence})
+}
+
+// path puts ids between the fixed parts of a path, escaped.
+func path(parts ...string) string {
+	var p strings.Builder
+	for i, part := range parts {
+		if i%2 == 1 {
+			part = url.PathEscape(part)
+		}
+		p.WriteString(part)
+	}
+	return p.String()
+}
+
+// memory keeps answers for a short while. One caller asks, the others wait for it.
+type memory[K comparable, V any] struct {
+	mu      sync.Mutex
+	entries map[K]*entry[V]
+}
+
+type entry[V any] struct {
+	mu    sync.Mutex
+	value V
+	at    time.Time // when the request left; zero = never
+}
+
+// within returns what is not older than maxAge, asking if need be. After an error
+// the old value stays, for callers that accept it.
+func (m *memory[K, V]) within(key K, maxAge time.Duration, now func() time.Time, ask func() (V, error)) (V, error) {
+	e := m.entry(key)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	began := now()
+	if !e.at.IsZero() && began.Sub(e.at) <= maxAge {
+		return e.value, nil
+	}
+	v, err := ask()
+	if err == nil {
+		e.value, e.at = v, began
+	}
+	return v, err
+}
+
+func (m *memory[K, V]) entry(key K) *entry[V] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries == nil {
+		m.entries = map[K]*entry[V]{}
+	}
+	e, ok := m.entries[key]
+	if !ok {
+		e = &entry[V]{}
+		m.entries[key] = e
+	}
+	return e
+}

@@ -1,0 +1,329 @@
+package hyperline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"topupd/clients"
+	"topupd/topup"
+)
+
+const customersPath = "/v2/customers"
+
+const (
+	// customersAge is how old what is known of a customer may be, inclusive.
+	customersAge = 60 * time.Second
+	// customersStale is how old it may be when the list cannot be read: sweeps go
+	// on, and the confirm read, which allows customersAge only, decides.
+	customersStale = 15 * time.Minute
+	// maxCustomerPages bounds one list of customers: 200,000.
+	maxCustomerPages = 2000
+	// maxSingles is how many customers are read one by one before the whole list
+	// is cheaper.
+	maxSingles = 10
+)
+
+// customer is what is read of a customer beside its credits.
+type customer struct {
+	id         topup.CustomerID
+	name       string
+	inactive   string
+	currency   topup.Currency
+	country    string
+	properties map[string]string
+	method     topup.PaymentMethod
+	readAt     time.Time
+}
+
+func (c customer) account() topup.Account {
+	return topup.Account{Inactive: c.inactive, Currency: c.currency, PaymentMethod: c.method, Properties: c.properties}
+}
+
+func readCustomer(row clients.Object, readAt time.Time) (customer, error) {
+	c := customer{
+		id:         topup.CustomerID(row.ID("id")),
+		name:       short(row.Text("name")),
+		country:    row.Text("country"),
+		properties: map[string]string{},
+		readAt:     readAt,
+	}
+	if c.id == "" {
+		return customer{}, fmt.Errorf("a customer without a valid id")
+	}
+	// The statuses of a customer are active and archived (Hyperline API reference,
+	// "Customers", read 2026-11-20); anything else is no permission to charge.
+	if status := row.Text("status"); status != "active" {
+		c.inactive = fmt.Sprintf("its status at Hyperline is %q", short(status))
+	}
+	if code := row.Text("currency"); code != "" {
+		currency, err := topup.ParseCurrency(code)
+		if err != nil {
+			c.inactive = "its currency at Hyperline: " + err.Error()
+		}
+		c.currency = currency
+	}
+	for _, list := range []string{"properties", "custom_properties"} { // the second wins
+		readProperties(row.Raw(list), c.properties)
+	}
+	return c, nil
+}
+
+// maxProperties bounds what is kept per customer; rules match a handful.
+const maxProperties = 100
+
+// readProperties takes what can be compared with a text in a rule.
+func readProperties(raw json.RawMessage, into map[string]string) {
+	var values map[string]json.RawMessage
+	if json.Unmarshal(raw, &values) != nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		var text string
+		value := values[name]
+		switch {
+		case len(into) >= maxProperties:
+			return
+		case json.Unmarshal(value, &text) == nil && value[0] == '"':
+			into[name] = short(text)
+		case value[0] != '{' && value[0] != '[' && string(value) != "null":
+			into[name] = short(string(value)) // numbers and booleans, as they are written
+		}
+	}
+}
+
+// customers is one reading of the whole list.
+type customers struct {
+	customers map[topup.CustomerID]customer
+	complete  bool
+	at        time.Time
+}
+
+// customerBook keeps the last reading between sweeps.
+type customerBook struct {
+	mu      sync.Mutex // held while the list is read
+	last    customers
+	ignored time.Time // until then payment_method_type is known to be ignored
+}
+
+// book returns the customers, read again when older than customersAge.
+func (r *reader) book(ctx context.Context) (customers, error) {
+	b := &r.customers
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := r.api.Now()
+	age := now.Sub(b.last.at)
+	if b.last.customers != nil && age <= customersAge {
+		return b.last, nil
+	}
+	fresh, err := r.listCustomers(ctx, b)
+	if err != nil {
+		if b.last.customers == nil || age > customersStale || ctx.Err() != nil {
+			return customers{}, err
+		}
+		r.log.Warn("customers cannot be read; using those of the last sweep", slog.String("provider", r.name),
+			slog.Float64("age_seconds", age.Seconds()), slog.Any("err", err))
+		return b.last, nil
+	}
+	fresh.at = now
+	b.last = fresh
+	return fresh, nil
+}
+
+// methods are the parts in which customers are listed: a customer carries no
+// payment method, but the list can be filtered by one. Missing comes first: it
+// is the shortest, and if the filter is ignored it already is the whole list.
+// Filter values: Hyperline API reference, "List customers", read 2026-11-20.
+var methods = []struct {
+	filter []string
+	method topup.PaymentMethod
+}{
+	{[]string{"missing"}, topup.PaymentMissing},
+	{[]string{"card"}, topup.PaymentCard},
+	{[]string{"direct_debit,direct_debit_ach,direct_debit_bacs,transfer,external"}, topup.PaymentOther},
+	{[]string{"errored"}, topup.PaymentErrored},
+}
+
+// listCustomers reads the list in parts by payment method.
+func (r *reader) listCustomers(ctx context.Context, b *customerBook) (customers, error) {
+	found := customers{customers: map[topup.CustomerID]customer{}, complete: true}
+	if r.api.Now().Before(b.ignored) {
+		return found, r.listPart(ctx, &found, "", topup.PaymentUnknown)
+	}
+	for _, part := range methods {
+		before := len(found.customers)
+		err := r.listPart(ctx, &found, part.filter[0], part.method)
+		if clients.Refused(err, http.StatusBadRequest) {
+			r.ignoreMethods(b, "the filter by payment method is refused")
+			return found, r.listPart(ctx, &found, "", topup.PaymentUnknown)
+		}
+		if err != nil {
+			return found, err
+		}
+		if part.method == topup.PaymentCard && before > 0 && overlap(found) {
+			r.ignoreMethods(b, "the filter by payment method is ignored")
+			forgetMethods(found)
+			return found, nil
+		}
+	}
+	return found, nil
+}
+
+func (r *reader) ignoreMethods(b *customerBook, why string) {
+	r.log.Warn("customers are listed without their payment methods", slog.String("provider", r.name), slog.String("why", why))
+	b.ignored = r.api.Now().Add(time.Hour)
+}
+
+// conflicting marks a customer that is listed both without a payment method and
+// with a card, which only an ignored filter does.
+const conflicting topup.PaymentMethod = "conflicting"
+
+func overlap(found customers) bool {
+	for _, c := range found.customers {
+		if c.method == conflicting {
+			return true
+		}
+	}
+	return false
+}
+
+func forgetMethods(found customers) {
+	for id, c := range found.customers {
+		c.method = topup.PaymentUnknown
+		found.customers[id] = c
+	}
+}
+
+// listPart adds the customers with one payment method; filter "" lists them all.
+func (r *reader) listPart(ctx context.Context, found *customers, filter string, method topup.PaymentMethod) error {
+	query := url.Values{"status": {"all"}} // what is listed without it is not documented
+	if filter != "" {
+		query.Set("payment_method_type__in", filter)
+	}
+	seen := map[topup.CustomerID]bool{}
+	clean := true
+	ended, err := r.cursors(ctx, "customers", customersPath, query, maxCustomerPages, func(page cursorPage) bool {
+		before := len(seen)
+		for _, row := range page.rows {
+			c, err := readCustomer(row, page.SentAt)
+			if err != nil {
+				clean = false // a target of it is read by itself
+				continue
+			}
+			seen[c.id] = true
+			known, ok := found.customers[c.id]
+			c.method = combine(known.method, method, ok)
+			found.customers[c.id] = c
+			if c.method == conflicting {
+				return false
+			}
+		}
+		return len(seen) > before // a page of nothing new: the list repeats itself
+	})
+	if err != nil {
+		return err
+	}
+	found.complete = found.complete && ended && clean
+	return nil
+}
+
+// combine is the payment method of a customer that is in two parts. One that is
+// listed as errored is bound to fail, whatever else it has.
+func combine(before, now topup.PaymentMethod, known bool) topup.PaymentMethod {
+	switch {
+	case !known || now == topup.PaymentErrored:
+		return now
+	case now == topup.PaymentUnknown:
+		return before
+	case before == topup.PaymentMissing && now == topup.PaymentCard:
+		return conflicting
+	case slices.Contains([]topup.PaymentMethod{topup.PaymentErrored, topup.PaymentCard, conflicting}, before):
+		return before
+	default:
+		return now
+	}
+}
+
+// accountsOf joins the credits with their customers. A few that the list misses
+// (it moves too) are read one by one; many mean that the filters leave customers
+// out, and the whole list is read once.
+func (r *reader) accountsOf(ctx context.Context, credits []credit) (map[topup.CustomerID]customer, error) {
+	book, err := r.book(ctx)
+	if err != nil {
+		return nil, err
+	}
+	missing := map[topup.CustomerID]bool{}
+	for _, c := range credits {
+		if _, ok := book.customers[c.customer]; !ok {
+			missing[c.customer] = true
+		}
+	}
+	if len(missing) == 0 {
+		return book.customers, nil
+	}
+	return r.complement(ctx, missing)
+}
+
+// complement adds the missing customers to the book.
+func (r *reader) complement(ctx context.Context, missing map[topup.CustomerID]bool) (map[topup.CustomerID]customer, error) {
+	b := &r.customers
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	grown := customers{customers: maps.Clone(b.last.customers), complete: b.last.complete, at: b.last.at}
+	if len(missing) > maxSingles {
+		if err := r.listPart(ctx, &grown, "", topup.PaymentUnknown); err != nil {
+			return nil, err
+		}
+	}
+	for id := range missing {
+		if _, ok := grown.customers[id]; ok || len(missing) > 10*maxSingles {
+			continue
+		}
+		c, err := r.oneCustomer(ctx, id)
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		if err != nil {
+			r.log.Warn("customer cannot be read", slog.String("provider", r.name), slog.String("customer", string(id)), slog.Any("err", err))
+			c = customer{id: id, inactive: "Hyperline's record of the customer cannot be read"}
+		}
+		grown.customers[id] = c
+	}
+	for id := range missing {
+		if _, ok := grown.customers[id]; !ok {
+			grown.customers[id] = customer{id: id, inactive: "Hyperline does not list the customer"}
+		}
+	}
+	b.last = grown
+	return grown.customers, nil
+}
+
+// oneCustomer reads one customer; one that Hyperline does not know is inactive.
+func (r *reader) oneCustomer(ctx context.Context, id topup.CustomerID) (customer, error) {
+	resp, err := r.get(ctx, "customer", path(customersPath+"/", string(id)), nil)
+	if clients.Refused(err, http.StatusNotFound) {
+		return customer{id: id, inactive: "Hyperline does not know the customer", readAt: r.api.Now()}, nil
+	}
+	if err != nil {
+		return customer{}, err
+	}
+	row, err := clients.ParseObject(resp.Body)
+	if err != nil {
+		return customer{}, malformed("customer", "the answer is %v", err)
+	}
+	c, err := readCustomer(row, resp.SentAt)
+	if err != nil {
+		return customer{}, malformed("customer", "%v", err)
+	}
+	if c.id != id {
+		return customer{}, malformed("customer", "customer %s was asked for, %s came", id, c.id)
+	}
+	return c, nil
+}

@@ -1,0 +1,168 @@
+package clients
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Object is a JSON object as the provider wrote it. Unlike a struct filled in by
+// encoding/json it knows which keys were spelt exactly so, which were null and
+// which came twice, because a balance must not be read out of any of those.
+type Object struct {
+	fields map[string]json.RawMessage
+	twice  map[string]bool
+}
+
+// ParseObject reads one JSON object.
+func ParseObject(raw []byte) (Object, error) {
+	if !json.Valid(raw) {
+		return Object{}, errors.New("not JSON")
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
+		return Object{}, errors.New("not a JSON object")
+	}
+	o := Object{fields: map[string]json.RawMessage{}}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return Object{}, fmt.Errorf("not a JSON object: %w", err)
+		}
+		name, _ := key.(string)
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return Object{}, fmt.Errorf("the value of %q is not JSON: %w", cut(name, 60), err)
+		}
+		if _, seen := o.fields[name]; seen {
+			if o.twice == nil {
+				o.twice = map[string]bool{}
+			}
+			o.twice[name] = true
+		}
+		o.fields[name] = value
+	}
+	if _, err := dec.Token(); err != nil {
+		return Object{}, fmt.Errorf("not a JSON object: %w", err)
+	}
+	return o, nil
+}
+
+// Has tells whether the key is there, once, and not null.
+func (o Object) Has(key string) bool {
+	v, ok := o.fields[key]
+	return ok && !o.twice[key] && !isNull(v)
+}
+
+// Present tells whether the key is there at all, null included.
+func (o Object) Present(key string) bool {
+	_, ok := o.fields[key]
+	return ok
+}
+
+// Twice tells whether the key came more than once.
+func (o Object) Twice(key string) bool { return o.twice[key] }
+
+// Raw is the value of the key; nil when Has is false.
+func (o Object) Raw(key string) json.RawMessage {
+	if !o.Has(key) {
+		return nil
+	}
+	return o.fields[key]
+}
+
+// Text is a string value; "" when it is absent or no string.
+func (o Object) Text(key string) string {
+	var s *string
+	if json.Unmarshal(o.Raw(key), &s) != nil || s == nil {
+		return ""
+	}
+	return *s
+}
+
+// maxID bounds an id, in bytes, inclusive.
+const maxID = 128
+
+// ID is a string value that is a ValidID; "" when it is not.
+func (o Object) ID(key string) string {
+	if s := o.Text(key); ValidID(s) {
+		return s
+	}
+	return ""
+}
+
+// ValidID tells whether s can be a provider's id: 1 to 128 bytes of printable
+// characters without spaces, and not a step in a path.
+func ValidID(s string) bool {
+	unprintable := func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsGraphic(r) || unicode.IsSpace(r) }
+	return s != "" && len(s) <= maxID && s != "." && s != ".." && !strings.ContainsFunc(s, unprintable)
+}
+
+// Bool is a boolean value; ok is false when it is absent or no boolean.
+func (o Object) Bool(key string) (value, ok bool) {
+	var b *bool
+	if json.Unmarshal(o.Raw(key), &b) != nil || b == nil {
+		return false, false
+	}
+	return *b, true
+}
+
+// Time is a date-time value in UTC; zero when it is absent or no date-time.
+func (o Object) Time(key string) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, o.Text(key))
+	if err != nil || at.Year() < 1970 || at.Year() > 9999 {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// Number is the exact text of a JSON number. Absent, null, doubled and other
+// values are errors that say so.
+func (o Object) Number(key string) (string, error) {
+	v, ok := o.fields[key]
+	switch {
+	case !ok:
+		return "", fmt.Errorf("%s is missing", key)
+	case o.twice[key]:
+		return "", fmt.Errorf("%s is there twice", key)
+	case isNull(v):
+		return "", fmt.Errorf("%s is null", key)
+	case v[0] != '-' && (v[0] < '0' || v[0] > '9'):
+		return "", fmt.Errorf("%s is not a number: %s", key, cut(string(v), 40))
+	}
+	return string(v), nil
+}
+
+// NumberText is Number for providers that write some numbers as strings.
+func (o Object) NumberText(key string) (string, error) {
+	if s := o.Text(key); s != "" {
+		return s, nil
+	}
+	return o.Number(key)
+}
+
+// Object is a nested object; false when it is absent or none.
+func (o Object) Object(key string) (Object, bool) {
+	raw := o.Raw(key)
+	if raw == nil {
+		return Object{}, false
+	}
+	nested, err := ParseObject(raw)
+	return nested, err == nil
+}
+
+// List is an array value; false when it is absent or none.
+func (o Object) List(key string) ([]json.RawMessage, bool) {
+	var list []json.RawMessage
+	raw := o.Raw(key)
+	if raw == nil || json.Unmarshal(raw, &list) != nil {
+		return nil, false
+	}
+	return list, true
+}
+
+func isNull(v json.RawMessage) bool { return string(v) == "null" }
