@@ -204,7 +204,7 @@ func newStory(a *app, _ any) *story {
 
 func (s *story) header(listen, emulator string) {
 	_, _ = fmt.Fprintf(s.a.stdout, "topupd demo · emulated Hyperline (%d customers) and Talkover (%d environments) · SQLite in a temporary folder\n"+
-		"metrics http://%s/metrics   providers' books %s/_emulator/   Ctrl-C stops and leaves nothing\n\n",
+		"metrics http://%s/metrics   providers' books %s/_emulator/   Ctrl-C leaves nothing\n\n",
 		demoCustomers, demoEnvironments, listen, emulator)
 }
 
@@ -241,16 +241,16 @@ func (s *story) tell(e topup.Event) (text, color string) {
 	switch {
 	case e.Answer != nil && e.Answer.Verdict == topup.Unclear:
 		s.lost[p.ID] = true
-		return fmt.Sprintf("no clear answer (%s) · looking at the provider", e.Answer.Detail), yellow
+		return fmt.Sprintf("no clear answer (%s) · looking at the provider", unclearWords(e.Answer)), yellow
 	case e.Answer != nil && e.Answer.Verdict == topup.No:
 		s.count.declined++
-		return fmt.Sprintf("declined · %s · next try in %s", e.Answer.Detail, p.Declines.Backoff), yellow
+		return fmt.Sprintf("declined · next try in %s", long(p.Declines.Backoff)), yellow
 	case e.Answer != nil && e.Answer.Verdict == topup.NotRun:
-		return fmt.Sprintf("not sent (%s) · tried again soon", e.Answer.Detail), yellow
+		return fmt.Sprintf("not run (%s) · tried again soon", e.Answer.Reason), yellow
 	case p.State == topup.Confirmed && e.From != topup.Confirmed:
 		if s.lost[p.ID] {
 			s.count.refound++
-			return "confirmed  found " + p.Reference + ": it had been charged · nothing was bought twice", green
+			return "confirmed  found " + p.Reference + " · charged, and only once", green
 		}
 		return "confirmed  " + p.Reference, green
 	case p.State == topup.Settled && e.From != topup.Settled:
@@ -262,9 +262,23 @@ func (s *story) tell(e topup.Event) (text, color string) {
 		s.need = p.Short()
 		return "needs you: nobody can say whether it was charged · topupd purchases show " + p.Short(), red
 	case p.State == topup.Sent && p.Found != "":
-		return p.Found, yellow
+		return "found in the books · counts after the quiet period", yellow
 	default:
 		return "", ""
+	}
+}
+
+// unclearWords says in a few words why an answer is neither yes nor no.
+func unclearWords(a *topup.Answer) string {
+	switch {
+	case a.Status != 0:
+		return fmt.Sprintf("HTTP %d, %s", a.Status, a.Reason)
+	case a.Reason == topup.FailedTimeout:
+		return "none in time"
+	case a.Reason == topup.FailedConnection:
+		return "connection cut"
+	default:
+		return string(a.Reason)
 	}
 }
 
@@ -311,7 +325,7 @@ func (s *story) summary() {
 			spent += topup.Money{Minor: s.spent[c], Currency: c}.Grouped()
 		}
 	}
-	text := fmt.Sprintf("%d bought (%s) · %d declined · %d lost answers found again", s.count.bought, spent, s.count.declined, s.count.refound)
+	text := fmt.Sprintf("%d bought (%s) · %d declined · %d lost answer(s) found again", s.count.bought, spent, s.count.declined, s.count.refound)
 	if s.count.parked > 0 {
 		text += fmt.Sprintf(" · %d need you: topupd purchases show %s", s.count.parked, s.need)
 	}

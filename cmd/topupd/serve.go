@@ -113,12 +113,14 @@ func (d *daemon) openLedger(ctx context.Context) error {
 		store, err := ledger.Open(ctx, d.loaded.cfg.DatabaseURL.Reveal(), ledger.Options{
 			Logger: d.options.log, Observe: d.metrics.LedgerQuery, Lock: true,
 		})
-		if errors.Is(err, ledger.ErrLocked) || errors.Is(err, ledger.ErrSchemaTooNew) {
-			return nil, backoff.Permanent(err)
+		if err != nil && !errors.Is(err, ledger.ErrUnreachable) {
+			return nil, backoff.Permanent(err) // waiting does not mend it
 		}
 		return store, err
 	}
-	store, err := backoff.Retry(ctx, open, backoff.WithMaxElapsedTime(databasePatience),
+	pauses := backoff.NewExponentialBackOff()
+	pauses.MaxInterval = 5 * time.Second
+	store, err := backoff.Retry(ctx, open, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(databasePatience),
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			d.options.log.LogAttrs(ctx, slog.LevelWarn, "database", slog.Any("err", err), slog.Float64("retry_in_seconds", wait.Seconds()))
 		}))
