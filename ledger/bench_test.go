@@ -53,7 +53,7 @@ func buyOne(b *testing.B, s *ledger.Store, lease topup.Lease, target topup.Targe
 		b.Fatal(err)
 	}
 	request := topup.Request{Method: "POST", Path: "/p", Body: []byte(`{"credit_count":120}`)}
-	p := must(s.Plan(ctx, ledger.PlanRequest{
+	p := must(s.Plan(ctx, topup.PlanRequest{
 		Purchase: topup.Purchase{
 			ID: id, Target: target, ProviderName: "h", Rule: "r", RuleVersion: "v", Terms: []byte("{}"),
 			Credits: 120 * topup.Credit, Price: topup.Money{Minor: 20000, Currency: "EUR"}, PriceID: "pri",

@@ -115,6 +115,9 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 		if !l.watch.Held() {
 			continue
 		}
+		if err := d.retryToken(ctx, l); err != nil {
+			return err
+		}
 		finished, err := d.store.TakeFinished(ctx, l.id, finishedBatch)
 		if err != nil {
 			return err
@@ -123,6 +126,25 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 			p.ProviderName = l.Name // the label of today
 			d.metrics.Finished(p)
 		}
+	}
+	return nil
+}
+
+// retryToken reads the token of a provider that refused it again: somebody may
+// have put a new one there.
+func (d *daemon) retryToken(ctx context.Context, l *line) error {
+	providers, err := d.store.Providers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range providers {
+		if p.ID != l.id || p.Stopped == "" {
+			continue
+		}
+		if _, err := l.client.ReloadToken(); err != nil {
+			d.options.log.LogAttrs(ctx, slog.LevelWarn, "token", slog.String("provider", l.Name), slog.Any("err", err))
+		}
+		return d.noteToken(ctx, l.connection)
 	}
 	return nil
 }

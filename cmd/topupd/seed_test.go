@@ -96,7 +96,7 @@ func (g *gardener) plan(p topup.Purchase) {
 	p.QuietPeriod, p.PurchaseTimeout = 15*time.Minute, 75*time.Second
 	p.Declines = topup.DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4}
 	p.ReadAt, p.RefreshedAt = g.at.Add(-2*time.Second), g.at.Add(-30*time.Second)
-	g.p, err = g.store.Plan(ctx, ledger.PlanRequest{
+	g.p, err = g.store.Plan(ctx, topup.PlanRequest{
 		Purchase: p, Lease: lease, TokenFingerprint: "token",
 		Facts: topup.Facts{Version: standing.Version, At: g.at, MaxAge: time.Minute},
 		Evidence: []topup.Evidence{{

@@ -180,6 +180,11 @@ func (d *daemon) assemble(a *app) error {
 	if err := d.store.Register(a.ctx, rows); err != nil {
 		return fmt.Errorf("registering the providers: %w", err)
 	}
+	for _, c := range connections {
+		if err := d.noteToken(a.ctx, c); err != nil {
+			return err
+		}
+	}
 	d.scheduler = &scheduler.Scheduler{Log: d.options.log, Housekeeping: d.housekeeping, HousekeepingEvery: housekeepingEvery}
 	holder := holderName()
 	for _, c := range connections {
@@ -190,6 +195,19 @@ func (d *daemon) assemble(a *app) error {
 	d.createSeries()
 	d.server, err = metrics.NewServer(d.loaded.cfg.HTTP.Listen, metrics.Handler{Gatherer: d.registry, Health: d, Logger: d.options.log})
 	return err
+}
+
+// noteToken ends a provider's stop when its token is not the refused one any
+// more.
+func (d *daemon) noteToken(ctx context.Context, c *connection) error {
+	lifted, err := d.store.NoteToken(ctx, c.id, c.client.TokenFingerprint())
+	if err != nil {
+		return fmt.Errorf("noting the token of %s: %w", c.Name, err)
+	}
+	if lifted {
+		d.options.log.LogAttrs(ctx, slog.LevelInfo, "provider resumed", slog.String("provider", c.Name), slog.String("reason", "its token changed"))
+	}
+	return nil
 }
 
 // createSeries makes every series that can be known now, at zero.
@@ -244,7 +262,7 @@ func (d *daemon) line(c *connection, holder string) *line {
 		Policy: topup.Policy(c.Unclear.Policy), QuietPeriod: c.Unclear.QuietPeriod, PurchaseTimeout: c.PurchaseTimeout,
 		Holder: holder, Rulebook: d.rulebook.Load,
 		Reader: c.client, TokenFingerprint: c.client.TokenFingerprint,
-		Leases: d.store, Standings: d.store, Planner: book{d.store}, Holds: d.store, Decisions: book{d.store},
+		Leases: d.store, Standings: d.store, Planner: d.store, Holds: d.store, Decisions: book{d.store},
 		Purchaser: purchaser, Visitor: reconciler, Observer: observer{d.metrics},
 		LeaseChanged: func(held bool) { d.metrics.LeaseHeld(c.Name, held) },
 		Planned: func(p topup.Purchase, decision rules.Decision) {
@@ -260,10 +278,6 @@ func (d *daemon) line(c *connection, holder string) *line {
 
 // book is the ledger in the scheduler's words.
 type book struct{ *ledger.Store }
-
-func (b book) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, error) {
-	return b.Store.Plan(ctx, ledger.PlanRequest(r))
-}
 
 func (b book) Snapshot(ctx context.Context, provider topup.ProviderID) ([]topup.Evaluation, error) {
 	return b.Targets(ctx, ledger.Filter{Provider: provider})

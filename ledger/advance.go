@@ -1,0 +1,200 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"topupd/topup"
+)
+
+// Advance stores one step of a purchase, whole or not at all, if it is still at
+// Next.Revision and, with a Token, still sent under that permit. What follows
+// from the step is stored with it: the target's version and cooldown facts,
+// declines and suspension, the caps that it gives back, imports, a provider's
+// stop. FinishedAt is the database clock. Change.Release is not acted on: a
+// claim that stands is never taken off another purchase. Errors:
+// topup.ErrOvertaken, ErrNotFound, ErrInDoubt; and, trying again being no use,
+// topup.ErrRefused (*RefusedError, ErrReferenceClaimed).
+func (s *Store) Advance(ctx context.Context, c topup.Change) (topup.Purchase, error) {
+	var stored topup.Purchase
+	err := s.write(ctx, "advance", func(ctx context.Context, t tx) error {
+		if c.Stop != "" { // the first lock, because Plan and Permit share it
+			if _, err := t.lockProvider(ctx, c.Next.Target.Provider, s.sql.update); err != nil {
+				return err
+			}
+		}
+		target, row, err := t.lockPurchase(ctx, c.Next)
+		if err != nil {
+			return err
+		}
+		now, err := t.now(ctx)
+		if err != nil {
+			return err
+		}
+		step := step{Change: c, tx: t, target: target, before: row, now: now}
+		if err := step.check(ctx); err != nil {
+			return err
+		}
+		if err := step.store(ctx); err != nil {
+			return err
+		}
+		stored, err = t.stored(ctx, row.ID)
+		return err
+	})
+	if err != nil {
+		return topup.Purchase{}, fmt.Errorf("advancing %s: %w", c.Next, err)
+	}
+	return stored, nil
+}
+
+// step is one Advance under way: the rows are locked.
+type step struct {
+	topup.Change
+	tx     tx
+	target targetRow
+	before purchaseRow
+	now    time.Time
+}
+
+// check refuses what the caller can act on; the schema refuses the rest.
+func (s step) check(ctx context.Context) error {
+	from, to := topup.State(s.before.State), s.Next.State
+	if s.Token != "" && (from != topup.Sent || s.before.PermitToken != s.Token) {
+		return fmt.Errorf("%w: it is %s and belongs to another permit", topup.ErrOvertaken, from)
+	}
+	if !topup.Allowed(from, to) {
+		return fmt.Errorf("a %s purchase cannot become %s: %w", from, to, topup.ErrRefused)
+	}
+	if to == topup.Sent && from != topup.Sent {
+		return fmt.Errorf("only a permit makes a purchase sent: %w", topup.ErrRefused)
+	}
+	if s.Next.Reference == "" {
+		return nil
+	}
+	var other string
+	claimed, err := s.tx.find(ctx, &other, `SELECT id FROM purchase WHERE provider = ? AND reference = ? AND id <> ?`,
+		s.before.Provider, s.Next.Reference, s.before.ID)
+	if err == nil && claimed {
+		return fmt.Errorf("%w: %s explains purchase %s", ErrReferenceClaimed, s.Next.Reference, other)
+	}
+	return err
+}
+
+func (s *step) store(ctx context.Context) error {
+	if s.Stop != "" {
+		if err := s.stopProvider(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.storePurchase(ctx); err != nil {
+		return err
+	}
+	if err := s.unusedPermit(ctx); err != nil {
+		return err
+	}
+	if _, err := s.tx.importTopups(ctx, &s.target, s.before.target(), s.Foreign, s.now, false); err != nil {
+		return err
+	}
+	s.follow()
+	if err := s.tx.storeTarget(ctx, s.before.target(), s.target); err != nil {
+		return err
+	}
+	if err := s.tx.appendEvidence(ctx, s.before.ID, s.now, s.Evidence); err != nil {
+		return err
+	}
+	if err := s.logResolution(ctx); err != nil {
+		return err
+	}
+	return s.giveBack(ctx)
+}
+
+// logResolution keeps a person's decision beside the pauses.
+func (s step) logResolution(ctx context.Context) error {
+	if s.Next.ResolvedBy == "" || (s.Next.ResolvedBy == s.before.ResolvedBy && s.Next.Note == s.before.Note) {
+		return nil
+	}
+	return s.tx.logAction(ctx, Action{
+		At: s.now, Kind: ActionResolve, Provider: s.Next.Target.Provider, Subject: s.before.ID,
+		By: s.Next.ResolvedBy, Reason: s.Next.Note, Effect: s.before.State + " → " + string(s.Next.State),
+	})
+}
+
+// ends tells whether this step takes the purchase to a final state.
+func (s step) ends() bool {
+	return topup.State(s.before.State).Open() && !s.Next.State.Open()
+}
+
+func (s step) storePurchase(ctx context.Context) error {
+	row := s.before
+	row.move(s.Next)
+	row.ChangedAt = micros(s.now)
+	if s.ends() {
+		row.FinishedAt = &row.ChangedAt
+	}
+	if s.Next.State == topup.Confirmed && row.ConfirmedAt == nil {
+		row.ConfirmedAt = &row.ChangedAt
+	}
+	n, err := s.tx.named(ctx, updatePurchase, row)
+	switch {
+	case isRule(err, "purchase_reference"): // claimed between check and here, by a purchase of another target
+		return fmt.Errorf("%w: %w", ErrReferenceClaimed, err)
+	case err != nil:
+		return err
+	case n != 1:
+		return fmt.Errorf("%w: %d rows at revision %d", topup.ErrOvertaken, n, row.Revision)
+	default:
+		return nil
+	}
+}
+
+// unusedPermit marks the newest permit when its request certainly did not run.
+func (s step) unusedPermit(ctx context.Context) error {
+	if int64(s.Next.Attempts) >= s.before.Attempts && int64(s.Next.Repeats) >= s.before.Repeats {
+		return nil
+	}
+	_, err := s.tx.exec(ctx, `UPDATE permit SET used = 0 WHERE purchase_id = ? AND token = ?`, s.before.ID, s.before.PermitToken)
+	return err
+}
+
+// stopProvider stops it for the token that the newest permit was given for.
+func (s step) stopProvider(ctx context.Context) error {
+	var token string
+	if _, err := s.tx.find(ctx, &token, `SELECT token_fingerprint FROM permit WHERE purchase_id = ? AND token = ?`,
+		s.before.ID, s.before.PermitToken); err != nil {
+		return err
+	}
+	return s.tx.one(ctx, "stopping the provider", `UPDATE provider SET stopped = ?, stopped_token = ? WHERE id = ?`,
+		bound(s.Stop, 2000), token, s.before.Provider)
+}
+
+// follow is what the step means for the target.
+func (s *step) follow() {
+	if s.Lift {
+		s.target.lift()
+	}
+	if s.Decline {
+		s.target.decline(s.before.declines(), s.now)
+	}
+	s.target.NewestRowAt = later(s.target.NewestRowAt, optional(s.Next.RowAt))
+	if !s.ends() {
+		return
+	}
+	at := micros(s.now)
+	s.target.Version++
+	s.target.EndedAt, s.target.EndedState = &at, string(s.Next.State)
+	if s.Next.State == topup.Settled {
+		s.target.SettledAt = &at
+	}
+}
+
+// giveBack returns to the caps what the purchase did not use: its spend unless
+// it settled, and its place among the purchases if it was never permitted.
+func (s step) giveBack(ctx context.Context) error {
+	if !s.ends() || s.Next.State == topup.Settled {
+		return nil
+	}
+	from := topup.State(s.before.State)
+	unsent := from == topup.Planned || from == topup.Held
+	return s.tx.giveBackCaps(ctx, s.before, unsent)
+}

@@ -1,0 +1,219 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"topupd/topup"
+)
+
+// Kept is how many evaluations of each target the ledger remembers (P15). The
+// schema has as many slots.
+const Kept = 20
+
+// evaluationChunk bounds the rows of one statement: 18 columns of them stay far
+// below the 32,766 parameters that SQLite takes.
+const evaluationChunk = 400
+
+type evaluationRow struct {
+	Provider       string `db:"provider"`
+	Customer       string `db:"customer"`
+	Product        string `db:"product"`
+	ProviderName   string `db:"provider_name"`
+	CustomerName   string `db:"customer_name"`
+	ProductName    string `db:"product_name"`
+	At             int64  `db:"at"`
+	SinceAt        int64  `db:"since_at"`
+	Reason         string `db:"reason"`
+	Text           string `db:"text"`
+	Rule           string `db:"rule"`
+	RuleVersion    string `db:"rule_version"`
+	BalanceMicro   *int64 `db:"balance_micro"`
+	ThresholdMicro *int64 `db:"threshold_micro"`
+	ReadAt         *int64 `db:"read_at"`
+	RefreshedAt    *int64 `db:"refreshed_at"`
+	Purchase       string `db:"purchase"`
+	Detail         string `db:"detail"`
+}
+
+const evaluationColumns = `provider, customer, product, provider_name, customer_name, product_name, at, since_at, reason, text,
+	rule, rule_version, balance_micro, threshold_micro, read_at, refreshed_at, purchase, detail`
+
+func evaluationRowOf(e topup.Evaluation) evaluationRow {
+	since := e.Since
+	if since.IsZero() || since.After(e.At) {
+		since = e.At
+	}
+	return evaluationRow{
+		Provider: string(e.Target.Provider), Customer: string(e.Target.Customer), Product: string(e.Target.Product),
+		ProviderName: e.ProviderName, CustomerName: bound(e.CustomerName, maxName), ProductName: bound(e.ProductName, maxName),
+		At: micros(e.At), SinceAt: micros(since), Reason: string(e.Reason), Text: bounded(e.Text),
+		Rule: e.Rule, RuleVersion: e.RuleVersion,
+		BalanceMicro: (*int64)(e.Balance), ThresholdMicro: (*int64)(e.Threshold),
+		ReadAt: optional(&e.ReadAt), RefreshedAt: optional(&e.RefreshedAt),
+		Purchase: e.Purchase, Detail: bound(string(e.Detail), maxDetail),
+	}
+}
+
+func (r evaluationRow) evaluation() topup.Evaluation {
+	return topup.Evaluation{
+		Target:       r.target(),
+		ProviderName: r.ProviderName, CustomerName: r.CustomerName, ProductName: r.ProductName,
+		At: instant(r.At), Since: instant(r.SinceAt), Reason: topup.Reason(r.Reason), Text: r.Text,
+		Rule: r.Rule, RuleVersion: r.RuleVersion,
+		Balance: (*topup.Credits)(r.BalanceMicro), Threshold: (*topup.Credits)(r.ThresholdMicro),
+		ReadAt: value(r.ReadAt), RefreshedAt: value(r.RefreshedAt), Purchase: r.Purchase, Detail: raw(r.Detail),
+	}
+}
+
+func (r evaluationRow) target() topup.Target {
+	return topup.Target{
+		Provider: topup.ProviderID(r.Provider), Customer: topup.CustomerID(r.Customer), Product: topup.ProductID(r.Product),
+	}
+}
+
+func (r evaluationRow) args() []any {
+	return []any{
+		r.Provider, r.Customer, r.Product, r.ProviderName, r.CustomerName, r.ProductName, r.At, r.SinceAt, r.Reason, r.Text,
+		r.Rule, r.RuleVersion, r.BalanceMicro, r.ThresholdMicro, r.ReadAt, r.RefreshedAt, r.Purchase, r.Detail,
+	}
+}
+
+// RecordEvaluations keeps decisions (P15) and each target's latest one, in one
+// transaction. Since follows the target: it stays while the reason stays,
+// whatever the evaluation says.
+func (s *Store) RecordEvaluations(ctx context.Context, evaluations []topup.Evaluation) error {
+	if len(evaluations) == 0 {
+		return nil
+	}
+	rounds := roundsOf(evaluations)
+	return s.write(ctx, "record_evaluations", func(ctx context.Context, t tx) error {
+		for _, round := range rounds {
+			for part := range slices.Chunk(round, evaluationChunk) {
+				if err := t.record(ctx, part); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// roundsOf splits evaluations so that no target is twice in a round, which one
+// statement could not store, and sorts each by target: the order of the locks.
+func roundsOf(evaluations []topup.Evaluation) [][]evaluationRow {
+	sorted := slices.Clone(evaluations)
+	slices.SortStableFunc(sorted, func(a, b topup.Evaluation) int { return compareTargets(a.Target, b.Target) })
+	var rounds [][]evaluationRow
+	n := 0
+	for i, e := range sorted {
+		if n++; i == 0 || e.Target != sorted[i-1].Target {
+			n = 1
+		}
+		if n > len(rounds) {
+			rounds = append(rounds, nil)
+		}
+		rounds[n-1] = append(rounds[n-1], evaluationRowOf(e))
+	}
+	return rounds
+}
+
+// numbered is a snapshot's answer: the number of the evaluation, and since when
+// its reason holds.
+type numbered struct {
+	Provider    string `db:"provider"`
+	Customer    string `db:"customer"`
+	Product     string `db:"product"`
+	SinceAt     int64  `db:"since_at"`
+	Evaluations int64  `db:"evaluations"`
+}
+
+func (t tx) record(ctx context.Context, rows []evaluationRow) error {
+	numbers, err := t.updateSnapshots(ctx, rows)
+	if err != nil {
+		return fmt.Errorf("storing the latest evaluations: %w", err)
+	}
+	const columns = 20
+	args := make([]any, 0, len(rows)*columns)
+	for _, r := range rows {
+		n := numbers[r.target()]
+		r.SinceAt = n.SinceAt
+		args = append(append(args, n.Evaluations%Kept, n.Evaluations), r.args()...)
+	}
+	_, err = t.exec(ctx, `INSERT INTO evaluation (slot, n, `+evaluationColumns+`) VALUES `+places(len(rows), columns)+`
+		ON CONFLICT (provider, customer, product, slot) DO UPDATE SET n = excluded.n,
+			provider_name = excluded.provider_name, customer_name = excluded.customer_name, product_name = excluded.product_name,
+			at = excluded.at, since_at = excluded.since_at, reason = excluded.reason, text = excluded.text,
+			rule = excluded.rule, rule_version = excluded.rule_version,
+			balance_micro = excluded.balance_micro, threshold_micro = excluded.threshold_micro,
+			read_at = excluded.read_at, refreshed_at = excluded.refreshed_at,
+			purchase = excluded.purchase, detail = excluded.detail`, args...)
+	if err != nil {
+		return fmt.Errorf("storing evaluations: %w", err)
+	}
+	return nil
+}
+
+func (t tx) updateSnapshots(ctx context.Context, rows []evaluationRow) (map[topup.Target]numbered, error) {
+	const columns = 19
+	args := make([]any, 0, len(rows)*columns)
+	for _, r := range rows {
+		args = append(append(args, int64(1)), r.args()...)
+	}
+	var list []numbered
+	err := t.list(ctx, &list, `INSERT INTO snapshot (evaluations, `+evaluationColumns+`) VALUES `+places(len(rows), columns)+`
+		ON CONFLICT (provider, customer, product) DO UPDATE SET evaluations = snapshot.evaluations + 1,
+			since_at = CASE WHEN snapshot.reason = excluded.reason THEN snapshot.since_at ELSE excluded.since_at END,
+			provider_name = excluded.provider_name, customer_name = excluded.customer_name, product_name = excluded.product_name,
+			at = excluded.at, reason = excluded.reason, text = excluded.text,
+			rule = excluded.rule, rule_version = excluded.rule_version,
+			balance_micro = excluded.balance_micro, threshold_micro = excluded.threshold_micro,
+			read_at = excluded.read_at, refreshed_at = excluded.refreshed_at,
+			purchase = excluded.purchase, detail = excluded.detail
+		RETURNING provider, customer, product, since_at, evaluations`, args...)
+	if err != nil {
+		return nil, err
+	}
+	numbers := make(map[topup.Target]numbered, len(list))
+	for _, n := range list {
+		numbers[evaluationRow{Provider: n.Provider, Customer: n.Customer, Product: n.Product}.target()] = n
+	}
+	return numbers, nil
+}
+
+// places are the placeholders of a statement with several rows.
+func places(rows, columns int) string {
+	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", columns), ", ") + "), "
+	return strings.TrimSuffix(strings.Repeat(row, rows), ", ")
+}
+
+// Evaluations lists the last evaluations that the filter chooses (its States do
+// not apply), newest first.
+func (s *Store) Evaluations(ctx context.Context, f Filter) ([]topup.Evaluation, error) {
+	return s.evaluations(ctx, "evaluations", `evaluation`, `ORDER BY at DESC, n DESC`, f)
+}
+
+// Targets lists the latest evaluation of every target that the filter chooses
+// (its States do not apply), by provider, customer and product.
+func (s *Store) Targets(ctx context.Context, f Filter) ([]topup.Evaluation, error) {
+	return s.evaluations(ctx, "targets", `snapshot`, `ORDER BY provider, customer, product`, f)
+}
+
+func (s *Store) evaluations(ctx context.Context, query, table, order string, f Filter) ([]topup.Evaluation, error) {
+	f.States = nil
+	var rows []evaluationRow
+	err := s.read(ctx, query, func(ctx context.Context, v view) error {
+		where, args, err := f.where("at")
+		if err != nil {
+			return err
+		}
+		return v.list(ctx, &rows, `SELECT `+evaluationColumns+` FROM `+table+` WHERE `+where+` `+order+` LIMIT ?`, append(args, f.limit())...)
+	})
+	list := make([]topup.Evaluation, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, r.evaluation())
+	}
+	return list, err
+}

@@ -1,0 +1,57 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// SetPatience shortens the wait for an answer to COMMIT.
+func SetPatience(s *Store, d time.Duration) { s.commits = d }
+
+// MigrateTo stops at an older version.
+func MigrateTo(ctx context.Context, s *Store, version int64) error {
+	return s.withMigrations(ctx, func(p *goose.Provider) error {
+		_, err := p.UpTo(ctx, version)
+		return err
+	})
+}
+
+// Setting reads a setting of one of the store's own sessions.
+func Setting(t testing.TB, s *Store, name string) string {
+	t.Helper()
+	var value string
+	if err := s.db.GetContext(t.Context(), &value, "SELECT current_setting('"+name+"')"); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// MakeReadOnly lets every connection of the store fail its writes as on a disk
+// that became read-only.
+func MakeReadOnly(t testing.TB, s *Store) {
+	t.Helper()
+	s.db.SetMaxOpenConns(1)
+	if _, err := s.db.ExecContext(t.Context(), "PRAGMA query_only = 1"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// LimitPages fills the disk but for a little.
+func LimitPages(t testing.TB, s *Store) {
+	t.Helper()
+	s.db.SetMaxOpenConns(1)
+	var pages int64
+	if err := s.db.GetContext(t.Context(), &pages, "PRAGMA page_count"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.GetContext(t.Context(), &pages, fmt.Sprintf("PRAGMA max_page_count = %d", pages+60)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FailureReason is what Observe is told.
+func FailureReason(err error) string { return failureReason(err) }

@@ -1,0 +1,166 @@
+package ledgertest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"topupd/topup"
+)
+
+var capping = map[string]func(*testing.T, Opener){
+	"a cap can be reached but not passed":                      capIsReached,
+	"every scope and period counts":                            everyScopeCounts,
+	"spend counts per currency":                                spendPerCurrency,
+	"purchases before the cap was configured count":            countedBeforeConfigured,
+	"what never left gives both back":                          unsentGivesBack,
+	"what was sent and failed keeps its place among purchases": failedKeepsItsPlace,
+	"a window ends with its hour, day or month":                windowEnds,
+	"the cap that is passed is named":                          capIsNamed,
+}
+
+func capped(caps ...topup.Cap) func(*topup.PlanRequest) {
+	return func(r *topup.PlanRequest) { r.Caps = caps }
+}
+
+func capIsReached(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	spend := topup.Cap{Scope: topup.CapGlobal, Period: topup.CapDay, Currency: "EUR", Limit: 1800_00}
+	count := topup.Cap{Scope: topup.CapGlobal, Period: topup.CapDay, Limit: 2}
+	d.plan(customer(1), capped(spend, count))
+	if passed, err := d.store.OverCap(t.Context(), customer(2), "api-credits", eur(900_00), []topup.Cap{spend, count}); passed != nil || err != nil {
+		t.Errorf("OverCap before the second: %v, %v", passed, err)
+	}
+	d.plan(customer(2), capped(spend, count))
+	for _, c := range []topup.Cap{spend, count} {
+		_, err := d.store.Plan(t.Context(), d.request(customer(3), capped(c)))
+		if passed, ok := errors.AsType[*topup.CapError](err); !ok || passed.Cap != c {
+			t.Errorf("the third under %s: %v, want that cap", c, err)
+		}
+		if passed, err := d.store.OverCap(t.Context(), customer(3), "api-credits", eur(900_00), []topup.Cap{c}); passed == nil || passed.Cap != c || err != nil {
+			t.Errorf("OverCap of %s: %v, %v", c, passed, err)
+		}
+	}
+	cheap := func(r *topup.PlanRequest) { r.Purchase.Price = eur(1) }
+	if _, err := d.store.Plan(t.Context(), d.request(customer(3), capped(spend), cheap)); !errors.Is(err, topup.ErrOverCap) {
+		t.Errorf("one cent too much: %v, want ErrOverCap", err)
+	}
+}
+
+func everyScopeCounts(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.plan(acme)
+	for _, scope := range []struct {
+		scope topup.CapScope
+		id    string
+	}{
+		{topup.CapGlobal, ""}, {topup.CapProvider, ""}, {topup.CapRule, "api-credits"}, {topup.CapCustomer, "cus_acme"},
+	} {
+		for _, period := range []topup.CapPeriod{topup.CapHour, topup.CapDay, topup.CapMonth} {
+			n, spend, err := d.store.Spent(t.Context(), scope.scope, hyperline, scope.id, period)
+			if err != nil || n != 1 || len(spend) != 1 || spend[0] != eur(900_00) {
+				t.Errorf("%s.%s = %d, %v, %v", scope.scope, period, n, spend, err)
+			}
+		}
+	}
+	for _, other := range []struct {
+		scope topup.CapScope
+		id    string
+		at    topup.ProviderID
+	}{
+		{topup.CapProvider, "", voice}, {topup.CapRule, "another", hyperline}, {topup.CapCustomer, "cus_other", hyperline}, {topup.CapCustomer, "cus_acme", voice},
+	} {
+		if n, spend, err := d.store.Spent(t.Context(), other.scope, other.at, other.id, topup.CapDay); n != 0 || len(spend) != 0 || err != nil {
+			t.Errorf("%s %s at %s counted %d, %v, %v", other.scope, other.id, other.at, n, spend, err)
+		}
+	}
+}
+
+func spendPerCurrency(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.plan(customer(1))
+	limit := capped(topup.Cap{Scope: topup.CapGlobal, Period: topup.CapDay, Currency: "USD", Limit: 10_00})
+	dollars := func(minor int64) func(*topup.PlanRequest) {
+		return func(r *topup.PlanRequest) { r.Purchase.Price = topup.Money{Minor: minor, Currency: "USD"} }
+	}
+	d.plan(customer(2), limit, dollars(10_00))
+	if _, err := d.store.Plan(t.Context(), d.request(customer(3), limit, dollars(1))); !errors.Is(err, topup.ErrOverCap) {
+		t.Errorf("a cent more: %v, want ErrOverCap", err)
+	}
+	d.plan(customer(3), limit) // euros have no cap here
+}
+
+func countedBeforeConfigured(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.plan(customer(1))
+	_, err := d.store.Plan(t.Context(), d.request(customer(2), capped(topup.Cap{Scope: topup.CapGlobal, Period: topup.CapMonth, Limit: 1})))
+	if !errors.Is(err, topup.ErrOverCap) {
+		t.Errorf("Plan = %v, want ErrOverCap", err)
+	}
+}
+
+func (d *desk) spent(wantPurchases, wantMinor int64) {
+	d.t.Helper()
+	for _, period := range []topup.CapPeriod{topup.CapHour, topup.CapDay, topup.CapMonth} {
+		n, spend, err := d.store.Spent(d.ctx(), topup.CapCustomer, hyperline, "cus_acme", period)
+		d.must(err)
+		if n != wantPurchases || total(spend) != wantMinor {
+			d.t.Errorf("this %s: %d purchases, %d spent; want %d and %d", period, n, total(spend), wantPurchases, wantMinor)
+		}
+	}
+}
+
+func unsentGivesBack(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.plan(acme)
+	d.spent(1, 900_00)
+	d.advance(p, cancelled)
+	d.spent(0, 0)
+}
+
+func failedKeepsItsPlace(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.advance(d.send(acme), cancelled)
+	d.spent(1, 0)
+	d.advance(d.send(acme), refused)
+	d.spent(2, 0)
+	p := d.advance(d.send(acme), confirmed("inv_1"))
+	d.advance(p, func(c *topup.Change) {
+		c.Next.State, c.Next.Payment, c.Next.Reason = topup.Declined, topup.PaymentVoid, topup.FailedDeclined
+	})
+	d.spent(3, 0)
+	d.advance(d.advance(d.send(acme), confirmed("inv_2")), settled)
+	d.spent(4, 900_00)
+}
+
+func windowEnds(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	hourly := capped(topup.Cap{Scope: topup.CapGlobal, Period: topup.CapHour, Limit: 1})
+	d.clock.forward(time.Hour - time.Microsecond)
+	p := d.plan(acme, hourly)
+	if _, err := d.store.Plan(t.Context(), d.request(customer(1), hourly)); !errors.Is(err, topup.ErrOverCap) {
+		t.Errorf("in the last microsecond of the hour: %v, want ErrOverCap", err)
+	}
+	d.clock.forward(time.Microsecond)
+	d.takeLease()
+	d.plan(customer(1), hourly)
+	// The first one is given back to the hour that it was planned in.
+	d.advance(p, cancelled)
+	if n, _, err := d.store.Spent(t.Context(), topup.CapGlobal, "", "", topup.CapHour); n != 1 || err != nil {
+		t.Errorf("this hour counts %d, %v; want 1", n, err)
+	}
+	if n, _, err := d.store.Spent(t.Context(), topup.CapGlobal, "", "", topup.CapDay); n != 1 || err != nil {
+		t.Errorf("this day counts %d, %v; want 1", n, err)
+	}
+}
+
+func capIsNamed(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	wide := topup.Cap{Scope: topup.CapGlobal, Period: topup.CapDay, Currency: "EUR", Limit: 1_000_000_00}
+	tight := topup.Cap{Scope: topup.CapRule, Period: topup.CapHour, Currency: "EUR", Limit: 899_99}
+	_, err := d.store.Plan(t.Context(), d.request(acme, capped(wide, tight)))
+	passed, ok := errors.AsType[*topup.CapError](err)
+	if !ok || passed.Cap != tight {
+		t.Errorf("Plan = %v, want the rule's cap", err)
+	}
+}

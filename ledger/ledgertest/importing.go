@@ -1,0 +1,115 @@
+package ledgertest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"topupd/topup"
+)
+
+var importing = map[string]func(*testing.T, Opener){
+	"an unknown addition is stored once and makes facts old":     importedOnce,
+	"an addition that a purchase explains is ours":               explainedIsOurs,
+	"rows in the match window of a sent purchase are left alone": windowIsLeftAlone,
+	"rows are imported beside a planned purchase":                importedBesidePlanned,
+	"a time from the future is now":                              futureIsNow,
+	"what a step declares foreign is imported inside the window": declaredForeign,
+}
+
+func addition(id string, at time.Time) topup.Topup {
+	return topup.Topup{ID: id, Invoice: "inv_" + id, Credits: 600 * topup.Credit, Price: eur(900_00), PriceID: "pri_9large", Source: "portal", At: at}
+}
+
+func (d *desk) imports(want int, rows ...topup.Topup) {
+	d.t.Helper()
+	n, err := d.store.Import(d.ctx(), acme, rows)
+	d.must(err)
+	if n != want {
+		d.t.Errorf("imported %d of %d rows, want %d", n, len(rows), want)
+	}
+}
+
+func importedOnce(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	stale := d.request(acme)
+	d.imports(0)
+	d.imports(2, addition("1", noon.Add(-time.Hour)), addition("2", noon.Add(-2*time.Hour)))
+	d.imports(0, addition("1", noon.Add(-time.Hour)))
+	s := d.standing(acme)
+	if s.Version != 1 || s.ForeignAt == nil || !s.ForeignAt.Equal(noon.Add(-time.Hour)) || !s.NewestRowAt.Equal(noon.Add(-time.Hour)) {
+		t.Errorf("version %d, foreign at %v, newest row %v", s.Version, s.ForeignAt, s.NewestRowAt)
+	}
+	if _, err := d.store.Plan(t.Context(), stale); !errors.Is(err, topup.ErrFactsOvertaken) {
+		t.Errorf("a plan on facts from before the import: %v, want ErrFactsOvertaken", err)
+	}
+	d.plan(acme)
+}
+
+func explainedIsOurs(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.advance(d.send(acme), confirmed("inv_ours"))
+	version := d.standing(acme).Version
+	ours := topup.Topup{ID: "row_ours", Invoice: "inv_ours", Credits: p.Credits, At: noon.Add(-time.Second)}
+	d.imports(0, ours)
+	s := d.standing(acme)
+	if s.ForeignAt != nil || s.Version != version || s.NewestRowAt == nil || !s.NewestRowAt.Equal(ours.At) {
+		t.Errorf("our own row: foreign at %v, version %d, newest row %v", s.ForeignAt, s.Version, s.NewestRowAt)
+	}
+	settledOne := d.advance(p, settled)
+	d.clock.forward(time.Hour)
+	d.imports(0, ours, topup.Topup{ID: settledOne.Reference, At: noon})
+}
+
+func windowIsLeftAlone(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.clock.forward(time.Hour)
+	d.takeLease()
+	p := d.send(acme)
+	at := *p.SentAt
+	d.clock.forward(45 * time.Minute)
+	inside := []topup.Topup{addition("first", at.Add(-topup.MatchBefore)), addition("last", at.Add(topup.MatchAfter))}
+	d.imports(0, inside...)
+	d.imports(2,
+		addition("before", at.Add(-topup.MatchBefore-time.Microsecond)),
+		addition("after", at.Add(topup.MatchAfter+time.Microsecond)))
+	p = d.advance(p, confirmed("inv_mine"))
+	d.imports(0, inside...) // the claim may still move
+	d.advance(p, settled)
+	d.imports(2, inside...)
+}
+
+func importedBesidePlanned(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.plan(acme)
+	d.imports(1, addition("1", noon))
+	d.permit(d.permission(p)) // the plan was made on facts of its own
+}
+
+func futureIsNow(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.imports(2, addition("1", noon.Add(24*time.Hour)), addition("2", time.Time{}))
+	if s := d.standing(acme); !s.ForeignAt.Equal(noon) || !s.NewestRowAt.Equal(noon) {
+		t.Errorf("foreign at %v, newest row %v; want the clock's %v", s.ForeignAt, s.NewestRowAt, noon)
+	}
+}
+
+func declaredForeign(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.silent(d.send(acme))
+	other := addition("other", p.SentAt.Add(time.Minute))
+	d.imports(0, other)
+	d.advance(p, func(c *topup.Change) { confirmed("inv_mine")(c); c.Foreign = []topup.Topup{other} })
+	if s := d.standing(acme); s.ForeignAt == nil || !s.ForeignAt.Equal(other.At) {
+		t.Errorf("foreign at %v, want %v", s.ForeignAt, other.At)
+	}
+	// The same charge by its invoice alone, as a match without a row is stored.
+	d.advance(d.plan(customer(1)), func(c *topup.Change) {
+		cancelled(c)
+		c.Foreign = []topup.Topup{{ID: "inv_x", Invoice: "inv_x", At: noon}}
+	})
+	n, err := d.store.Import(t.Context(), customer(1), []topup.Topup{{ID: "row_x", Invoice: "inv_x", At: noon}})
+	if n != 0 || err != nil {
+		t.Errorf("its row was imported again: %d, %v", n, err)
+	}
+}

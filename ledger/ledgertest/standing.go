@@ -1,0 +1,79 @@
+package ledgertest
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"topupd/topup"
+)
+
+var standings = map[string]func(*testing.T, Opener){
+	"a target that was never heard of has the base standing":  neverHeardOf,
+	"many standings are each one's own":                       manyAreEach,
+	"a pause of a customer is seen before anything is stored": pauseSeenEarly,
+	"the widest pause is shown":                               widestPause,
+}
+
+func neverHeardOf(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	pause(topup.Pause{Scope: topup.PauseRule, ID: "another"})(d)
+	known, base, err := d.store.Standings(t.Context(), hyperline)
+	d.must(err)
+	if len(known) != 0 {
+		t.Errorf("known = %v", known)
+	}
+	if diff := cmp.Diff(base, d.standing(acme)); diff != "" {
+		t.Errorf("base and Standing differ (-base +standing):\n%s", diff)
+	}
+	if base.Version != 0 || !base.Now.Equal(noon) || base.FirstSeenAt == nil || len(base.RulePauses) != 1 || base.Pause != nil {
+		t.Errorf("base = %+v", base)
+	}
+}
+
+func manyAreEach(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.plan(customer(1))
+	d.send(customer(2))
+	d.advance(d.advance(d.send(customer(3)), confirmed("inv_3")), settled)
+	d.advance(d.send(customer(4)), refused)
+	d.must(d.store.HoldImplausible(t.Context(), []topup.Target{customer(5)}, "odd"))
+	d.plan(topup.Target{Provider: voice, Customer: "env-1", Product: "credits"})
+	pause(topup.Pause{Scope: topup.PauseCustomer, ID: "cus_4"})(d)
+	known, _, err := d.store.Standings(t.Context(), hyperline)
+	d.must(err)
+	want := map[topup.Target]topup.Standing{}
+	for n := 1; n <= 5; n++ {
+		want[customer(n)] = d.standing(customer(n))
+	}
+	if diff := cmp.Diff(want, known); diff != "" {
+		t.Errorf("Standings (-one by one +together):\n%s", diff)
+	}
+	if want[customer(4)].Pause == nil || want[customer(1)].Open == nil || want[customer(5)].Implausible == "" {
+		t.Errorf("standings = %+v", want)
+	}
+}
+
+func pauseSeenEarly(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.must(d.store.RecordEvaluations(t.Context(), []topup.Evaluation{evaluation(acme, topup.Enough)}))
+	pause(topup.Pause{Scope: topup.PauseCustomer, ID: "cus_acme"})(d)
+	known, base, err := d.store.Standings(t.Context(), hyperline)
+	d.must(err)
+	if known[acme].Pause == nil || base.Pause != nil {
+		t.Errorf("known = %+v, base pause %v", known, base.Pause)
+	}
+}
+
+func widestPause(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	pause(topup.Pause{Scope: topup.PauseCustomer, ID: "cus_acme"})(d)
+	pause(topup.Pause{Scope: topup.PauseProvider, Provider: hyperline})(d)
+	if s := d.standing(acme); s.Pause == nil || s.Pause.Scope != topup.PauseProvider {
+		t.Errorf("pause = %v, want the provider's", s.Pause)
+	}
+	pause(topup.Pause{Scope: topup.PauseAll})(d)
+	if s := d.standing(acme); s.Pause == nil || s.Pause.Scope != topup.PauseAll {
+		t.Errorf("pause = %v, want the one of everything", s.Pause)
+	}
+}

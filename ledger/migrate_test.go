@@ -1,0 +1,126 @@
+package ledger_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"topupd/ledger"
+	"topupd/topup"
+)
+
+// unmigrated opens an empty database.
+func unmigrated(t testing.TB, url string, o ledger.Options) *ledger.Store {
+	t.Helper()
+	s, err := ledger.Open(t.Context(), url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			t.Parallel()
+			s := unmigrated(t, engine.fresh(t), ledger.Options{})
+			err := s.CheckSchema(t.Context())
+			if !errors.Is(err, ledger.ErrSchemaTooOld) || !strings.Contains(err.Error(), "run topupd migrate") {
+				t.Errorf("an empty database: %v, want ErrSchemaTooOld and what to run", err)
+			}
+			applied, err := s.Migrate(t.Context())
+			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql"}, applied); diff != "" || err != nil {
+				t.Errorf("Migrate: %v, (-want +got):\n%s", err, diff)
+			}
+			if applied, err = s.Migrate(t.Context()); len(applied) != 0 || err != nil {
+				t.Errorf("Migrate again = %v, %v; want nothing to do", applied, err)
+			}
+			if err := s.CheckSchema(t.Context()); err != nil {
+				t.Errorf("CheckSchema = %v", err)
+			}
+		})
+	}
+}
+
+func TestTwoProcessesMigrateOnce(t *testing.T) {
+	t.Parallel()
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			t.Parallel()
+			url := engine.fresh(t)
+			var mu sync.Mutex
+			var all []string
+			var both sync.WaitGroup
+			for range 3 {
+				s := unmigrated(t, url, ledger.Options{})
+				both.Go(func() {
+					applied, err := s.Migrate(t.Context())
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					all = append(all, applied...)
+				})
+			}
+			both.Wait()
+			if len(all) != 2 {
+				t.Errorf("applied %v, want each migration once", all)
+			}
+		})
+	}
+}
+
+func TestANewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			t.Parallel()
+			url := engine.fresh(t)
+			s := open(t, url, ledger.Options{})
+			if _, err := rawSQL(t, url).ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9001, TRUE)`); err != nil {
+				t.Fatal(err)
+			}
+			err := s.CheckSchema(t.Context())
+			if !errors.Is(err, ledger.ErrSchemaTooNew) || !strings.Contains(err.Error(), "9001") {
+				t.Errorf("CheckSchema = %v, want ErrSchemaTooNew with both versions", err)
+			}
+			if _, err := s.Migrate(t.Context()); !errors.Is(err, ledger.ErrSchemaTooNew) {
+				t.Errorf("Migrate = %v, want ErrSchemaTooNew", err)
+			}
+		})
+	}
+}
+
+// An installation that stopped between the two first migrations goes on with
+// what it has stored.
+func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			t.Parallel()
+			url := engine.fresh(t)
+			s := unmigrated(t, url, ledger.Options{})
+			if err := ledger.MigrateTo(t.Context(), s, 1); err != nil {
+				t.Fatal(err)
+			}
+			planned := plannedPurchase(t, s)
+			applied, err := s.Migrate(t.Context())
+			if err != nil || len(applied) != 1 {
+				t.Fatalf("Migrate = %v, %v", applied, err)
+			}
+			got, err := s.Purchase(t.Context(), planned.ID)
+			if diff := cmp.Diff(planned, got); diff != "" || err != nil {
+				t.Errorf("after the upgrade: %v (-before +after):\n%s", err, diff)
+			}
+			if _, err := s.Advance(t.Context(), topup.Change{Next: got}); err != nil {
+				t.Errorf("going on after the upgrade: %v", err)
+			}
+		})
+	}
+}

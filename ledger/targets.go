@@ -1,0 +1,271 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"topupd/topup"
+)
+
+// isOpen is topup.State.Open in SQL, and the condition of purchase_one_open.
+const isOpen = `state NOT IN ('settled', 'declined', 'cancelled')`
+
+type targetRow struct {
+	Customer           string `db:"customer"`
+	Product            string `db:"product"`
+	Version            int64  `db:"version"`
+	Declines           int    `db:"declines"`
+	BackoffUntil       *int64 `db:"backoff_until"`
+	SuspendedAt        *int64 `db:"suspended_at"`
+	PaymentFingerprint string `db:"payment_fingerprint"`
+	NewestRowAt        *int64 `db:"newest_row_at"`
+	ForeignAt          *int64 `db:"foreign_at"`
+	SettledAt          *int64 `db:"settled_at"`
+	EndedAt            *int64 `db:"ended_at"`
+	EndedState         string `db:"ended_state"`
+	Implausible        string `db:"implausible"`
+}
+
+const targetColumns = `customer, product, version, declines, backoff_until, suspended_at, payment_fingerprint,
+	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible`
+
+// updateTarget stores everything of a target that the caller has locked.
+const updateTarget = `UPDATE target SET version = ?, declines = ?, backoff_until = ?, suspended_at = ?, payment_fingerprint = ?,
+	newest_row_at = ?, foreign_at = ?, settled_at = ?, ended_at = ?, ended_state = ?, implausible = ?
+	WHERE provider = ? AND customer = ? AND product = ?`
+
+// lockTarget locks the target's row, which it creates at version 0 when the
+// ledger has never heard of the target.
+func (t tx) lockTarget(ctx context.Context, target topup.Target) (targetRow, error) {
+	key := []any{string(target.Provider), string(target.Customer), string(target.Product)}
+	if _, err := t.exec(ctx, `INSERT INTO target (provider, customer, product) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, key...); err != nil {
+		return targetRow{}, fmt.Errorf("target %s of %s: %w", target.Product, target.Customer, err)
+	}
+	var r targetRow
+	err := t.get(ctx, &r, `SELECT `+targetColumns+` FROM target WHERE provider = ? AND customer = ? AND product = ?`+t.store.sql.update, key...)
+	return r, err
+}
+
+func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) error {
+	return t.one(ctx, "storing the target", updateTarget,
+		r.Version, r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint,
+		r.NewestRowAt, r.ForeignAt, r.SettledAt, r.EndedAt, r.EndedState, r.Implausible,
+		string(target.Provider), string(target.Customer), string(target.Product))
+}
+
+// into copies what the row knows to a standing.
+func (r targetRow) into(s *topup.Standing) {
+	s.Version = r.Version
+	s.SettledAt, s.EndedAt, s.EndedState = pointer(r.SettledAt), pointer(r.EndedAt), topup.State(r.EndedState)
+	s.NewestRowAt, s.ForeignAt = pointer(r.NewestRowAt), pointer(r.ForeignAt)
+	s.Declines, s.BackoffUntil, s.SuspendedAt = r.Declines, pointer(r.BackoffUntil), pointer(r.SuspendedAt)
+	s.Implausible = r.Implausible
+}
+
+// Standing is what the ledger knows about one target. The version is read
+// first: whatever happens while the rest is read makes the facts overtaken.
+func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standing, error) {
+	var standing topup.Standing
+	err := s.read(ctx, "standing", func(ctx context.Context, v view) error {
+		now, err := v.now(ctx)
+		if err != nil {
+			return err
+		}
+		var row targetRow
+		known, err := v.find(ctx, &row, `SELECT `+targetColumns+` FROM target WHERE provider = ? AND customer = ? AND product = ?`,
+			string(target.Provider), string(target.Customer), string(target.Product))
+		if err != nil {
+			return err
+		}
+		base, pauses, err := v.baseStanding(ctx, target.Provider, now)
+		if err != nil {
+			return err
+		}
+		standing = base
+		if known {
+			row.into(&standing)
+		}
+		standing.Pause = covering(pauses, target, now)
+		open, err := v.purchases(ctx, `provider = ? AND customer = ? AND product = ? AND `+isOpen,
+			string(target.Provider), string(target.Customer), string(target.Product))
+		if err == nil && len(open) > 0 {
+			standing.Open = &open[0]
+		}
+		return err
+	})
+	return standing, err
+}
+
+// Standings is what the ledger knows about every target of a provider: known
+// holds those that it has stored something for or that a pause names, base is
+// the standing of all others.
+func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known map[topup.Target]topup.Standing, base topup.Standing, err error) {
+	known = map[topup.Target]topup.Standing{}
+	err = s.read(ctx, "standings", func(ctx context.Context, v view) error {
+		now, err := v.now(ctx)
+		if err != nil {
+			return err
+		}
+		var rows []targetRow
+		if err := v.list(ctx, &rows, `SELECT `+targetColumns+` FROM target WHERE provider = ?`, string(provider)); err != nil {
+			return err
+		}
+		var pauses []topup.Pause
+		if base, pauses, err = v.baseStanding(ctx, provider, now); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			standing := base
+			r.into(&standing)
+			known[topup.Target{Provider: provider, Customer: topup.CustomerID(r.Customer), Product: topup.ProductID(r.Product)}] = standing
+		}
+		if err := v.addPausedCustomers(ctx, known, provider, base, pauses); err != nil {
+			return err
+		}
+		return v.addOpenAndPauses(ctx, known, provider, pauses, now)
+	})
+	return known, base, err
+}
+
+// baseStanding is what holds for every target of a provider.
+func (v view) baseStanding(ctx context.Context, provider topup.ProviderID, now time.Time) (topup.Standing, []topup.Pause, error) {
+	base := topup.Standing{Now: now}
+	var row providerRow
+	known, err := v.find(ctx, &row, `SELECT `+providerColumns+` FROM provider WHERE id = ?`, string(provider))
+	if err != nil {
+		return base, nil, err
+	}
+	if known {
+		seen := row.firstSeen()
+		base.FirstSeenAt, base.Stopped, base.Quarantined = &seen, row.Stopped, row.Quarantined
+	}
+	pauses, err := v.activePauses(ctx, now)
+	if err != nil {
+		return base, nil, err
+	}
+	for _, p := range pauses {
+		if p.Scope == topup.PauseRule {
+			base.RulePauses = append(base.RulePauses, p)
+		}
+	}
+	base.Pause = covering(pauses, topup.Target{Provider: provider}, now)
+	return base, pauses, nil
+}
+
+// covering is the first pause, widest first, that covers the target whatever
+// the rule.
+func covering(pauses []topup.Pause, target topup.Target, now time.Time) *topup.Pause {
+	for _, p := range pauses {
+		if p.Scope != topup.PauseRule && p.Covers(target, "", now) {
+			return &p
+		}
+	}
+	return nil
+}
+
+// addPausedCustomers adds the targets of paused customers that nothing else is
+// stored for; the snapshots of earlier sweeps tell their products.
+func (v view) addPausedCustomers(ctx context.Context, known map[topup.Target]topup.Standing, provider topup.ProviderID, base topup.Standing, pauses []topup.Pause) error {
+	for _, p := range pauses {
+		if p.Scope != topup.PauseCustomer {
+			continue
+		}
+		var products []string
+		if err := v.list(ctx, &products, `SELECT product FROM snapshot WHERE provider = ? AND customer = ?`, string(provider), p.ID); err != nil {
+			return err
+		}
+		for _, product := range products {
+			target := topup.Target{Provider: provider, Customer: topup.CustomerID(p.ID), Product: topup.ProductID(product)}
+			if _, ok := known[target]; !ok {
+				known[target] = base
+			}
+		}
+	}
+	return nil
+}
+
+func (v view) addOpenAndPauses(ctx context.Context, known map[topup.Target]topup.Standing, provider topup.ProviderID, pauses []topup.Pause, now time.Time) error {
+	open, err := v.purchases(ctx, `provider = ? AND `+isOpen, string(provider))
+	if err != nil {
+		return err
+	}
+	for i := range open {
+		standing := known[open[i].Target] // a purchase has a target row
+		standing.Open = &open[i]
+		known[open[i].Target] = standing
+	}
+	for target, standing := range known {
+		standing.Pause = covering(pauses, target, now)
+		known[target] = standing
+	}
+	return nil
+}
+
+// NotePaymentMethods compares the payment methods of a suspended target with
+// those first seen since its suspension, and lifts the suspension when they
+// changed: a new card deserves a new try (P7).
+func (s *Store) NotePaymentMethods(ctx context.Context, target topup.Target, fingerprint string) (lifted bool, err error) {
+	err = s.write(ctx, "note_payment_methods", func(ctx context.Context, t tx) error {
+		row, err := t.lockTarget(ctx, target)
+		if err != nil || row.SuspendedAt == nil || row.PaymentFingerprint == fingerprint {
+			return err
+		}
+		if lifted = row.PaymentFingerprint != ""; lifted {
+			row.lift()
+		} else {
+			row.PaymentFingerprint = fingerprint
+		}
+		return t.storeTarget(ctx, target, row)
+	})
+	return lifted && err == nil, err
+}
+
+// decline counts one decline by the terms of the purchase (P7).
+func (r *targetRow) decline(terms topup.DeclineTerms, now time.Time) {
+	r.Declines++
+	until := micros(now.Add(terms.Wait(r.Declines)))
+	r.BackoffUntil = &until
+	if r.Declines >= max(1, terms.SuspendAfter) && r.SuspendedAt == nil {
+		at := micros(now)
+		r.SuspendedAt, r.PaymentFingerprint = &at, ""
+	}
+}
+
+// lift ends back-off and suspension.
+func (r *targetRow) lift() {
+	r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint = 0, nil, nil, ""
+}
+
+// HoldImplausible holds targets for a person (P14); Resume of their provider
+// lets them go. Targets held already keep their first reason.
+func (s *Store) HoldImplausible(ctx context.Context, targets []topup.Target, why string) error {
+	sorted := slices.SortedFunc(slices.Values(targets), compareTargets)
+	return s.write(ctx, "hold_implausible", func(ctx context.Context, t tx) error {
+		for i, target := range sorted {
+			if i == 0 || target.Provider != sorted[i-1].Provider {
+				if _, err := t.lockProvider(ctx, target.Provider, s.sql.share); err != nil {
+					return err
+				}
+			}
+			row, err := t.lockTarget(ctx, target)
+			if err != nil {
+				return err
+			}
+			if row.Implausible != "" {
+				continue
+			}
+			row.Implausible = cmp.Or(bound(why, 2000), "implausible")
+			if err := t.storeTarget(ctx, target, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func compareTargets(a, b topup.Target) int {
+	return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Customer, b.Customer), cmp.Compare(a.Product, b.Product))
+}
