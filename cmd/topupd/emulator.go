@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,7 @@ type emulatorCmd struct {
 	HangFor      time.Duration     `help:"How long a hanging answer hangs; 0 = until the client gives up."`
 	Retries      string            `help:"When Hyperline tries a declined payment again, such as 2h,12h,24h; none for never."`
 	Decline      string            `enum:"refused,refused_unpaid,created_unpaid" default:"refused" help:"What a declined Hyperline purchase leaves behind (the documentation leaves it open): ${enum}."`
+	Profile      []string          `help:"A choice that the documentation leaves open, made the other way: ${profiles}. May be repeated." placeholder:"NAME"`
 	NoLimits     bool              `help:"No rate limits."`
 }
 
@@ -86,6 +89,13 @@ func (c *emulatorCmd) options() (emulator.Options, error) {
 		},
 		Faults: emulator.Faults{HangFor: c.HangFor, LatePosting: c.LatePosting},
 	}
+	for _, name := range c.Profile {
+		choose, ok := profiles[name]
+		if !ok {
+			return emulator.Options{}, fmt.Errorf("--profile %s: there is %s", name, profileNames())
+		}
+		choose(&o)
+	}
 	if c.NoLimits {
 		o.Hyperline.Reads, o.Hyperline.Writes, o.Talkover.Requests = -1, -1, -1
 	}
@@ -102,6 +112,25 @@ func (c *emulatorCmd) options() (emulator.Options, error) {
 		}
 	}
 	return o, o.Faults.Validate()
+}
+
+// profiles are the choices that the providers' documentation leaves open.
+var profiles = map[string]func(*emulator.Options){
+	"remember_after_5xx":     func(o *emulator.Options) { o.Hyperline.Profile.RememberAfter5xx = true },
+	"compare_meaning":        func(o *emulator.Options) { o.Hyperline.Profile.CompareMeaning = true },
+	"skip_limit":             func(o *emulator.Options) { o.Hyperline.Profile.SkipLimit = 10_000 },
+	"several_packs":          func(o *emulator.Options) { o.Hyperline.Profile.SeveralPacks = true },
+	"grant_unpaid":           func(o *emulator.Options) { o.Hyperline.Profile.GrantUnpaid = true },
+	"put_clears":             func(o *emulator.Options) { o.Hyperline.Profile.PutClears = true },
+	"native_at_threshold":    func(o *emulator.Options) { o.Hyperline.Profile.NativeAtThreshold = true },
+	"refresh_while_unposted": func(o *emulator.Options) { o.Hyperline.Profile.RefreshWhileUnposted = true },
+	"talkover_strings":       func(o *emulator.Options) { o.Talkover.Profile.Money = emulator.MoneyString },
+	"talkover_no_headers":    func(o *emulator.Options) { o.Talkover.Profile.NoHeaders = true },
+	"talkover_queued":        func(o *emulator.Options) { o.Talkover.Profile.QueuedVisible = true },
+}
+
+func profileNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(profiles)), ", ")
 }
 
 func parseRetries(text string) ([]time.Duration, error) {
