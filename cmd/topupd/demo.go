@@ -117,8 +117,8 @@ func (c *demoCmd) world() emulator.Options {
 // things go wrong by chance.
 func direct(ctx context.Context, world *emulator.Emulator) {
 	acts := []emulator.Faults{
+		{Provider: "talkover", Next: []string{"none", "charge_then_drop"}}, // first: it takes a whole quiet period to be parked
 		{Provider: "hyperline", Next: []string{"none", "none", "charge_then_drop", "none", "decline"}},
-		{Provider: "talkover", Next: []string{"none", "charge_then_drop"}},
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
