@@ -16,15 +16,13 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 func ago(d time.Duration) *time.Time   { at := noon.Add(-d); return &at }
 func hence(d time.Duration) *time.Time { return ago(-d) }
 
-func credits(whole int64) *topup.Credits { c := topup.Credits(whole) * topup.Credit; return &c }
-
 func apiCredits() *Rule {
 	return &Rule{
 		Name: "api-credits", Providers: []string{"hyperline"}, Product: "itm_1",
 		Threshold: Threshold{Provider: true, Default: credits(50)},
 		Buy: Buy{
 			Bundles:  []Bundle{{PriceID: "pri_small", Credits: 120 * topup.Credit, Price: euros(200)}, {PriceID: "pri_large", Credits: 600 * topup.Credit, Price: euros(900)}},
-			RefillTo: &Refill{TimesThreshold: 3 * topup.Credit},
+			RefillTo: &Refill{TimesThreshold: 2 * topup.Credit},
 		},
 		Expires:  Expiry{After: 24 * time.Hour},
 		Cooldown: 5 * time.Minute, ConfirmAfter: 5 * time.Second, MaxReadingAge: 2 * time.Minute,
@@ -277,13 +275,13 @@ func TestTheOrderIsTheRulesOrder(t *testing.T) {
 		PaymentMethodID: "pm_1", ExpiresAt: &tomorrow, Native: true,
 	}
 	f.AllowNative = true
-	f.Confirmation.Reading.Balance = -21 * topup.Credit // 321 credits are missing: the small pack has 120
+	f.Confirmation.Reading.Balance = 79 * topup.Credit // 121 credits are missing: the small pack has 120
 	if diff := cmp.Diff(want, Decide(f).Order); diff != "" {
 		t.Errorf("the confirm read's balance chooses the pack (-want +got):\n%s", diff)
 	}
 	f.Confirmation = nil
-	if got := Decide(f).Order; got.PriceID != "pri_large" {
-		t.Errorf("without one the first reading's: %+v", got) // 201 are missing, more than the small pack has
+	if got := Decide(f).Order; got.PriceID != "pri_small" {
+		t.Errorf("without one the first reading's: %+v", got) // 101 are missing
 	}
 }
 

@@ -33,7 +33,7 @@ func (w *Watch) check(ctx context.Context, target topup.Target) {
 	}
 	w.mu.Lock()
 	t, known := w.tracked[target]
-	if !known || slices.Contains(w.unheld, target) {
+	if !known || w.term != lease.Term || slices.Contains(w.unheld, target) {
 		w.mu.Unlock()
 		return
 	}
@@ -83,13 +83,34 @@ func (c *confirm) run(ctx context.Context) (rules.Decision, error) {
 	return c.buy(ctx, d)
 }
 
-// read does the confirm read and decides on it.
+// read does the confirm read and decides on it. What is bought must be what
+// was read about: when the balance has moved to another bundle in between, that
+// one's price is read before it is bought (P10).
 func (c *confirm) read(ctx context.Context, d rules.Decision) (rules.Decision, error) {
+	for range 2 {
+		asked := d.Order
+		var err error
+		if d, err = c.readFor(ctx, d); err != nil || d.Reason != topup.Buy || sameBundle(asked, d.Order) {
+			return d, err
+		}
+	}
+	d.Reason, d.Text = topup.Confirming, "the balance moved from bundle to bundle while it was read; deciding again"
+	return d, nil
+}
+
+func sameBundle(a, b topup.Order) bool {
+	return a.PriceID == b.PriceID && a.Credits == b.Credits && a.Price == b.Price
+}
+
+func (c *confirm) readFor(ctx context.Context, d rules.Decision) (rules.Decision, error) {
 	w := c.w
 	read, err := w.Reader.Confirm(ctx, d.Order)
+	if ctx.Err() != nil {
+		return d, fmt.Errorf("the confirm read: %w", ctx.Err())
+	}
 	if err != nil {
 		d.Reason, d.Text = topup.ProviderUnavailable, "the confirm read failed: "+err.Error()
-		return d, nil
+		return d, nil //nolint:nilerr // that the provider cannot be read is a decision
 	}
 	imported, err := w.Planner.Import(ctx, c.target, read.Topups)
 	if err != nil {
@@ -223,34 +244,53 @@ func (c *confirm) tryLift(ctx context.Context) error {
 	return nil
 }
 
+// recordWithin bounds the record of a check after shutdown was asked for.
+const recordWithin = 5 * time.Second
+
 // conclude keeps what the check found: in memory until the next sweep, in the
-// decision log, and as the canonical line.
+// decision log, and as the canonical line. A check that failed on our own side
+// is trouble too: the customer is low and nothing is bought.
 func (w *Watch) conclude(ctx context.Context, c *confirm, d rules.Decision, err error) {
-	now := w.Now()
 	if err != nil {
 		w.Log.LogAttrs(ctx, slog.LevelWarn, "check", slog.String("provider", w.Name),
 			slog.String("customer", string(c.target.Customer)), slog.Any("err", err))
-	}
-	w.mu.Lock()
-	t := w.get(c.target)
-	if d.Reason == topup.Suspended {
-		t.suspended = now
-	}
-	if d.Reason == topup.Buy {
-		t.retries, t.retryAt, t.firstLow, t.verdict = 0, time.Time{}, nil, ""
-	} else {
-		t.retryAt = now.Add(min(retryFirst<<min(t.retries, 5), retryMost))
-		t.retries++
-		if d.Reason != "" && d.Reason.Class() != topup.ClassWaiting {
-			t.verdict = d.Reason
+		if d.Reason != topup.Suspended { // that stays, and is asked about again in suspendedEvery
+			d.Reason, d.Text = topup.ProviderUnavailable, "the check failed: "+err.Error()
 		}
 	}
-	if err != nil || d.Reason == topup.Confirming {
-		w.mu.Unlock()
+	e, record := w.learn(c, d)
+	if !record {
 		return
 	}
-	e := evaluation(w.Name, t, d, c.facts.Rule, c.facts.Standing, now)
-	e.Detail, _ = json.Marshal(factsDetail(c.facts)) // plain values always marshal
+	w.Observer.Decided(w.Name, e.Rule, d.Reason)
+	store, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	if err := w.Decisions.RecordEvaluations(store, []topup.Evaluation{e}); err != nil {
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "recording decisions", slog.String("provider", w.Name), slog.Any("err", err))
+	}
+	level := slog.LevelDebug
+	if d.Reason == topup.Buy {
+		level = slog.LevelInfo
+	}
+	w.Log.LogAttrs(ctx, level, "check", checkAttrs(w.Name, e)...)
+}
+
+// learn puts a check's outcome into memory and writes it down as an evaluation.
+// record is false while it is only waited for the next reading.
+func (w *Watch) learn(c *confirm, d rules.Decision) (e topup.Evaluation, record bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t, known := w.tracked[c.target]
+	if !known {
+		t = &c.t // forgotten since: only the record is left to write
+	}
+	now := w.Now()
+	t.checked(d, now)
+	if d.Reason == topup.Confirming {
+		return e, false
+	}
+	e = evaluation(w.Name, &c.t.reading, d, c.facts, now)
+	e.Detail = t.detail(c.facts)
 	if c.purchase != nil {
 		e.Purchase = c.purchase.ID
 	}
@@ -262,15 +302,24 @@ func (w *Watch) conclude(ctx context.Context, c *confirm, d rules.Decision, err 
 		e.Balance, e.ReadAt, e.RefreshedAt = &balance, read.Reading.ReadAt, read.Reading.RefreshedAt
 	}
 	t.last, t.recordedAt = e, now
-	w.mu.Unlock()
+	return e, true
+}
 
-	w.Observer.Decided(w.Name, e.Rule, d.Reason)
-	if err := w.Decisions.RecordEvaluations(ctx, []topup.Evaluation{e}); err != nil && ctx.Err() == nil {
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "recording decisions", slog.String("provider", w.Name), slog.Any("err", err))
+// checked plans the next check: after a purchase from a new first low reading,
+// else later and later.
+func (t *tracked) checked(d rules.Decision, now time.Time) {
+	switch d.Reason {
+	case topup.Suspended: // asked about in suspendedEvery, and bought for at once when it is lifted
+		t.suspended, t.verdict = now, d.Reason
+		return
+	case topup.Buy:
+		t.retries, t.retryAt, t.firstLow, t.verdict = 0, time.Time{}, nil, ""
+		return
+	default:
 	}
-	level := slog.LevelDebug
-	if d.Reason == topup.Buy {
-		level = slog.LevelInfo
+	t.retryAt = now.Add(min(retryFirst<<min(t.retries, 5), retryMost))
+	t.retries++
+	if d.Reason.Class() != topup.ClassWaiting {
+		t.verdict = d.Reason
 	}
-	w.Log.LogAttrs(ctx, level, "check", checkAttrs(w.Name, e)...)
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"encoding/json"
 	"log/slog"
 	"time"
 
@@ -9,27 +10,28 @@ import (
 )
 
 // evaluation writes a decision down for explain.
-func evaluation(provider string, t *tracked, d rules.Decision, rule *rules.Rule, standing topup.Standing, now time.Time) topup.Evaluation {
+func evaluation(provider string, r *topup.Reading, d rules.Decision, f rules.Facts, now time.Time) topup.Evaluation {
 	e := topup.Evaluation{
-		Target: t.reading.Target, ProviderName: provider,
-		CustomerName: t.reading.CustomerName, ProductName: t.reading.ProductName,
+		Target: r.Target, ProviderName: provider, CustomerName: r.CustomerName, ProductName: r.ProductName,
 		At: now, Since: now, Reason: d.Reason, Text: d.Text, Threshold: d.Threshold,
-		ReadAt: t.reading.ReadAt, RefreshedAt: t.reading.RefreshedAt,
+		ReadAt: r.ReadAt, RefreshedAt: r.RefreshedAt,
 	}
-	if rule != nil {
-		e.Rule, e.RuleVersion = rule.Name, rule.Version
+	if f.Rule != nil {
+		e.Rule, e.RuleVersion = f.Rule.Name, f.Rule.Version
 	}
-	if t.reading.Bad == "" {
-		balance := t.reading.Balance
+	if r.Bad == "" {
+		balance := r.Balance
 		e.Balance = &balance
 	}
-	if standing.Open != nil {
-		e.Purchase = standing.Open.ID
+	if f.Standing.Open != nil {
+		e.Purchase = f.Standing.Open.ID
 	}
 	return e
 }
 
-// detail is what explain can show of a decision beside its reason.
+// detail is what explain can show of a decision beside its reason, and what the
+// next holder of the lease takes over: since when the target is in trouble and
+// dry, which the age of the reason alone does not tell.
 type detail struct {
 	ThresholdFrom string          `json:"threshold_from,omitempty"`
 	FirstLowAt    *time.Time      `json:"first_low_at,omitempty"`
@@ -39,6 +41,8 @@ type detail struct {
 	Declines      int             `json:"declines,omitempty"`
 	BackoffUntil  *time.Time      `json:"backoff_until,omitempty"`
 	Invoices      []detailInvoice `json:"invoices,omitempty"`
+	TroubleSince  time.Time       `json:"trouble_since,omitzero"`
+	DrySince      time.Time       `json:"dry_since,omitzero"`
 }
 
 type detailInvoice struct {
@@ -74,6 +78,14 @@ func factsDetail(f rules.Facts) detail {
 		}
 	}
 	return out
+}
+
+// detail writes down every fact of a decision about the target.
+func (t *tracked) detail(f rules.Facts) []byte {
+	out := factsDetail(f)
+	out.TroubleSince, out.DrySince = t.troubled, t.dry
+	text, _ := json.Marshal(out) // plain values always marshal
+	return text
 }
 
 // checkAttrs are the fields of the canonical check line.

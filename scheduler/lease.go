@@ -29,10 +29,21 @@ type holding struct {
 	log      *slog.Logger
 	changed  func(held bool)
 
+	// gained receives one signal when the lease was not held and now is.
+	gained chan struct{}
+
 	mu      sync.Mutex
 	lease   topup.Lease
+	since   time.Time // when the lease was last gained
 	trusted time.Time // until when we may believe to hold it, our clock
 	refused bool      // the last answer was that another process holds it
+}
+
+// gainedAt is when the lease was last gained; zero when it never was.
+func (h *holding) gainedAt() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.since
 }
 
 func (h *holding) standsBy() bool {
@@ -48,21 +59,15 @@ func (h *holding) current() (topup.Lease, bool) {
 	return h.lease, h.lease.Term != 0 && h.now().Before(h.trusted)
 }
 
-// tick acquires or renews. The trusted time counts from before the request.
+// tick acquires or renews. The trusted time counts from before the request,
+// and a request that hangs is given up in time for the next.
 func (h *holding) tick(ctx context.Context) {
 	asked := h.now()
 	before, held := h.current()
-	var lease topup.Lease
-	var ok bool
-	var err error
-	if held {
-		lease = before
-		ok, err = h.leases.Renew(ctx, before, LeaseTTL)
-	} else {
-		lease, ok, err = h.leases.Acquire(ctx, h.provider, h.holder, LeaseTTL)
-	}
+	lease, ok, err := h.ask(ctx, before, held)
 	if err != nil {
 		h.log.LogAttrs(ctx, slog.LevelWarn, "lease", slog.String("provider", h.name), slog.Any("err", err))
+		_, held = h.current()
 		h.note(held)
 		return
 	}
@@ -73,11 +78,30 @@ func (h *holding) tick(ctx context.Context) {
 	} else {
 		h.lease = topup.Lease{}
 	}
+	if ok && !held {
+		h.since = asked
+	}
 	h.mu.Unlock()
 	if ok != held {
 		h.log.LogAttrs(ctx, slog.LevelInfo, "lease", slog.String("provider", h.name), slog.Bool("held", ok), slog.Int64("term", lease.Term))
 	}
 	h.note(ok)
+	if ok && !held {
+		select {
+		case h.gained <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (h *holding) ask(ctx context.Context, before topup.Lease, held bool) (topup.Lease, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, LeaseRenew)
+	defer cancel()
+	if held {
+		ok, err := h.leases.Renew(ctx, before, LeaseTTL)
+		return before, ok, err
+	}
+	return h.leases.Acquire(ctx, h.provider, h.holder, LeaseTTL)
 }
 
 func (h *holding) note(held bool) {

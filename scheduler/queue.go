@@ -42,6 +42,13 @@ func (q *queue) notify() {
 	}
 }
 
+// clear forgets who waits; checks that have begun go on.
+func (q *queue) clear() {
+	q.mu.Lock()
+	clear(q.waiting)
+	q.mu.Unlock()
+}
+
 func (q *queue) drop(target topup.Target) {
 	q.mu.Lock()
 	delete(q.waiting, target)
@@ -69,9 +76,13 @@ func (q *queue) take(now time.Time) (topup.Target, bool, time.Duration) {
 	if best == nil {
 		return topup.Target{}, false, next
 	}
-	delete(q.waiting, best.target)
-	q.busy[best.target] = true
-	return best.target, true, 0
+	target := best.target
+	delete(q.waiting, target)
+	q.busy[target] = true
+	if len(q.waiting) > 0 {
+		q.notify() // this worker may be long; another takes over its waiting
+	}
+	return target, true, 0
 }
 
 // done ends a target's check.
@@ -90,15 +101,4 @@ func (q *queue) len() int {
 // leftOf is how much of the threshold is left, in thousandths.
 func leftOf(balance, threshold topup.Credits) int64 {
 	return int64(balance) / max(1, int64(threshold)/1000)
-}
-
-// notifyOthers passes a wake-up on while something is due, so that one put of
-// many wakes more than one worker.
-func (q *queue) notifyOthers() {
-	q.mu.Lock()
-	more := len(q.waiting) > 1
-	q.mu.Unlock()
-	if more {
-		q.notify()
-	}
 }

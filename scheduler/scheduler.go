@@ -30,18 +30,19 @@ type Scheduler struct {
 // has its permit is finished, nothing new is begun, and the leases are given
 // up last.
 func (s *Scheduler) Run(ctx context.Context) error {
-	var parts sync.WaitGroup
-	for _, w := range s.Watches {
-		w.holding.tick(ctx)
-	}
-	ticker, err := s.cron(ctx)
+	ticker, sweeps, err := s.cron(ctx)
 	if err != nil {
 		return err
 	}
-	leases, stopLeases := context.WithCancel(context.WithoutCancel(ctx))
-	var holdings sync.WaitGroup
 	for _, w := range s.Watches {
+		w.holding.tick(ctx)
+	}
+	leases, stopLeases := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLeases()
+	var parts, holdings sync.WaitGroup
+	for i, w := range s.Watches {
 		holdings.Go(func() { w.holding.run(leases) })
+		parts.Go(func() { w.takeOver(ctx, sweeps[i]) })
 		for range w.Workers {
 			parts.Go(func() { w.work(ctx) })
 		}
@@ -58,33 +59,52 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
+// takeOver sweeps at once when the lease is gained, at start too: the next tick
+// of a long sweep interval would leave customers unwatched until then.
+func (w *Watch) takeOver(ctx context.Context, sweep cron.Job) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.holding.gained:
+			sweep.Run()
+		}
+	}
+}
+
 // cron is robfig/cron as a ticker, fenced in against what it is known for:
 // only constant delays (its calendar specs miss or double runs at clock
 // changes), a job that is still running is skipped, and a panic inside a job is
 // recovered inside the skip, because the other way round a job never ran again
 // after its first panic (github.com/robfig/cron/issues/366, read 2026-11-20).
-func (s *Scheduler) cron(ctx context.Context) (*cron.Cron, error) {
+// The sweeps are returned too, in the order of the watches, to be run between
+// the ticks as well.
+func (s *Scheduler) cron(ctx context.Context) (*cron.Cron, []cron.Job, error) {
 	log := cronLog{s.Log}
-	c := cron.New(cron.WithLocation(time.UTC), cron.WithLogger(log), cron.WithChain(cron.SkipIfStillRunning(cron.DiscardLogger), cron.Recover(log)))
-	add := func(every time.Duration, job func(context.Context)) error {
+	c := cron.New(cron.WithLocation(time.UTC), cron.WithLogger(log))
+	fence := cron.NewChain(cron.SkipIfStillRunning(cron.DiscardLogger), cron.Recover(log))
+	var errs []error
+	add := func(every time.Duration, job func(context.Context)) cron.Job {
 		if every < time.Second {
-			return fmt.Errorf("an interval of %s is shorter than cron's second", every)
+			errs = append(errs, fmt.Errorf("an interval of %s is shorter than cron's second", every))
 		}
-		c.Schedule(cron.Every(every), cron.FuncJob(func() {
+		fenced := fence.Then(cron.FuncJob(func() {
 			if ctx.Err() == nil {
 				job(ctx)
 			}
 		}))
-		return nil
+		c.Schedule(cron.Every(every), fenced)
+		return fenced
 	}
-	var errs []error
+	var sweeps []cron.Job
 	for _, w := range s.Watches {
-		errs = append(errs, add(w.SweepEvery, w.sweep), add(VisitEvery, w.visit))
+		sweeps = append(sweeps, add(w.SweepEvery, w.sweep))
+		add(VisitEvery, w.visit)
 	}
 	if s.Housekeeping != nil {
-		errs = append(errs, add(s.HousekeepingEvery, s.Housekeeping))
+		add(s.HousekeepingEvery, s.Housekeeping)
 	}
-	return c, errors.Join(errs...)
+	return c, sweeps, errors.Join(errs...)
 }
 
 // cronLog gives cron's own words to slog; its chatter is dropped.
@@ -96,15 +116,13 @@ func (l cronLog) Error(err error, msg string, _ ...any) {
 	l.log.LogAttrs(context.Background(), slog.LevelError, "scheduler", slog.String("job", msg), slog.Any("err", err))
 }
 
-// Stale tells which connections that this process works on have had no sweep
-// for longer than allowed: the watchdog outside cron.
+// Stale tells at which connections that this process works on no sweep has
+// ended, well or badly, for longer than allowed: the watchdog outside cron. A
+// provider or a database that is away is not stale; a restart would not help.
 func (s *Scheduler) Stale(now time.Time, allowed func(*Watch) time.Duration, since time.Time) []string {
 	var names []string
 	for _, w := range s.Watches {
-		last := w.LastSweep()
-		if last.Before(since) {
-			last = since
-		}
+		last := laterOf(w.lastActive(), since)
 		if w.Held() && now.Sub(last) > allowed(w) {
 			names = append(names, w.Name)
 		}
@@ -112,7 +130,7 @@ func (s *Scheduler) Stale(now time.Time, allowed func(*Watch) time.Duration, sin
 	return names
 }
 
-// ErrLeaseElsewhere: another process works on a connection.
+// ErrLeaseElsewhere tells that another process works on a connection.
 var ErrLeaseElsewhere = errors.New("another process holds the lease")
 
 // Once reconciles, sweeps, reads the low ones again and buys, for users who
@@ -127,8 +145,11 @@ func (s *Scheduler) Once(ctx context.Context) error {
 
 func (w *Watch) once(ctx context.Context) error {
 	w.holding.tick(ctx)
-	if _, held := w.holding.current(); !held {
+	switch _, held := w.holding.current(); {
+	case w.holding.standsBy():
 		return fmt.Errorf("%s: %w", w.Name, ErrLeaseElsewhere)
+	case !held:
+		return fmt.Errorf("%s: the ledger did not say whether the lease is free; the log has its error", w.Name)
 	}
 	renew, stop := context.WithCancel(ctx)
 	var holding sync.WaitGroup

@@ -58,9 +58,10 @@ type Watch struct {
 
 	mu      sync.Mutex
 	tracked map[topup.Target]*tracked
-	seeded  bool
+	term    int64          // of the lease that tracked belongs to
 	lastOK  time.Time      // of the last complete or incomplete sweep that gave readings
-	unheld  []topup.Target // implausible, but the ledger did not take the hold
+	lastEnd time.Time      // of the last sweep that ended, well or badly
+	unheld  []topup.Target // implausible, and the ledger has not taken the hold yet
 }
 
 // tracked is what this process remembers about a target between sweeps. All of
@@ -70,8 +71,9 @@ type tracked struct {
 	seen       bool // by the newest sweep
 	missing    time.Time
 	firstLow   *time.Time
-	lastAbove  time.Time // newest reading that was not below
-	below      bool
+	lastAbove  time.Time      // newest reading that was not below
+	below      bool           // by the newest reading that could be used
+	threshold  *topup.Credits // of that reading
 	last       topup.Evaluation
 	recordedAt time.Time
 	troubled   time.Time // since when below for a trouble reason
@@ -96,7 +98,7 @@ func NewWatch(o Options) *Watch {
 		tracked: map[topup.Target]*tracked{},
 		holding: &holding{
 			leases: o.Leases, provider: o.ID, name: o.Name, holder: o.Holder,
-			now: o.Now, log: o.Log, changed: o.LeaseChanged,
+			now: o.Now, log: o.Log, changed: o.LeaseChanged, gained: make(chan struct{}, 1),
 		},
 	}
 }
@@ -117,6 +119,14 @@ func (w *Watch) LastSweep() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lastOK
+}
+
+// lastActive is when this process last had reason to be content with the
+// sweeps here: the end of the newest one, or when it was given the lease.
+func (w *Watch) lastActive() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return laterOf(w.lastEnd, w.holding.gainedAt())
 }
 
 // Held tells whether this process works on the connection.
@@ -168,21 +178,10 @@ func (w *Watch) idle(ctx context.Context, wait time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	case <-w.queue.wake:
-		w.queue.notifyOthers()
 		return true
 	case <-timer.C:
 		return true
 	}
-}
-
-// get returns the memory of a target, making it if needed. The caller holds mu.
-func (w *Watch) get(target topup.Target) *tracked {
-	t, ok := w.tracked[target]
-	if !ok {
-		t = &tracked{}
-		w.tracked[target] = t
-	}
-	return t
 }
 
 // StandsBy tells whether this process has asked for the lease and another one

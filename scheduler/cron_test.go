@@ -1,0 +1,125 @@
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAPanickingJobKeepsFiring(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.balance("cus", 50)
+		w.sweeping = func(context.Context) {
+			if n := len(w.swept(w.start)); n <= 3 {
+				panic("a page without rows")
+			}
+		}
+		p := w.run(t, "a")
+		after(30 * time.Second)
+		want := []time.Duration{0, 5 * time.Second, 10 * time.Second, 15 * time.Second, 20 * time.Second, 25 * time.Second, 30 * time.Second}
+		if diff := cmp.Diff(want, w.swept(w.start)); diff != "" {
+			t.Errorf("sweeps (-want +got):\n%s", diff)
+		}
+		if said := p.journal.find("scheduler", nil); len(said) != 3 || said[0].level != slog.LevelError || said[0].fields["err"] != "a page without rows" {
+			t.Errorf("each panic is an error line: %+v", said)
+		}
+		if len(w.charged()) != 1 {
+			t.Errorf("charged %v after the panics", w.charged())
+		}
+	})
+}
+
+// A panic while decisions are made must not leave the memory locked for ever.
+func TestAPanicInTheMiddleOfAPictureIsSurvived(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.balance("cus", 50)
+		p := w.process("a")
+		p.Observer = &touchy{board: p.board}
+		p.begin(t)
+		after(20 * time.Second)
+		if len(w.charged()) != 1 || p.LastSweep().IsZero() {
+			t.Errorf("charged %v, last sweep %s", w.charged(), p.LastSweep())
+		}
+	})
+}
+
+// touchy panics once.
+type touchy struct {
+	*board
+	done atomic.Bool
+}
+
+func (o *touchy) Targets(provider string, now time.Time, states []TargetState) {
+	if o.done.CompareAndSwap(false, true) {
+		panic("a label that is not UTF-8")
+	}
+	o.board.Targets(provider, now, states)
+}
+
+func TestAJobThatOverrunsIsSkippedNotOverlapped(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var running, most atomic.Int32
+		w.sweeping = func(context.Context) {
+			most.Store(max(most.Load(), running.Add(1)))
+			time.Sleep(12 * time.Second)
+			running.Add(-1)
+		}
+		w.run(t, "a")
+		after(time.Minute)
+		want := []time.Duration{0, 15 * time.Second, 30 * time.Second, 45 * time.Second, 60 * time.Second}
+		if diff := cmp.Diff(want, w.swept(w.start)); diff != "" || most.Load() != 1 {
+			t.Errorf("%d sweeps at once, at (-want +got):\n%s", most.Load(), diff)
+		}
+		after(20 * time.Second)
+	})
+}
+
+func TestASlowSweepDoesNotHoldUpVisits(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.sweeping = func(context.Context) { time.Sleep(30 * time.Second) }
+		p := w.run(t, "a")
+		after(20 * time.Second)
+		if n := p.Visitor.(*visits).count(); n != 20 {
+			t.Errorf("%d visits in 20 s", n)
+		}
+		after(time.Minute)
+	})
+}
+
+func TestIntervalsBelowCronsSecondAreRefused(t *testing.T) {
+	for _, every := range []time.Duration{time.Second - 1, 0, -5 * time.Second} {
+		inWorld(t, func(t *testing.T, w *world) {
+			p := w.process("a", func(o *Options) { o.SweepEvery = every })
+			err := p.scheduler.Run(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "shorter than cron's second") {
+				t.Errorf("Run() with %s = %v", every, err)
+			}
+			if w.ledger.holder != "" {
+				t.Error("the lease is kept by a process that does not run")
+			}
+		})
+	}
+}
+
+func TestHousekeepingRuns(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var n atomic.Int32
+		p := w.process("a")
+		p.scheduler.Housekeeping, p.scheduler.HousekeepingEvery = func(context.Context) { n.Add(1) }, 15*time.Second
+		p.begin(t)
+		after(time.Minute)
+		if n.Load() != 4 {
+			t.Errorf("%d times in a minute, want 4", n.Load())
+		}
+		p.end(t)
+		after(time.Minute)
+		if n.Load() != 4 {
+			t.Error("still runs after the end")
+		}
+	})
+}

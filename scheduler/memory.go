@@ -1,0 +1,197 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"topupd/rules"
+	"topupd/topup"
+)
+
+const (
+	// recordEvery bounds the age of what targets and explain show when nothing changes.
+	recordEvery = time.Minute
+	// forgetAfter is how long a target may be absent from complete sweeps before
+	// it counts as taken off the customer instead of missing.
+	forgetAfter = time.Hour
+)
+
+// remember starts each holding of the lease anew from what the ledger knows:
+// which balances were already zero or unreadable, and since when targets are
+// below. What this process saw under an earlier holding, another may have
+// overtaken.
+func (w *Watch) remember(ctx context.Context, term int64) error {
+	w.mu.Lock()
+	current := w.term == term
+	w.mu.Unlock()
+	if current {
+		return nil
+	}
+	known, err := w.Decisions.Snapshot(ctx, w.ID)
+	if err != nil {
+		return fmt.Errorf("reading the last decisions: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue.clear()
+	w.term, w.tracked = term, make(map[topup.Target]*tracked, len(known))
+	for _, e := range known {
+		w.tracked[e.Target] = recalled(e)
+	}
+	return nil
+}
+
+// recalled is the memory that an evaluation leaves to a later process. Its
+// reading has no time, so that nothing is bought on it.
+func recalled(e topup.Evaluation) *tracked {
+	t := &tracked{last: e, reading: topup.Reading{
+		Target: e.Target, CustomerName: e.CustomerName, ProductName: e.ProductName, Threshold: e.Threshold,
+	}}
+	var since detail
+	_ = json.Unmarshal(e.Detail, &since) // without it the times below are later, never earlier
+	if e.Balance == nil {
+		t.reading.Bad = "unreadable before this process took over"
+	} else {
+		t.reading.Balance = *e.Balance
+	}
+	t.below, t.threshold = e.Below() || !since.TroubleSince.IsZero(), e.Threshold
+	if t.below && e.Reason.Trouble() {
+		t.verdict = e.Reason // stands until the first confirm read
+		t.troubled = firstSet(since.TroubleSince, e.Since)
+	}
+	if !since.DrySince.IsZero() || e.Balance != nil && *e.Balance <= 0 {
+		t.dry = firstSet(since.DrySince, e.At)
+	}
+	return t
+}
+
+func firstSet(times ...time.Time) time.Time {
+	for _, t := range times {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// take puts the sweep's readings into memory. It returns the targets that must
+// be held because too many balances became empty at once; until the ledger has
+// taken that, nothing is bought for them.
+func (w *Watch) take(sweep topup.Sweep, failed error, now time.Time) []topup.Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if failed != nil {
+		return w.unheld
+	}
+	w.unheld = append(slices.Clone(w.unheld), w.implausible(sweep)...)
+	for _, t := range w.tracked {
+		t.seen = false
+	}
+	for _, r := range sweep.Readings {
+		t, known := w.tracked[r.Target]
+		if !known {
+			t = &tracked{}
+			w.tracked[r.Target] = t
+		}
+		t.reading, t.seen, t.missing = r, true, time.Time{}
+	}
+	for target, t := range w.tracked {
+		switch {
+		case t.seen:
+		case t.missing.IsZero():
+			t.missing = now
+		case sweep.Complete && now.Sub(t.missing) > forgetAfter:
+			delete(w.tracked, target)
+		}
+	}
+	return w.unheld
+}
+
+// note keeps the decision in memory, tells recoveries and says whether it
+// should be recorded: when the reason changed, or when the record is old.
+func (w *Watch) note(t *tracked, d rules.Decision, f rules.Facts) (topup.Evaluation, bool) {
+	w.times(t, d, f.Now)
+	e := evaluation(w.Name, &t.reading, d, f, f.Now)
+	changed := t.last.Reason != e.Reason || t.last.RuleVersion != e.RuleVersion
+	if d.Reason == topup.Confirming && t.verdict != "" {
+		return e, false // what the last confirm read found stands until the next
+	}
+	t.verdict = ""
+	if !changed {
+		e.Since = t.last.Since
+	}
+	if !changed && f.Now.Sub(t.recordedAt) < recordEvery {
+		t.last = e
+		return e, false
+	}
+	e.Detail = t.detail(f)
+	t.last, t.recordedAt = e, f.Now
+	return e, true
+}
+
+// times keeps since when the target is below, dry and in trouble. A balance
+// that cannot be read or judged any more counts as it was last; whom no rule is
+// for is nobody's trouble.
+func (w *Watch) times(t *tracked, d rules.Decision, now time.Time) {
+	reason := t.reason(d)
+	if reason == topup.NoRule || reason == topup.Excluded {
+		t.below, t.threshold, t.troubled, t.dry = false, nil, time.Time{}, time.Time{}
+		return
+	}
+	if t.reading.Bad == "" && d.Threshold != nil {
+		w.judged(t, *d.Threshold)
+	}
+	t.troubled = since(t.troubled, t.below && reason.Trouble(), now)
+	if t.reading.Bad == "" {
+		t.dry = since(t.dry, t.reading.Balance <= 0, now)
+	}
+}
+
+// judged takes over a balance that could be held against its threshold.
+func (w *Watch) judged(t *tracked, threshold topup.Credits) {
+	below := t.reading.Balance < threshold
+	if !below {
+		if t.below && !t.lastAbove.IsZero() {
+			w.Observer.Recovered(w.Name, t.reading.ReadAt.Sub(t.lastAbove))
+		}
+		t.lastAbove = t.reading.ReadAt
+		t.retries, t.retryAt = 0, time.Time{}
+	}
+	t.below, t.threshold = below, &threshold
+}
+
+// since is when something began that is so now; zero when it is not.
+func since(began time.Time, so bool, now time.Time) time.Time {
+	switch {
+	case !so:
+		return time.Time{}
+	case began.IsZero():
+		return now
+	default:
+		return began
+	}
+}
+
+// reason is the decision's reason; what the last confirm read found stands for
+// "confirming" until the next one.
+func (t *tracked) reason(d rules.Decision) topup.Reason {
+	if d.Reason == topup.Confirming && t.verdict != "" {
+		return t.verdict
+	}
+	return d.Reason
+}
+
+func state(target topup.Target, t *tracked, d rules.Decision) TargetState {
+	s := TargetState{Target: target, Threshold: d.Threshold, Reason: t.reason(d), TroubleSince: t.troubled, DrySince: t.dry}
+	if s.Threshold == nil && t.below {
+		s.Threshold = t.threshold
+	}
+	if t.reading.Bad == "" {
+		balance := t.reading.Balance
+		s.Balance = &balance
+	}
+	return s
+}

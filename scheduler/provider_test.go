@@ -1,0 +1,171 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"topupd/topup"
+)
+
+// account is one customer's credits at the provider.
+type account struct {
+	balance   topup.Credits
+	threshold *topup.Credits
+	bad       string
+	hidden    bool // the provider does not show it
+	native    string
+	refreshed time.Duration // how much older the provider's stamp is than the read
+}
+
+// provider is a billing provider in memory. Its charges are the judge.
+type provider struct {
+	mu         sync.Mutex
+	accounts   map[topup.CustomerID]*account
+	away       error // sweeps and confirm reads fail
+	incomplete bool
+	methods    string
+
+	sweeping   func(context.Context)                  // runs before each sweep
+	confirming func(topup.Order, *topup.Confirmation) // changes each confirm read
+	buying     func(context.Context, topup.Purchase)  // runs before each charge
+	answering  func(p topup.Purchase) (ran bool)      // nil: every request is run
+	confirmErr func(topup.Order) error                // nil: confirm reads work
+	prepareErr error
+
+	sweeps, methodReads []time.Time
+	confirms            []topup.Order
+	confirmedAt         []time.Time
+	charges             []topup.Purchase
+	chargedAt           []time.Time
+}
+
+func (p *provider) set(customer topup.CustomerID, change func(*account)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, ok := p.accounts[customer]
+	if !ok {
+		mark := 100 * topup.Credit
+		a = &account{balance: 500 * topup.Credit, threshold: &mark}
+		p.accounts[customer] = a
+	}
+	change(a)
+}
+
+// balance sets a customer's balance in whole credits.
+func (p *provider) balance(customer topup.CustomerID, whole int64) {
+	p.set(customer, func(a *account) { a.balance = topup.Credits(whole) * topup.Credit })
+}
+
+// do changes what the provider does from now on.
+func (p *provider) do(change func(*provider)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(p)
+}
+
+func (p *provider) reading(customer topup.CustomerID, a *account) topup.Reading {
+	now := time.Now()
+	return topup.Reading{
+		Target: target(customer), CustomerName: "Customer " + string(customer), ProductName: "API credits",
+		Balance: a.balance, Bad: a.bad, Threshold: a.threshold, ThresholdFrom: "customer", ReadAt: now, RefreshedAt: now.Add(-a.refreshed),
+		Native: a.native, Account: topup.Account{Currency: "EUR", PaymentMethod: topup.PaymentCard},
+	}
+}
+
+func (p *provider) Sweep(ctx context.Context, _ []topup.ProductID) (topup.Sweep, error) {
+	p.mu.Lock()
+	hook := p.sweeping
+	p.sweeps = append(p.sweeps, time.Now())
+	p.mu.Unlock()
+	if hook != nil {
+		hook(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.away != nil {
+		return topup.Sweep{}, p.away
+	}
+	s := topup.Sweep{Complete: !p.incomplete, Reads: 1}
+	for customer, a := range p.accounts {
+		if !a.hidden {
+			s.Readings = append(s.Readings, p.reading(customer, a))
+		}
+	}
+	slices.SortFunc(s.Readings, func(a, b topup.Reading) int { return cmp.Compare(a.Target.Customer, b.Target.Customer) })
+	return s, nil
+}
+
+func (p *provider) Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.confirms, p.confirmedAt = append(p.confirms, order), append(p.confirmedAt, time.Now())
+	if p.away != nil {
+		return topup.Confirmation{}, p.away
+	}
+	if p.confirmErr != nil {
+		if err := p.confirmErr(order); err != nil {
+			return topup.Confirmation{}, err
+		}
+	}
+	c := topup.Confirmation{Reading: p.reading(order.Target.Customer, p.accounts[order.Target.Customer]), ServerTime: time.Now()}
+	if p.confirming != nil {
+		p.confirming(order, &c)
+	}
+	return c, ctx.Err()
+}
+
+func (p *provider) PaymentMethods(context.Context, topup.Target) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.methodReads = append(p.methodReads, time.Now())
+	return p.methods, p.away
+}
+
+func (p *provider) Prepare(o topup.Order) (topup.Request, error) {
+	return topup.Request{Method: "POST", Path: "/buy/" + string(o.Target.Customer), Body: []byte(o.PriceID)}, p.prepareErr
+}
+
+// charged lists the customers who were charged, in order.
+func (p *provider) charged() []topup.CustomerID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var customers []topup.CustomerID
+	for _, c := range p.charges {
+		customers = append(customers, c.Target.Customer)
+	}
+	return customers
+}
+
+// bought lists the purchases that were run, and orders what confirm reads asked
+// about.
+func (p *provider) bought() []topup.Purchase {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.charges)
+}
+
+func (p *provider) orders() []topup.Order {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.confirms)
+}
+
+// swept, read, asked and paid are when sweeps, confirm reads, payment method
+// reads and charges happened, counted from the start.
+func (p *provider) swept(start time.Time) []time.Duration { return p.since(start, &p.sweeps) }
+func (p *provider) read(start time.Time) []time.Duration  { return p.since(start, &p.confirmedAt) }
+func (p *provider) asked(start time.Time) []time.Duration { return p.since(start, &p.methodReads) }
+func (p *provider) paid(start time.Time) []time.Duration  { return p.since(start, &p.chargedAt) }
+
+func (p *provider) since(start time.Time, times *[]time.Time) []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []time.Duration
+	for _, at := range *times {
+		out = append(out, at.Sub(start))
+	}
+	return out
+}
