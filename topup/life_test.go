@@ -396,3 +396,79 @@ func TestTheBaselineIsEverythingRecent(t *testing.T) {
 		t.Errorf("Seen() = %v, want %v", got, want)
 	}
 }
+
+// TestAnotherAmountOnTheInvoicePausesTheRule: the true amount is stored, the
+// rule buys no more, and somebody is told (P10).
+func TestAnotherAmountOnTheInvoicePausesTheRule(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	w.billed = Money{Minor: 22000, Currency: "EUR"}
+	var told []Event
+	r := w.reconciler()
+	r.Observe = func(e Event) { told = append(told, e) }
+	w.advance(time.Minute)
+	if _, err := r.Visit(t.Context(), Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	got := w.ledger.rows[p.ID]
+	if got.Charged == nil || *got.Charged != w.billed || got.State != Settled {
+		t.Errorf("%s, charged %v; want settled with %s", got.State, got.Charged, w.billed)
+	}
+	if len(w.ledger.pauses) != 1 || w.ledger.pauses[0].Scope != PauseRule {
+		t.Errorf("pauses: %v", w.ledger.pauses)
+	}
+	if !slices.ContainsFunc(told, func(e Event) bool { return e.Failure == FailedMismatch }) {
+		t.Error("nobody was told")
+	}
+}
+
+// TestAFailedPaymentIsADeclineOnce: the purchase stays confirmed, the decline
+// counts once, and a payment lifts it (P7, P9).
+func TestAFailedPaymentIsADeclineOnce(t *testing.T) {
+	w := newWorld()
+	p := w.plan()
+	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	w.payment = PaymentFailed
+	for range 5 {
+		w.advance(10 * time.Minute)
+		if _, err := w.reconciler().Visit(t.Context(), Lease{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := w.ledger.rows[p.ID]
+	if got.State != Confirmed || got.Payment != PaymentFailed || w.ledger.declines != 1 {
+		t.Fatalf("%s, payment %s, %d declines; want confirmed, failed, 1", got.State, got.Payment, w.ledger.declines)
+	}
+	w.payment = PaymentPaid
+	w.settleAll(t)
+	if got := w.ledger.rows[p.ID]; got.State != Settled || got.Payment != PaymentPaid || got.Reason != FailedNone {
+		t.Errorf("%s, payment %s, reason %q; want settled, paid, none", got.State, got.Payment, got.Reason)
+	}
+}
+
+// TestAVoidInvoiceMovesTheClaim: to a match that is not void, else the purchase
+// was declined.
+func TestAVoidInvoiceMovesTheClaim(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	p := Purchase{
+		State: Confirmed, Reference: "inv_1", ReferenceBy: "evidence", Target: Target{Product: "itm_1"},
+		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, SentAt: &at, LastSentAt: &at, ConfirmedAt: &at,
+	}
+	void := Invoice{ID: "inv_1", Products: []ProductID{"itm_1"}, Amount: p.Price, Payment: PaymentVoid, At: at}
+	paid := Invoice{ID: "inv_2", Products: []ProductID{"itm_1"}, Amount: p.Price, Payment: PaymentPaid, At: at}
+	now := at.Add(time.Hour)
+	if c := Voided(p, Books{Invoices: []Invoice{void, paid}, Complete: true}, nil, now); c.Next.State != Confirmed || c.Next.Reference != "inv_2" {
+		t.Errorf("with another match: %s under %s, want confirmed under inv_2", c.Next.State, c.Next.Reference)
+	}
+	if c := Voided(p, Books{Invoices: []Invoice{void}, Complete: true}, nil, now); c.Next.State != Declined || c.Next.Payment != PaymentVoid {
+		t.Errorf("without: %s, payment %s, want declined, void", c.Next.State, c.Next.Payment)
+	}
+	if c := Voided(p, Books{Invoices: []Invoice{void}}, nil, now); c.Next.State != Confirmed {
+		t.Errorf("an incomplete look made it %s", c.Next.State)
+	}
+}

@@ -187,12 +187,14 @@ type Purchase struct {
 }
 
 // QuietUntil is the end of the quiet period, always counted from the last
-// send. Before it an absent charge proves nothing (P4).
+// send. Before it an absent charge proves nothing (P4). It is never over while
+// the sender may still wait for its answer, however short a rehearsal has made
+// the period.
 func (p Purchase) QuietUntil() time.Time {
 	if p.LastSentAt == nil {
 		return p.PlannedAt
 	}
-	return p.LastSentAt.Add(p.QuietPeriod)
+	return p.LastSentAt.Add(max(p.QuietPeriod, p.PurchaseTimeout))
 }
 
 // Short is enough of the id for a person to type.

@@ -9,11 +9,12 @@ import (
 
 // Event is one thing that happened to a purchase, for logs, metrics and people.
 type Event struct {
-	Purchase Purchase // as stored afterwards
-	From     State    // "" when it was just planned
-	Answer   *Answer  // of the request that led to it; nil when none did
-	Text     string   // one sentence
-	Err      error    // what could not be done
+	Purchase Purchase      // as stored afterwards
+	From     State         // "" when it was just planned
+	Answer   *Answer       // of the request that led to it; nil when none did
+	Text     string        // one sentence
+	Err      error         // what could not be done
+	Failure  FailureReason // of what only became known later, such as another amount on the invoice; "" = none
 	Duration time.Duration
 }
 

@@ -206,7 +206,10 @@ func (r *Reconciler) pauseRule(ctx context.Context, p Purchase) {
 		Scope: PauseRule, ID: p.Rule, By: "topupd",
 		Reason: fmt.Sprintf("purchase %s was billed %s instead of %s", p.Short(), p.Charged, p.Price),
 	})
-	r.tell(Event{Purchase: p, From: p.State, Text: "the rule is paused: the invoice differs from the configured price", Err: err})
+	r.tell(Event{
+		Purchase: p, From: p.State, Failure: FailedMismatch, Err: err,
+		Text: "the rule is paused: the invoice differs from the configured price",
+	})
 }
 
 // apply stores a change. Another process may have been faster: then its result

@@ -22,6 +22,8 @@ type world struct {
 	fault     fault
 	looksFail bool
 	balance   Credits
+	billed    Money   // what invoices say; the price asked for when zero
+	payment   Payment // what invoices say; paid when empty
 	crashAt   string
 	n         int
 }
@@ -197,10 +199,17 @@ func (w *world) Books(_ context.Context, _ Target, since time.Time) (Books, erro
 		if c.visible.After(w.now) || c.at.Before(since) {
 			continue
 		}
-		b.Invoices = append(b.Invoices, Invoice{
+		invoice := Invoice{
 			ID: c.invoice, Credit: true, Products: []ProductID{"itm_1"}, Amount: Money{Minor: 20000, Currency: "EUR"},
 			Status: "paid", Payment: PaymentPaid, At: c.at,
-		})
+		}
+		if !w.billed.IsZero() {
+			invoice.Amount = w.billed
+		}
+		if w.payment != "" {
+			invoice.Payment, invoice.Status = w.payment, string(w.payment)
+		}
+		b.Invoices = append(b.Invoices, invoice)
 		b.Topups = append(b.Topups, Topup{
 			ID: "cdt_" + c.invoice, Invoice: c.invoice, Credits: 120 * Credit, PriceID: "pri_1",
 			Price: Money{Minor: 20000, Currency: "EUR"}, At: c.at,

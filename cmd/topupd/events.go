@@ -27,6 +27,9 @@ func (d *daemon) event(provider string, e topup.Event) {
 	if p.State == topup.Parked && e.From != topup.Parked {
 		d.metrics.Parked(p)
 	}
+	if e.Failure != topup.FailedNone {
+		d.metrics.Failed(provider, p.Rule, e.Failure)
+	}
 	if p.State == topup.Declined && p.Reason == topup.FailedNotFound && e.From == topup.Sent {
 		d.metrics.Failed(provider, p.Rule, p.Reason)
 	}
@@ -38,6 +41,8 @@ func (d *daemon) event(provider string, e topup.Event) {
 func eventLevel(e topup.Event) slog.Level {
 	switch {
 	case e.Purchase.State == topup.Parked && e.From != topup.Parked:
+		return slog.LevelError
+	case e.Failure != topup.FailedNone:
 		return slog.LevelError
 	case e.Answer != nil && e.Err != nil: // an answer that could not be stored
 		return slog.LevelError
