@@ -11,7 +11,8 @@ import (
 
 // busy is a world in which somebody runs low all the time.
 func busy(customers int) emulator.Options {
-	return emulator.Options{Seed: 11,
+	return emulator.Options{
+		Seed: 11,
 		Hyperline: emulator.HyperlineOptions{
 			Customers: customers, Threshold: decimal.MustNew(500, 0), Reads: -1, Writes: -1,
 			Usage:        emulator.Range{Min: decimal.MustNew(5, 0), Max: decimal.MustNew(40, 0)},
