@@ -51,7 +51,7 @@ func (t tx) importTopups(ctx context.Context, target *targetRow, key topup.Targe
 	if err != nil {
 		return 0, err
 	}
-	imported := 0
+	imported, newest := 0, target.NewestRowAt
 	for _, r := range rows {
 		at := r.At
 		if at.IsZero() || at.After(now) { // a provider's clock may be wrong; a cooldown must end
@@ -62,11 +62,11 @@ func (t tx) importTopups(ctx context.Context, target *targetRow, key topup.Targe
 		if err != nil {
 			return 0, err
 		}
-		switch {
-		case origin == ours:
+		if origin != unknown { // known: it may have a later time than we knew of
 			target.NewestRowAt = later(target.NewestRowAt, &us)
 			continue
-		case origin == foreign, window.holds(r.At):
+		}
+		if window.holds(r.At) {
 			continue
 		}
 		if err := t.insertForeign(ctx, key, r, at, now); err != nil {
@@ -75,7 +75,9 @@ func (t tx) importTopups(ctx context.Context, target *targetRow, key topup.Targe
 		target.NewestRowAt, target.ForeignAt = later(target.NewestRowAt, &us), later(target.ForeignAt, &us)
 		imported++
 	}
-	if imported > 0 {
+	// A newer row makes older readings worthless, so facts that were read
+	// without it are overtaken.
+	if imported > 0 || target.NewestRowAt != newest {
 		target.Version++
 	}
 	return imported, nil

@@ -165,6 +165,10 @@ func notOpen(f *Facts, d *Decision) bool {
 	switch {
 	case open.Unavailable(f.Standing.Now):
 		return d.say(topup.ProviderUnavailable, "purchase %s is sent, and the provider's books could not be read since its quiet period ended", open.Short())
+	case open.Refused && open.State == topup.Sent && f.Standing.SuspendedAt != nil:
+		return d.suspended(f.Standing) // the quiet period of a refusal must not hide it
+	case open.Refused && open.State == topup.Sent && backingOff(f.Standing):
+		return d.backingOff(f.Standing)
 	case open.State == topup.Confirmed && open.Payment == topup.PaymentFailed:
 		return d.say(topup.InvoiceUnpaid, "purchase %s was not paid: invoice %s %s", open.Short(), open.Reference, open.Detail)
 	default:
@@ -187,10 +191,19 @@ func notHeld(f *Facts, d *Decision) bool {
 	}
 }
 
-// payable: the customer can be charged at all.
+// payable: the customer can be charged at all, by both readings.
 func payable(f *Facts, d *Decision) bool {
-	a := f.Reading.Account
 	d.Order = f.order(*d.Threshold)
+	if at := d.Order.ExpiresAt; at != nil && !at.After(f.Now) {
+		return d.say(topup.PriceMismatch, "credits bought now would have expired at %s: change expires in the rule", clock(*at))
+	}
+	if f.unpayable(f.Reading.Account, d) {
+		return true
+	}
+	return f.Confirmation != nil && f.unpayable(f.Confirmation.Reading.Account, d)
+}
+
+func (f *Facts) unpayable(a topup.Account, d *Decision) bool {
 	switch {
 	case a.Inactive != "":
 		return d.say(topup.CustomerInactive, "%s", a.Inactive)
@@ -203,6 +216,14 @@ func payable(f *Facts, d *Decision) bool {
 	default:
 		return false
 	}
+}
+
+// paymentMethod is the newest that is known.
+func (f *Facts) paymentMethod() topup.PaymentMethod {
+	if m := f.newest().Account.PaymentMethod; m != topup.PaymentUnknown {
+		return m
+	}
+	return f.Reading.Account.PaymentMethod
 }
 
 // order is what the rule would buy now; a repeat buys what it bought.
@@ -227,9 +248,9 @@ func rested(f *Facts, d *Decision) bool {
 	s := f.Standing
 	switch {
 	case s.SuspendedAt != nil:
-		return d.say(topup.Suspended, "suspended after %d declines in a row, until the payment method changes, an invoice is paid or a person resumes", s.Declines)
-	case s.BackoffUntil != nil && s.Now.Before(*s.BackoffUntil):
-		return d.say(topup.BackingOff, "declined %d times in a row; next try at %s", s.Declines, clock(*s.BackoffUntil))
+		return d.suspended(s)
+	case backingOff(s):
+		return d.backingOff(s)
 	case s.ForeignAt != nil && s.Now.Before(s.ForeignAt.Add(f.Rule.Cooldown)):
 		return d.say(topup.ForeignTopup, "somebody else added credits at %s; waiting %s for the balance to show them", clock(*s.ForeignAt), f.Rule.Cooldown)
 	case s.SettledAt != nil && s.Now.Before(s.SettledAt.Add(f.Rule.Cooldown)):
@@ -239,6 +260,16 @@ func rested(f *Facts, d *Decision) bool {
 	default:
 		return false
 	}
+}
+
+func backingOff(s topup.Standing) bool { return s.BackoffUntil != nil && s.Now.Before(*s.BackoffUntil) }
+
+func (d *Decision) backingOff(s topup.Standing) bool {
+	return d.say(topup.BackingOff, "declined %d times in a row; next try at %s", s.Declines, clock(*s.BackoffUntil))
+}
+
+func (d *Decision) suspended(s topup.Standing) bool {
+	return d.say(topup.Suspended, "suspended after %d declines in a row, until the payment method changes, an invoice is paid or a person resumes", s.Declines)
 }
 
 func restAfter(state topup.State, cooldown time.Duration) time.Duration {
@@ -274,8 +305,6 @@ func stillTrue(f *Facts, d *Decision) bool {
 		return d.say(topup.NativeAutoTopup, "the provider tops this customer up itself: %s", c.Reading.Native)
 	case c.NativeProblem != "":
 		return d.say(topup.ForeignTopup, "%s", c.NativeProblem)
-	case c.Reading.Account.Inactive != "":
-		return d.say(topup.CustomerInactive, "%s", c.Reading.Account.Inactive)
 	case c.CurrencyProblem != "":
 		return d.say(topup.CurrencyMismatch, "%s", c.CurrencyProblem)
 	case c.PriceProblem != "":
@@ -291,7 +320,7 @@ func stillTrue(f *Facts, d *Decision) bool {
 // whoever made them and whatever the product (P9).
 func billsPaid(f *Facts, d *Decision) bool {
 	pending, allowed := 0, f.Rule.Unpaid.Card
-	if f.Reading.Account.PaymentMethod == topup.PaymentOther {
+	if f.paymentMethod() == topup.PaymentOther {
 		allowed = f.Rule.Unpaid.Other
 	}
 	for _, i := range f.Confirmation.Invoices {

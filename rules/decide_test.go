@@ -228,11 +228,11 @@ var rowsOfPaying = []row{
 	{"paid and void invoices", func(f *Facts) { invoices(f, topup.PaymentPaid, topup.PaymentVoid, topup.PaymentNone) }, topup.Buy, ""},
 	{"one pending invoice by card", func(f *Facts) { invoices(f, topup.PaymentPending) }, topup.InvoiceUnpaid, "1 credit invoices are pending, 0 may be"},
 	{"two pending invoices by transfer", func(f *Facts) {
-		f.Reading.Account.PaymentMethod = topup.PaymentOther
+		f.Confirmation.Reading.Account.PaymentMethod = topup.PaymentOther
 		invoices(f, topup.PaymentPending, topup.PaymentPending)
 	}, topup.Buy, ""},
 	{"three pending invoices by transfer", func(f *Facts) {
-		f.Reading.Account.PaymentMethod = topup.PaymentOther
+		f.Confirmation.Reading.Account.PaymentMethod = topup.PaymentOther
 		invoices(f, topup.PaymentPending, topup.PaymentPending, topup.PaymentPending)
 	}, topup.InvoiceUnpaid, ""},
 	{"pending by agreement is not counted", func(f *Facts) { invoices(f, topup.PaymentPending); f.Confirmation.Invoices[0].Uncounted = true }, topup.Buy, ""},

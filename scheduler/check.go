@@ -117,6 +117,8 @@ func (c *confirm) readFor(ctx context.Context, d rules.Decision) (rules.Decision
 		return d, fmt.Errorf("importing credit additions: %w", err)
 	}
 	if imported > 0 { // the facts are overtaken by what was just learnt
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "foreign", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
+			slog.String("product", string(c.target.Product)), slog.Int("imported", imported))
 		d.Reason, d.Text = topup.Confirming, fmt.Sprintf("%d credit additions by others were imported; deciding again", imported)
 		return d, nil
 	}

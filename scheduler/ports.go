@@ -66,6 +66,8 @@ type Purchaser interface {
 // Visitor takes open purchases further.
 type Visitor interface {
 	Visit(ctx context.Context, lease topup.Lease) (int, error)
+	// Wait returns when nothing that a visit began is under way any more.
+	Wait()
 }
 
 // Observer is told what the watching of a connection shows. Its methods must

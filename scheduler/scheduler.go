@@ -51,6 +51,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	<-ctx.Done()
 	<-ticker.Stop().Done() // waits for running jobs; they see ctx
 	parts.Wait()
+	for _, w := range s.Watches {
+		w.Visitor.Wait()
+	}
 	stopLeases()
 	holdings.Wait()
 	for _, w := range s.Watches {

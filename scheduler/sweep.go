@@ -47,7 +47,7 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 		return SweptError, err
 	}
 	book := w.Rulebook()
-	sweep, failed := w.Reader.Sweep(ctx, book.Products(w.Name))
+	sweep, failed := w.Reader.Sweep(ctx, w.products(book))
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
@@ -63,6 +63,7 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 	if err != nil {
 		return SweptError, fmt.Errorf("reading the ledger: %w", err)
 	}
+	w.noteOpen(standings)
 	if now, held := w.holding.current(); !held || now.Term != lease.Term {
 		return "", nil // the picture is another process's by now
 	}
@@ -122,7 +123,7 @@ func (w *Watch) decideAll(book *Rulebook, failed error, standings map[topup.Targ
 // a product that no rule buys is not relevant.
 func (w *Watch) decide(book *Rulebook, target topup.Target, t *tracked, standing topup.Standing, failed error, now time.Time) (rules.Decision, rules.Facts, bool) {
 	rule, excluded := book.Rules.Match(w.candidate(target, t))
-	if rule == nil && !excluded && !w.bought(book, target.Product) {
+	if rule == nil && !excluded && standing.Open == nil && !w.bought(book, target.Product) {
 		return rules.Decision{}, rules.Facts{}, false
 	}
 	f := rules.Facts{
@@ -136,6 +137,32 @@ func (w *Watch) decide(book *Rulebook, target topup.Target, t *tracked, standing
 		f.Unreadable = failed.Error()
 	}
 	return rules.Decide(f), f, true
+}
+
+// products are what rules buy, and what an open purchase bought under a rule
+// that is gone: it needs readings to be settled by.
+func (w *Watch) products(book *Rulebook) []topup.ProductID {
+	products := book.Products(w.Name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.openProducts {
+		if !slices.Contains(products, p) {
+			products = append(products, p)
+		}
+	}
+	return products
+}
+
+func (w *Watch) noteOpen(standings map[topup.Target]topup.Standing) {
+	var products []topup.ProductID
+	for target, s := range standings {
+		if s.Open != nil && !slices.Contains(products, target.Product) {
+			products = append(products, target.Product)
+		}
+	}
+	w.mu.Lock()
+	w.openProducts = products
+	w.mu.Unlock()
 }
 
 func maxAge(rule *rules.Rule) time.Duration {

@@ -56,12 +56,13 @@ type Watch struct {
 	holding *holding
 	queue   *queue
 
-	mu      sync.Mutex
-	tracked map[topup.Target]*tracked
-	term    int64          // of the lease that tracked belongs to
-	lastOK  time.Time      // of the last complete or incomplete sweep that gave readings
-	lastEnd time.Time      // of the last sweep that ended, well or badly
-	unheld  []topup.Target // implausible, and the ledger has not taken the hold yet
+	mu           sync.Mutex
+	tracked      map[topup.Target]*tracked
+	term         int64             // of the lease that tracked belongs to
+	lastOK       time.Time         // of the last complete or incomplete sweep that gave readings
+	lastEnd      time.Time         // of the last sweep that ended, well or badly
+	openProducts []topup.ProductID // of open purchases, as of the last sweep
+	unheld       []topup.Target    // implausible, and the ledger has not taken the hold yet
 }
 
 // tracked is what this process remembers about a target between sweeps. All of

@@ -182,6 +182,8 @@ type visits struct {
 	visit func()
 }
 
+func (v *visits) Wait() {}
+
 func (v *visits) Visit(context.Context, topup.Lease) (int, error) {
 	v.mu.Lock()
 	v.at = append(v.at, time.Now())

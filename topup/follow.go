@@ -6,8 +6,18 @@ import (
 )
 
 // paymentEvery is how often an open payment is asked for after the purchase
-// settled: card retries of the provider come hours apart.
-const paymentEvery = 15 * time.Minute
+// settled: card retries of the provider come hours apart, and a payment that
+// never ends must not cost reads for ever.
+func paymentEvery(age time.Duration) time.Duration {
+	switch {
+	case age < 6*time.Hour:
+		return 15 * time.Minute
+	case age < 72*time.Hour:
+		return 2 * time.Hour
+	default:
+		return 24 * time.Hour
+	}
+}
 
 // Followed is what the provider's books and the newest reading change for a
 // purchase that has a reference: its payment, its ledger row, and whether its
@@ -44,7 +54,7 @@ func (c *Change) again(now time.Time) {
 		}
 		next.scheduleLook(from, now)
 	case next.State == Settled && !next.Payment.Ended():
-		at := now.Add(Scaled(paymentEvery, next.QuietPeriod))
+		at := now.Add(Scaled(paymentEvery(now.Sub(next.PlannedAt)), next.QuietPeriod))
 		next.NextLookAt = &at
 	default:
 		next.NextLookAt = nil
@@ -54,12 +64,17 @@ func (c *Change) again(now time.Time) {
 // pay takes over what the invoice says about the money.
 func (c *Change) pay(invoice Invoice) {
 	next := &c.Next
-	if !invoice.Amount.IsZero() && invoice.Amount != next.Price && next.Charged == nil {
+	whole := len(invoice.Products) <= 1 && !invoice.Uncounted // else other things are on the bill
+	if whole && !invoice.Amount.IsZero() && invoice.Amount != next.Price && next.Charged == nil {
 		charged := invoice.Amount
 		next.Charged = &charged
 		next.Reason = FailedMismatch
 		next.Detail = fmt.Sprintf("the invoice is for %s, not %s", charged, next.Price)
 		c.note(EvidencePayment, next.Detail, nil)
+	}
+	if invoice.Unexpected != "" && next.Detail != invoice.Unexpected {
+		next.Detail = invoice.Unexpected
+		c.note(EvidencePayment, invoice.Unexpected, nil)
 	}
 	if invoice.Payment == next.Payment {
 		return
@@ -70,14 +85,10 @@ func (c *Change) pay(invoice Invoice) {
 	if invoice.Detail != "" {
 		text += ": " + invoice.Detail
 	}
-	if invoice.Unexpected != "" {
-		text += "; " + invoice.Unexpected
-		next.Detail = invoice.Unexpected
-	}
 	switch invoice.Payment {
 	case PaymentFailed:
 		next.Reason, next.Detail = FailedDeclined, invoice.Detail
-		c.Decline = true
+		c.Decline = !next.Refused // a refusal was counted already
 	case PaymentPaid:
 		if next.Reason == FailedDeclined {
 			next.Reason, next.Detail = FailedNone, ""
@@ -151,6 +162,9 @@ func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
 		return Change{}, fmt.Errorf("a note is required: say how you know")
 	case r.Charged && p.State == Parked:
 		next.confirm(r.Reference, "person", now)
+		if next.RowAt == nil { // readings from before the send must not count again
+			next.RowAt = p.LastSentAt
+		}
 		if next.Payment == "" {
 			next.Payment = PaymentNone
 		}

@@ -177,6 +177,7 @@ func (c *Change) claim(matches []Match, now time.Time) {
 	if m.Invoice != nil && m.Invoice.Amount != next.Price {
 		charged := m.Invoice.Amount
 		next.Charged = &charged
+		next.Reason, next.Detail = FailedMismatch, fmt.Sprintf("the invoice is for %s, not %s", charged, next.Price)
 	}
 	if next.Payment == PaymentFailed {
 		next.Reason, next.Detail = FailedDeclined, m.Invoice.Detail

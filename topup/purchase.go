@@ -194,7 +194,7 @@ func (p Purchase) QuietUntil() time.Time {
 	if p.LastSentAt == nil {
 		return p.PlannedAt
 	}
-	return p.LastSentAt.Add(max(p.QuietPeriod, p.PurchaseTimeout))
+	return p.LastSentAt.Add(max(p.QuietPeriod, p.PurchaseTimeout+Scaled(SenderGrace, p.QuietPeriod)))
 }
 
 // Short is enough of the id for a person to type.

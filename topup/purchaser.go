@@ -59,6 +59,9 @@ func (s *Purchaser) send(ctx context.Context, req PermitRequest) (Purchase, erro
 	started := s.Clock()
 	p := req.Purchase
 	s.step("planned")
+	// Before the connection reads the token: a stop under an older name ends by
+	// itself, one under a newer name would stop a token that was never refused.
+	req.TokenFingerprint = s.TokenFingerprint()
 	sender, err := s.Provider.Connect(ctx)
 	if err != nil {
 		return s.notSent(ctx, req, connectReason(err), fmt.Errorf("connecting: %w", err))
@@ -71,7 +74,7 @@ func (s *Purchaser) send(ctx context.Context, req PermitRequest) (Purchase, erro
 	if err != nil {
 		return s.notSent(ctx, req, FailedOther, err)
 	}
-	req.Replica, req.TokenFingerprint = s.Replica, s.TokenFingerprint()
+	req.Replica = s.Replica
 	permitted, err := s.Ledger.Permit(ctx, req)
 	switch {
 	case errors.Is(err, ErrInDoubt):
@@ -131,6 +134,7 @@ func (s *Purchaser) disown(ctx context.Context, req PermitRequest, doubt error) 
 // store keeps the answer, whatever it takes.
 func (s *Purchaser) store(ctx context.Context, p Purchase, a Answer, started time.Time) (Purchase, error) {
 	stored := p
+	var failure FailureReason
 	err := s.persist(ctx, func(ctx context.Context) error {
 		now, err := s.Ledger.Now(ctx)
 		if err != nil {
@@ -140,7 +144,7 @@ func (s *Purchaser) store(ctx context.Context, p Purchase, a Answer, started tim
 		c.Token = p.PermitToken
 		stored, err = s.Ledger.Advance(ctx, c)
 		if errors.Is(err, ErrOvertaken) {
-			stored, err = s.storeLate(ctx, p, a, now)
+			stored, failure, err = s.storeLate(ctx, p, a, now)
 		}
 		if errors.Is(err, ErrRefused) && a.Verdict == Yes {
 			stored, err = s.storeImpossible(ctx, p, a, now)
@@ -148,7 +152,7 @@ func (s *Purchaser) store(ctx context.Context, p Purchase, a Answer, started tim
 		return err
 	})
 	s.step("stored")
-	event := Event{Purchase: stored, From: p.State, Answer: &a, Text: a.Detail, Duration: s.Clock().Sub(started), Err: err}
+	event := Event{Purchase: stored, From: p.State, Answer: &a, Text: a.Detail, Failure: failure, Duration: s.Clock().Sub(started), Err: err}
 	if err != nil {
 		event.Err = fmt.Errorf("the answer to purchase %s could not be stored (%s %s): %w", p.ID, a.Verdict, a.Reference, err)
 	}
@@ -169,20 +173,34 @@ func (s *Purchaser) storeImpossible(ctx context.Context, p Purchase, a Answer, n
 // storeLate keeps an answer whose row has moved on meanwhile. A look may only
 // have raised the revision, a commit of ours may have been in doubt, or another
 // process may have gone further; in every case nothing is dropped.
-func (s *Purchaser) storeLate(ctx context.Context, p Purchase, a Answer, now time.Time) (Purchase, error) {
+//
+// The failure is FailedMismatch when something was charged that the row does
+// not account for: a person must look.
+func (s *Purchaser) storeLate(ctx context.Context, p Purchase, a Answer, now time.Time) (Purchase, FailureReason, error) {
 	row, err := s.Reread(ctx, p.ID)
 	if err != nil {
-		return p, err
+		return p, FailedNone, err
 	}
 	if row.State == Sent && row.PermitToken == p.PermitToken && !row.Refused {
+		if row.Repeats < p.Repeats { // ours, stored by a commit that was in doubt
+			return row, FailedNone, nil
+		}
 		c := Answered(row, a, s.Books, now)
 		c.Token = p.PermitToken
-		return s.Ledger.Advance(ctx, c)
+		row, err = s.Ledger.Advance(ctx, c)
+		return row, FailedNone, err
 	}
 	if c, ok := LateAnswer(row, a, s.Books, now); ok {
-		return s.Ledger.Advance(ctx, c)
+		row, err = s.Ledger.Advance(ctx, c)
+		return row, FailedNone, err
 	}
-	return row, s.Ledger.Append(ctx, p.ID, answerEvidence(p, row.State, a))
+	if a.Verdict == Yes && a.Reference != "" && a.Reference != row.Reference {
+		c := Change{Next: row, Evidence: []Evidence{answerEvidence(p, row.State, a)}}
+		c.Foreign = []Topup{{ID: a.Reference, Invoice: a.Reference, Credits: p.Credits, Price: p.Price, At: now}}
+		row, err = s.Ledger.Advance(ctx, c)
+		return row, FailedMismatch, err
+	}
+	return row, FailedNone, s.Ledger.Append(ctx, p.ID, answerEvidence(p, row.State, a))
 }
 
 // persist tries until the database takes it. Once shutdown was asked for it

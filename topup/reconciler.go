@@ -44,7 +44,14 @@ type Reconciler struct {
 	Decide func(context.Context, Purchase) (Again, error)
 	// Observe is told everything that happens. It must not block.
 	Observe func(Event)
+
+	repeats sync.WaitGroup
+	mu      sync.Mutex
+	running map[string]bool // purchases whose repeat is under way here
 }
+
+// Wait returns when no repeat is under way any more.
+func (r *Reconciler) Wait() { r.repeats.Wait() }
 
 // batch bounds the purchases of one visit; the rest is due again at once.
 const batch = 200
@@ -73,8 +80,8 @@ func (r *Reconciler) Visit(ctx context.Context, lease Lease) (int, error) {
 		default:
 		}
 	}
-	r.each(ctx, looking, func(p Purchase) { r.look(ctx, lease, p, now) })
 	r.follow(ctx, following, now)
+	r.each(ctx, looking, func(p Purchase) { r.look(ctx, lease, p, now) })
 	return len(due), nil
 }
 
@@ -107,13 +114,39 @@ func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time
 		books = Books{} // an incomplete look changes nothing, but the next one is planned
 	}
 	c, then := Looked(p, books, claimed, now)
+	if !r.pauseRule(ctx, p, c.Next) {
+		return
+	}
 	stored, ok := r.apply(ctx, p, c)
 	if err != nil {
 		r.tell(Event{Purchase: stored, From: p.State, Text: "the provider's books could not be read", Err: err})
 	}
 	if ok && then == WantRepeat {
-		r.repeat(ctx, lease, stored)
+		r.begin(stored.ID, func() { r.repeat(ctx, lease, stored) })
 	}
+}
+
+// begin runs a repeat beside the visits: it may take as long as the provider
+// takes to answer, and others must not wait for that. At most parallel at a
+// time, and one per purchase; whoever finds no place is due again soon.
+func (r *Reconciler) begin(id string, repeat func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running == nil {
+		r.running = map[string]bool{}
+	}
+	if r.running[id] || len(r.running) >= parallel {
+		return
+	}
+	r.running[id] = true
+	r.repeats.Go(func() {
+		defer func() {
+			r.mu.Lock()
+			delete(r.running, id)
+			r.mu.Unlock()
+		}()
+		repeat()
+	})
 }
 
 // read fetches the books from the match window on, and who claims what in them.
@@ -194,22 +227,31 @@ func (r *Reconciler) followOne(ctx context.Context, p Purchase, b Books, now tim
 		}
 		c = Voided(p, all, claimed, now)
 	}
+	if !r.pauseRule(ctx, p, c.Next) {
+		return
+	}
 	stored, ok := r.apply(ctx, p, c)
-	if ok && stored.Charged != nil && p.Charged == nil {
-		r.pauseRule(ctx, stored)
+	if invoice := findInvoice(b, p.Reference); ok && invoice != nil && invoice.Unexpected != "" && stored.Detail != p.Detail {
+		r.tell(Event{Purchase: stored, From: p.State, Failure: FailedMismatch, Text: invoice.Unexpected})
 	}
 }
 
-// pauseRule stops a rule whose price turned out not to be what is charged.
-func (r *Reconciler) pauseRule(ctx context.Context, p Purchase) {
+// pauseRule stops a rule whose price turned out not to be what is charged,
+// before that is stored: a process that dies in between does it again. It tells
+// whether the change may be stored.
+func (r *Reconciler) pauseRule(ctx context.Context, was, next Purchase) bool {
+	if next.Charged == nil || was.Charged != nil {
+		return true
+	}
 	err := r.Queue.Pause(ctx, Pause{
-		Scope: PauseRule, ID: p.Rule, By: "topupd",
-		Reason: fmt.Sprintf("purchase %s was billed %s instead of %s", p.Short(), p.Charged, p.Price),
+		Scope: PauseRule, ID: next.Rule, By: "topupd",
+		Reason: fmt.Sprintf("purchase %s was billed %s instead of %s", next.Short(), next.Charged, next.Price),
 	})
 	r.tell(Event{
-		Purchase: p, From: p.State, Failure: FailedMismatch, Err: err,
+		Purchase: next, From: was.State, Failure: FailedMismatch, Err: err,
 		Text: "the rule is paused: the invoice differs from the configured price",
 	})
+	return err == nil
 }
 
 // apply stores a change. Another process may have been faster: then its result

@@ -109,10 +109,8 @@ func (c Confirmation) Seen() []string {
 	}
 	since = since.Add(-seenFor)
 	var ids []string
-	for _, i := range c.Invoices {
-		if !i.At.Before(since) {
-			ids = append(ids, i.ID)
-		}
+	for _, i := range c.Invoices { // a draft of any age may be issued tomorrow
+		ids = append(ids, i.ID)
 	}
 	for _, t := range c.Topups {
 		if !t.At.Before(since) {

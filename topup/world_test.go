@@ -78,6 +78,13 @@ func (w *world) reconciler() *Reconciler {
 	}
 }
 
+// visit visits once and waits for the repeats that it began.
+func (w *world) visit(ctx context.Context) (int, error) {
+	r := w.reconciler()
+	defer r.Wait()
+	return r.Visit(ctx, Lease{})
+}
+
 // survive runs do as a process that may die at crashAt.
 func (w *world) survive(do func()) {
 	done := make(chan struct{})

@@ -55,9 +55,7 @@ func (r *reader) bookRows(ctx context.Context, t topup.Target, since time.Time, 
 }
 
 func (r *reader) bookInvoices(ctx context.Context, id topup.CustomerID, since time.Time, b *topup.Books) error {
-	list, last, whole, err := r.invoicesOf(ctx, id, maxBooksPages, func(page []topup.Invoice) bool {
-		return slices.ContainsFunc(page, func(i topup.Invoice) bool { return i.At.Before(since) })
-	})
+	list, last, whole, err := r.invoicesOf(ctx, id, maxBooksPages, since)
 	b.Invoices = slices.DeleteFunc(list, func(i topup.Invoice) bool { return i.At.Before(since) })
 	b.Complete = b.Complete && whole
 	if !last.ServerTime.IsZero() {

@@ -130,9 +130,7 @@ func (r *reader) remembered(id topup.CustomerID) (customer, bool) {
 func (r *reader) recentInvoices(ctx context.Context, id topup.CustomerID) ([]topup.Invoice, error) {
 	since := r.api.Now().Add(-recent)
 	old := func(i topup.Invoice) bool { return i.At.Before(since) }
-	all, _, whole, err := r.invoicesOf(ctx, id, maxInvoicePages, func(page []topup.Invoice) bool {
-		return slices.ContainsFunc(page, old)
-	})
+	all, _, whole, err := r.invoicesOf(ctx, id, maxInvoicePages, since)
 	if err != nil {
 		return nil, err
 	}

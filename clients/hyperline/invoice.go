@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"time"
 
 	"topupd/clients"
 	"topupd/topup"
@@ -44,6 +45,7 @@ func readInvoice(row clients.Object) (i topup.Invoice, ok bool, err error) {
 		return topup.Invoice{}, false, fmt.Errorf("invoice %s: %w", i.ID, err)
 	}
 	i.Payment, i.Unexpected = paymentOf(i)
+	i.Uncounted = i.Status == "consolidated" || i.Status == "charged_on_parent" // paid with another bill
 	i.Detail = failureOf(row)
 	return i, true, nil
 }
@@ -138,9 +140,33 @@ func newestInvoices() url.Values {
 	return url.Values{"status": {"all"}, "sort": {"created_at"}, "order": {"desc"}}
 }
 
-// invoicesOf reads the newest bills of a customer until enough returns true for a
-// page, at most maxPages. whole is false if the list may hold more that matter.
-func (r *reader) invoicesOf(ctx context.Context, id topup.CustomerID, maxPages int, enough func(page []topup.Invoice) bool) (list []topup.Invoice, last clients.Response, whole bool, err error) {
+// issuedLate is by how much later than its neighbours in the list a bill may
+// have been issued: the list goes by creation, a draft is issued when it is done.
+const issuedLate = 24 * time.Hour
+
+// reached tells whether a list, read in whole pages so far, holds everything
+// issued since then. It must be in falling order, give or take issuedLate: the
+// order is asked for, and a parameter that is not known is ignored without a
+// word.
+func reached(list []topup.Invoice, since time.Time) bool {
+	if len(list) < pageSize { // no order can be told from a few rows
+		return false
+	}
+	oldest := list[0].At
+	for _, i := range list {
+		if i.At.After(oldest.Add(issuedLate)) {
+			return false
+		}
+		if i.At.Before(oldest) {
+			oldest = i.At
+		}
+	}
+	return list[len(list)-1].At.Before(since.Add(-issuedLate))
+}
+
+// invoicesOf reads the newest bills of a customer back to since, at most
+// maxPages. whole is false if the list may hold more that matter.
+func (r *reader) invoicesOf(ctx context.Context, id topup.CustomerID, maxPages int, since time.Time) (list []topup.Invoice, last clients.Response, whole bool, err error) {
 	query := newestInvoices()
 	query.Set("customer_id", string(id))
 	seen := map[string]bool{}
@@ -162,7 +188,7 @@ func (r *reader) invoicesOf(ctx context.Context, id topup.CustomerID, maxPages i
 			}
 			seen[i.ID] = true
 		}
-		done = enough(now)
+		done = reached(list, since)
 		return !done
 	})
 	if err == nil && bad != nil {

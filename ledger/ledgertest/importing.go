@@ -15,6 +15,8 @@ var importing = map[string]func(*testing.T, Opener){
 	"rows are imported beside a planned purchase":                importedBesidePlanned,
 	"a time from the future is now":                              futureIsNow,
 	"what a step declares foreign is imported inside the window": declaredForeign,
+	"a newer row of our own makes facts old":                     oursMakesFactsOld,
+	"a later row of a known addition makes readings old":         laterRowOfKnown,
 }
 
 func addition(id string, at time.Time) topup.Topup {
@@ -53,7 +55,7 @@ func explainedIsOurs(t *testing.T, open Opener) {
 	ours := topup.Topup{ID: "row_ours", Invoice: "inv_ours", Credits: p.Credits, At: noon.Add(-time.Second)}
 	d.imports(0, ours)
 	s := d.standing(acme)
-	if s.ForeignAt != nil || s.Version != version || s.NewestRowAt == nil || !s.NewestRowAt.Equal(ours.At) {
+	if s.ForeignAt != nil || s.Version != version+1 || s.NewestRowAt == nil || !s.NewestRowAt.Equal(ours.At) {
 		t.Errorf("our own row: foreign at %v, version %d, newest row %v", s.ForeignAt, s.Version, s.NewestRowAt)
 	}
 	settledOne := d.advance(p, settled)
@@ -111,5 +113,40 @@ func declaredForeign(t *testing.T, open Opener) {
 	n, err := d.store.Import(t.Context(), customer(1), []topup.Topup{{ID: "row_x", Invoice: "inv_x", At: noon}})
 	if n != 0 || err != nil {
 		t.Errorf("its row was imported again: %d, %v", n, err)
+	}
+}
+
+// oursMakesFactsOld: a person settled a purchase whose row was never seen. The
+// row turns up in a confirm read; a decision made without it must not buy.
+func oursMakesFactsOld(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.silent(d.send(acme))
+	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther })
+	for range 2 { // parked → confirmed → settled
+		c, err := topup.Resolved(p, topup.Resolution{Charged: true, Reference: "inv_9", Note: "seen", By: "me"}, d.clock.Now())
+		d.must(err)
+		if p, err = d.store.Advance(d.ctx(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.clock.forward(6 * time.Minute)
+	d.must(d.renewed(hyperline))
+	before := d.standing(acme)
+	d.imports(0, topup.Topup{ID: "row_9", Invoice: "inv_9", Credits: 600 * topup.Credit, PriceID: "pri_9large", At: d.clock.Now().Add(-time.Minute)})
+	_, err := d.store.Plan(d.ctx(), d.request(acme, func(r *topup.PlanRequest) {
+		r.Facts = topup.Facts{Version: before.Version, At: before.Now, MaxAge: 2 * time.Minute}
+	}))
+	if !errors.Is(err, topup.ErrFactsOvertaken) {
+		t.Errorf("planned on facts that did not know our own row: %v", err)
+	}
+}
+
+func laterRowOfKnown(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	at := noon.Add(-10 * time.Minute)
+	d.imports(1, topup.Topup{ID: "inv_f", Invoice: "inv_f", Credits: 600 * topup.Credit, At: at})
+	d.imports(0, topup.Topup{ID: "row_f", Invoice: "inv_f", Credits: 600 * topup.Credit, At: at.Add(5 * time.Minute)})
+	if s := d.standing(acme); !s.NewestRowAt.Equal(at.Add(5 * time.Minute)) {
+		t.Errorf("newest row %v, the ledger row is of %v", s.NewestRowAt, at.Add(5*time.Minute))
 	}
 }

@@ -1,0 +1,47 @@
+package rules
+
+import (
+	"testing"
+	"time"
+
+	"topupd/topup"
+)
+
+func TestTheConfirmReadsPaymentMethodCounts(t *testing.T) {
+	f := low()
+	f.Reading.Account.PaymentMethod = topup.PaymentUnknown
+	f.Confirmation.Reading.Account.PaymentMethod = topup.PaymentMissing
+	if d := Decide(f); d.Reason != topup.NoPaymentMethod {
+		t.Errorf("%s: %s", d.Reason, d.Text)
+	}
+	f.Confirmation.Reading.Account.PaymentMethod = topup.PaymentErrored
+	if d := Decide(f); d.Reason != topup.NoPaymentMethod {
+		t.Errorf("errored: %s: %s", d.Reason, d.Text)
+	}
+	f.Confirmation.Reading.Account.PaymentMethod = topup.PaymentOther
+	invoices(&f, topup.PaymentPending)
+	if d := Decide(f); d.Reason != topup.Buy {
+		t.Errorf("transfer customer, one pending of two: %s: %s", d.Reason, d.Text)
+	}
+}
+
+func TestARefusalsQuietPeriodDoesNotHideASuspension(t *testing.T) {
+	f := low()
+	at := noon.Add(-5 * time.Minute)
+	f.Standing.SuspendedAt, f.Standing.Declines = &at, 4
+	f.Standing.Open = &topup.Purchase{ID: "01930000-x", State: topup.Sent, Refused: true, SentAt: &at, LastSentAt: &at, QuietPeriod: 15 * time.Minute}
+	d := Decide(f)
+	if d.Reason != topup.Suspended {
+		t.Errorf("the customer is suspended and the reason is %s", d.Reason)
+	}
+}
+
+func TestCreditsThatWouldHaveExpiredAreNotBought(t *testing.T) {
+	f := low()
+	past := noon.Add(-time.Hour)
+	f.Rule.Expires = Expiry{At: &past}
+	d := Decide(f)
+	if d.Reason == topup.Buy {
+		t.Errorf("buys credits that expired an hour ago: %v", d.Order.ExpiresAt)
+	}
+}
