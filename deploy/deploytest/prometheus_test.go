@@ -1,6 +1,7 @@
 package deploytest
 
 import (
+	"fmt"
 	"log/slog"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
@@ -101,4 +103,68 @@ func TestExamplesOfPrometheusAndAlertmanagerAreSound(t *testing.T) {
 	t.Parallel()
 	output(t, File("prometheus"), program(t, "promtool", "prometheus"), "check", "config", "prometheus.yml")
 	output(t, File("prometheus"), program(t, "amtool", "prometheus-alertmanager"), "check-config", "alertmanager.yml")
+}
+
+// mayBeEmpty are the queries of the board that have nothing to show while all is
+// well, with the reason.
+var mayBeEmpty = map[string]string{
+	"panel Ledger, query A":             "errors of the database: there are none",
+	"panel Replicas and rules, query B": "a broken reload: there is none",
+}
+
+// TestExpressionsAreAnsweredByARealPrometheus scrapes a daemon that buys, with
+// every alert loaded. Every expression must be evaluated, and everything on the
+// board must have something to show.
+func TestExpressionsAreAnsweredByARealPrometheus(t *testing.T) {
+	t.Parallel()
+	p := scrapeDemo(t)
+	p.reload()                 // what the board's annotation marks
+	shown := map[string]bool{} // at least once: some things come and go
+	eventually(t, 60*time.Second, "everything on the board to show something", func() string {
+		var left []string
+		for _, e := range Expressions(t) {
+			n, problem := p.series(e.Query)
+			if problem != "" {
+				t.Fatalf("%s: %s\n%s", e.Where, problem, e.Query)
+			}
+			shown[e.Where] = shown[e.Where] || n > 0
+			if !shown[e.Where] && !e.Alert && mayBeEmpty[e.Where] == "" {
+				left = append(left, e.Where+": "+e.Query)
+			}
+		}
+		return strings.Join(left, "\n")
+	})
+	checkRules(t, p)
+}
+
+// checkRules waits until every alert was evaluated, and fails when one could not
+// be.
+func checkRules(t *testing.T, p scraped) {
+	t.Helper()
+	want := len(alerts(t))
+	eventually(t, 30*time.Second, "every alert to be evaluated", func() string {
+		var data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
+			}
+		}
+		if problem := p.ask("/api/v1/rules", nil, &data); problem != "" {
+			return problem
+		}
+		well := 0
+		for _, g := range data.Groups {
+			for _, r := range g.Rules {
+				if r.Health == "err" {
+					t.Fatalf("alert %s cannot be evaluated: %s", r.Name, r.LastError)
+				}
+				if r.Health == "ok" {
+					well++
+				}
+			}
+		}
+		if well != want {
+			return fmt.Sprintf("%d of %d alerts were evaluated", well, want)
+		}
+		return ""
+	})
 }
