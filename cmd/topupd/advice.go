@@ -16,7 +16,7 @@ var reasonWords = map[topup.Reason]words{
 	},
 	topup.Enough: {
 		"the balance is not below the threshold",
-		"nothing; raise low_count_threshold at the provider, or the rule's threshold, to buy earlier.",
+		"nothing; raise the threshold, in the rule or (Hyperline) as low_count_threshold, to buy earlier.",
 	},
 	topup.StillOpen: {
 		"an earlier purchase has not ended yet",
@@ -32,11 +32,11 @@ var reasonWords = map[topup.Reason]words{
 	},
 	topup.FirstHold: {
 		"this ledger has just met the provider, and an earlier installation may have a purchase in flight",
-		"wait for first_purchase_after, or topupd resume --provider NAME if you know that there is none.",
+		"wait for first_purchase_after, or topupd resume --provider NAME --reason \"…\" if you know that there is none.",
 	},
 	topup.Paused: {
 		"somebody paused it",
-		"topupd resume with the same scope takes it back.",
+		"topupd resume --reason \"…\", with --provider, --rule or --customer as in the pause, takes it back.",
 	},
 	topup.DryRun: {
 		"the mode is dry_run",
@@ -88,7 +88,7 @@ var reasonWords = map[topup.Reason]words{
 	},
 	topup.InvoiceUnpaid: {
 		"an earlier invoice is not paid",
-		"ask for another card (the next sweep sees it), void the invoice at the provider, or pause the customer to silence this.",
+		"the customer can give another card, or you void the invoice at the provider; either is noticed by itself. A pause of the customer silences this.",
 	},
 	topup.ForeignTopup: {
 		"somebody else has just added credits",
@@ -104,19 +104,19 @@ var reasonWords = map[topup.Reason]words{
 	},
 	topup.BackingOff: {
 		"the last payment was declined",
-		"ask for another card, then topupd resume --customer ID to try at once.",
+		"ask for another card, then topupd resume --customer ID --reason \"…\" to try at once.",
 	},
 	topup.Suspended: {
 		"too many payments in a row were declined",
-		"ask for another card: topupd notices a change within minutes; or topupd resume --customer ID.",
+		"ask for another card: topupd notices a change within minutes; or topupd resume --customer ID --reason \"…\".",
 	},
 	topup.Quarantined: {
 		"the database may have lost purchases, and the provider's books have not been compared yet",
-		"compare the provider's invoices with topupd purchases list, then topupd resume --provider NAME.",
+		"compare the provider's invoices with topupd purchases list, then topupd resume --provider NAME --reason \"…\".",
 	},
 	topup.Implausible: {
 		"too many balances changed at once to be believed",
-		"look at the balances at the provider; if they are right, topupd resume --provider NAME.",
+		"look at the balances at the provider; if they are right, topupd resume --provider NAME --reason \"…\".",
 	},
 	topup.ProviderUnavailable: {
 		"the provider cannot be asked",

@@ -83,11 +83,11 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer d.close()
-	story.header(d.server.Addr().String(), served.url)
+	story.header(d.server.Addr().String(), served.url, here.config)
 	go direct(ctx, world)
 	go story.summaries(ctx, demoSummary, here.config)
 	err = d.run(ctx)
-	story.summary()
+	story.summary("")
 	stop()
 	return errors.Join(err, served.wait())
 }
@@ -202,10 +202,11 @@ func newStory(a *app, _ any) *story {
 	return &story{a: a, spent: map[topup.Currency]int64{}, lost: map[string]bool{}}
 }
 
-func (s *story) header(listen, emulator string) {
+func (s *story) header(listen, emulator, config string) {
 	_, _ = fmt.Fprintf(s.a.stdout, "topupd demo · emulated Hyperline (%d customers) and Talkover (%d environments) · SQLite in a temporary folder\n"+
-		"metrics http://%s/metrics   providers' books %s/_emulator/   Ctrl-C leaves nothing\n\n",
-		demoCustomers, demoEnvironments, listen, emulator)
+		"metrics http://%s/metrics   providers' books %s/_emulator/   Ctrl-C leaves nothing\n"+
+		"look around: topupd purchases --config %s\n\n",
+		demoCustomers, demoEnvironments, listen, emulator, config)
 }
 
 func (s *story) planned(provider string, p topup.Purchase, _ rules.Decision) {
@@ -305,15 +306,14 @@ func (s *story) summaries(ctx context.Context, every time.Duration, config strin
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.summary()
-			s.mu.Lock()
-			_, _ = fmt.Fprintf(s.a.stdout, "look around: topupd purchases list --config %s\n", config)
-			s.mu.Unlock()
+			s.summary(config)
 		}
 	}
 }
 
-func (s *story) summary() {
+// summary prints the figures so far. With config it says how to look closer,
+// which is over when the demo is.
+func (s *story) summary(config string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	spent := ""
@@ -325,9 +325,15 @@ func (s *story) summary() {
 			spent += topup.Money{Minor: s.spent[c], Currency: c}.Grouped()
 		}
 	}
-	text := fmt.Sprintf("%d bought (%s) · %d declined · %d lost answer(s) found again", s.count.bought, spent, s.count.declined, s.count.refound)
+	if spent != "" {
+		spent = " (" + spent + ")"
+	}
+	text := fmt.Sprintf("%d bought%s · %d declined · %s found again", s.count.bought, spent, s.count.declined, plural(s.count.refound, "lost answer"))
 	if s.count.parked > 0 {
-		text += fmt.Sprintf(" · %d need you: topupd purchases show %s", s.count.parked, s.need)
+		text += fmt.Sprintf(" · %d for a person to settle", s.count.parked)
+		if config != "" {
+			text += fmt.Sprintf(": topupd purchases show %s --config %s", s.need, config)
+		}
 	}
 	_, _ = fmt.Fprintln(s.a.stdout, text)
 }

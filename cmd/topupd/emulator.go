@@ -46,6 +46,8 @@ func (*emulatorCmd) Help() string {
     - {name: voice, type: talkover, base_url: http://127.0.0.1:9847/talkover, environment_id: env-1,
        user_token: user_emulator_1, environment_token: talq_emulator_1}
 
+Hyperline's customers all have ` + emulator.Product + `, sold as ` + emulator.SmallPack + ` (120 credits, 200.00 EUR) and ` + emulator.LargePack + ` (600 credits, 900.00 EUR): write these into the rule. The environments are env-1, env-2 and so on, their tokens end in the same number, and their currency is USD.
+
 Examples:
   topupd emulator --customers 1000 --fault charge_then_drop=0.05 --fault decline=0.05
   curl -s http://127.0.0.1:9847/_emulator/books        what was truly charged

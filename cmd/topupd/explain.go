@@ -24,7 +24,7 @@ type explainCmd struct {
 }
 
 func (*explainCmd) Help() string {
-	return `Answers "why was this customer (not) charged?" from what the daemon wrote down: the last 20 decisions per product with the facts they rest on, the open purchase, and what you can do. topupd plan asks the provider anew.
+	return `Answers "why was this customer (not) charged?" from what the daemon wrote down: the last decisions per product with the facts they rest on, the open purchase, and what you can do. topupd plan asks the provider anew.
 
 Examples:
 
@@ -119,6 +119,9 @@ func (x *explaining) byName(f ledger.Filter) (topup.CustomerID, error) {
 	}
 	switch len(ids) {
 	case 0:
+		if f.Product != "" {
+			name += " " + string(f.Product)
+		}
 		return "", fmt.Errorf("nothing is known about %q: no decision was written down; topupd targets list shows who is watched, topupd plan asks the provider", name)
 	case 1:
 		return topup.CustomerID(ids[0]), nil

@@ -11,7 +11,7 @@ type migrateCmd struct{}
 
 func (*migrateCmd) Help() string {
 	return `topupd run does the same when it starts; use this to do it before, with rights that the daemon need not have.
-It only adds: an older topupd goes on working with the newer schema.
+It only adds: a daemon that is running goes on beside a newer schema. A program that is older than the schema refuses to start on it.
 
 Examples:
 

@@ -81,6 +81,9 @@ func cell(v reflect.Value) string {
 		v = v.Elem()
 	}
 	if raw, ok := reflect.TypeAssert[json.RawMessage](v); ok {
+		if string(raw) == "null" {
+			return ""
+		}
 		return string(raw)
 	}
 	return fmt.Sprint(v.Interface())

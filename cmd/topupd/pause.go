@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,7 +120,7 @@ func (c *pauseCmd) Run(a *app) (err error) {
 	}
 	a.printf("paused: %s, %s, by %s: %s\n", l.words(p), a.untilWords(p), p.By, p.Reason)
 	a.printf("back with: topupd resume%s --reason \"…\"\n", c.flags())
-	return a.inFlight(store, l, p)
+	return errors.Join(a.stranger(store, p), a.inFlight(store, l, p))
 }
 
 func (a *app) untilWords(p topup.Pause) string {
@@ -134,10 +135,40 @@ func (c scopeFlags) flags() string {
 	var out strings.Builder
 	for _, f := range []struct{ name, value string }{{"--provider", c.Provider}, {"--rule", c.Rule}, {"--customer", c.Customer}} {
 		if f.value != "" {
+			if strings.ContainsRune(f.value, ' ') {
+				f.value = strconv.Quote(f.value)
+			}
 			out.WriteString(" " + f.name + " " + f.value)
 		}
 	}
 	return out.String()
+}
+
+// stranger warns about a customer id that nobody has heard of: a pause of a
+// mistyped id, or of a name, holds nobody.
+func (a *app) stranger(store *ledger.Store, p topup.Pause) error {
+	if p.Scope != topup.PauseCustomer {
+		return nil
+	}
+	purchases, err := store.Purchases(a.ctx, ledger.Filter{Provider: p.Provider, Customer: topup.CustomerID(p.ID), Limit: 1})
+	if err == nil && len(purchases) > 0 {
+		return nil
+	}
+	targets, more := store.Targets(a.ctx, ledger.Filter{Provider: p.Provider})
+	if err = errors.Join(err, more); err != nil {
+		return fmt.Errorf("it is done, but whether the customer is known could not be read: %w", err)
+	}
+	hint := "check it"
+	for _, t := range targets {
+		switch {
+		case string(t.Target.Customer) == p.ID:
+			return nil
+		case strings.EqualFold(t.CustomerName, p.ID):
+			hint = fmt.Sprintf("%s is the name of %s, write that", printable(t.CustomerName), printable(string(t.Target.Customer)))
+		}
+	}
+	a.printf("note: nobody with the id %q has been seen yet: %s\n", p.ID, hint)
+	return nil
 }
 
 // inFlight says what the pause comes too late for.
@@ -203,7 +234,7 @@ func (c *resumeCmd) Run(a *app) (err error) {
 	for _, line := range lines {
 		a.printf("  lifted %s\n", line)
 	}
-	return a.stillPaused(store, l, p)
+	return errors.Join(a.stranger(store, p), a.stillPaused(store, l, p))
 }
 
 // liftedLines says what a resume lifted.

@@ -169,7 +169,7 @@ func (a *app) purchaseTable(purchases []topup.Purchase, limit int) {
 	}}
 	for _, p := range purchases {
 		state := string(p.State)
-		if p.Reason != topup.FailedNone {
+		if p.Reason != topup.FailedNone && p.State != topup.Settled { // what went wrong on the way is over
 			state += fmt.Sprintf(" (%s)", p.Reason)
 		}
 		g.rows = append(g.rows, []string{

@@ -159,7 +159,7 @@ func (d *daemon) orphans(ctx context.Context, cfg *config.Config) error {
 	var missing []string
 	for _, p := range known {
 		if n := open[p.ID]; n > 0 {
-			missing = append(missing, fmt.Sprintf("%s (%s) has %d open purchases", p.Name, p.ID, n))
+			missing = append(missing, fmt.Sprintf("%s (%s) has %s", p.Name, p.ID, plural(n, "open purchase")))
 		}
 	}
 	slices.Sort(missing)

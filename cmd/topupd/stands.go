@@ -23,6 +23,9 @@ func standsOf(p topup.Purchase, clock func(time.Time) string) string {
 	case topup.Parked:
 		return "Nobody can say whether this was charged. " + parkedWhy(p)
 	case topup.Settled:
+		if p.ResolvedBy != "" {
+			return fmt.Sprintf("Bought, says %s. Payment: %s.", printable(p.ResolvedBy), p.Payment)
+		}
 		return fmt.Sprintf("Bought, and the credits were seen. Payment: %s.", p.Payment)
 	case topup.Declined:
 		return "Not bought; nothing was or will be collected. " + reasonOf(p)

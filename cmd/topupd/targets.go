@@ -33,7 +33,7 @@ type targetsListCmd struct {
 }
 
 func (*targetsListCmd) Help() string {
-	return `From what the daemon wrote down at its last sweeps; read at says when. topupd plan asks the providers now.
+	return `From what the daemon wrote down: every change at once, everything else once a minute; read at says when. topupd plan asks the providers now.
 
 Examples:
 
@@ -107,7 +107,7 @@ func targetOf(e topup.Evaluation) targetRecord {
 
 func (a *app) targetTable(targets []topup.Evaluation) {
 	if len(targets) == 0 {
-		a.printf("no targets: the daemon has written nothing down that fits; topupd plan asks the providers now\n")
+		a.printf("no targets: nothing that fits has been written down; topupd run does that, topupd plan asks the providers now\n")
 		return
 	}
 	g := grid{columns: []column{
