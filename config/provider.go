@@ -122,6 +122,9 @@ func (l loader) environment(p *Provider, y *providerYAML, at string) {
 // (Hyperline docs, /developers/authentication, read 2026-11-20).
 func (l loader) keyFitsHost(p *Provider, at string) {
 	key := p.Token.Reveal()
+	if l.file.Has(at+".base_url") && !l.file.Valid(at+".base_url") {
+		return // that is reported; which key it needs is not known
+	}
 	where := at + ".token"
 	if l.file.Has(at + ".token_file") {
 		where = at + ".token_file"

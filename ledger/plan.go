@@ -111,7 +111,7 @@ func current(f topup.Facts, target targetRow, now time.Time) error {
 }
 
 func (t tx) insertPurchase(ctx context.Context, p topup.Purchase, now time.Time) (topup.Purchase, error) {
-	next := now.Add(topup.Scaled(topup.PlannedLifetime, p.QuietPeriod)) // when the reconciler cancels it
+	next := now.Add(topup.PlannedLifetime) // when the reconciler cancels it; waiting for the request budget takes as long in a rehearsal
 	p.State, p.Revision, p.PlannedAt, p.NextLookAt = topup.Planned, 1, now, &next
 	row, err := rowOf(p)
 	if err != nil {

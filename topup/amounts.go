@@ -76,8 +76,8 @@ func (c Currency) Digits() int {
 
 // Money is an exact amount in the minor unit of its currency (cents for EUR).
 type Money struct {
-	Minor    int64
-	Currency Currency
+	Minor    int64    `json:"minor"`
+	Currency Currency `json:"currency"`
 }
 
 // MaxMinor bounds every amount of money, inclusive, on both sides of zero.

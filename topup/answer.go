@@ -20,9 +20,9 @@ type Answer struct {
 	Detail  string        `json:"detail,omitempty"` // for a person; redacted and cut
 	Status  int           `json:"status,omitempty"` // HTTP status; 0 when no answer was read
 
-	Reference string   `json:"reference,omitempty"` // invoice or transaction id
-	Charged   *Money   `json:"charged,omitempty"`   // what the provider says it charged
-	Balance   *Credits `json:"balance,omitempty"`   // what it says the balance is now
+	Reference string   `json:"reference,omitempty"`     // invoice or transaction id
+	Charged   *Money   `json:"charged,omitempty"`       // what the provider says it charged
+	Balance   *Credits `json:"balance_micro,omitempty"` // what it says the balance is now
 
 	Written       int64         `json:"written"`              // application bytes that left; 0 proves nothing was sent
 	Stop          bool          `json:"stop,omitempty"`       // 401 and 403: nothing more until the token changes

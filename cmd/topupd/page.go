@@ -169,12 +169,12 @@ func (a *app) balanceLines(store snapshots, p topup.Purchase) [][2]string {
 	}
 	var parts []string
 	rise := "no rise"
+	if a.rose(store, p) {
+		rise = "a rise"
+	}
 	for _, e := range slices.Backward(seen) {
 		if e.Balance == nil || e.ReadAt.Before(*p.SentAt) {
 			continue
-		}
-		if *e.Balance >= p.BalanceBefore+p.Credits/2 {
-			rise = "a rise"
 		}
 		parts = append(parts, fmt.Sprintf("%s at %s", e.Balance.Grouped(), a.clock(e.ReadAt)))
 	}
@@ -183,4 +183,18 @@ func (a *app) balanceLines(store snapshots, p topup.Purchase) [][2]string {
 	}
 	parts = parts[max(0, len(parts)-balancesShown):]
 	return [][2]string{{"balance since", fmt.Sprintf("%s: %s of about %s was seen", strings.Join(parts, " · "), rise, p.Credits.Grouped())}}
+}
+
+// rose tells whether a reading since the purchase was sent shows about what it
+// bought. Readings that cannot be had show nothing.
+func (a *app) rose(store snapshots, p topup.Purchase) bool {
+	if p.SentAt == nil {
+		return false
+	}
+	seen, err := store.Evaluations(a.ctx, ledger.Filter{
+		Provider: p.Target.Provider, Customer: p.Target.Customer, Product: p.Target.Product, Since: *p.SentAt,
+	})
+	return err == nil && slices.ContainsFunc(seen, func(e topup.Evaluation) bool {
+		return e.Balance != nil && !e.ReadAt.Before(*p.SentAt) && *e.Balance >= p.BalanceBefore+p.Credits/2
+	})
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"topupd/ledger"
 	"topupd/topup"
@@ -15,17 +14,18 @@ import (
 
 // purchasesResolveCmd stores a person's decision about a purchase.
 type purchasesResolveCmd struct {
-	ID        string `arg:"" help:"The id, or at least four characters of its beginning or end."`
-	Outcome   string `arg:"" enum:"charged,not-charged" help:"What really happened: ${enum}."`
-	Note      string `required:"" help:"How you know: it stands in the history for ever." placeholder:"TEXT"`
-	Reference string `help:"The invoice or transaction id, if there is one." placeholder:"ID"`
-	By        string `help:"Who says so (default: $SUDO_USER, else $USER)." placeholder:"WHO"`
+	ID          string `arg:"" help:"The id, or at least four characters of its beginning or end."`
+	Outcome     string `arg:"" enum:"charged,not-charged" help:"What really happened: ${enum}."`
+	Note        string `required:"" help:"How you know: it stands in the history for ever." placeholder:"TEXT"`
+	Reference   string `help:"The invoice or transaction id, if there is one." placeholder:"ID"`
+	DespiteRise bool   `help:"With not-charged: the balance rose since, and the note says from what else."`
+	By          string `help:"Who says so (default: $SUDO_USER, else $USER)." placeholder:"WHO"`
 }
 
 func (*purchasesResolveCmd) Help() string {
 	return `A parked purchase blocks its customer until evidence turns up or a person says what happened.
 
-charged ends it as settled; a confirmed purchase whose effect is never seen can be ended so too.
+charged makes it confirmed: it settles when a reading shows the credits, and nothing more is bought until then. A confirmed purchase whose credits are never seen is settled by saying charged once more.
 
 not-charged ends it as declined, and the next sweep may buy again. It is refused while the request may still run, and, where the provider has books, while they show a purchase that could be this one or cannot be read completely: if it was charged after all, the customer would pay twice.
 
@@ -59,7 +59,7 @@ func (c *purchasesResolveCmd) Run(a *app) (err error) {
 		return err
 	}
 	a.page(store, p, evidence)
-	r := resolving{a: a, l: l, store: store, decision: topup.Resolution{
+	r := resolving{a: a, l: l, store: store, despite: c.DespiteRise, decision: topup.Resolution{
 		Charged: c.Outcome == "charged", Reference: c.Reference, Note: c.Note, By: by,
 	}}
 	p, err = r.resolve(p)
@@ -82,6 +82,7 @@ type resolving struct {
 	l        *loaded
 	store    *ledger.Store
 	decision topup.Resolution
+	despite  bool // the balance rose, and the person knows why
 }
 
 // resolve stores the decision and returns the purchase as it is then; with an
@@ -94,21 +95,9 @@ func (r *resolving) resolve(p topup.Purchase) (topup.Purchase, error) {
 	if p.LastSentAt != nil {
 		r.a.printf("\nlast sent %s ago\n", long(now.Sub(*p.LastSentAt)))
 	}
-	stored, err := r.advance(p, now, r.lookFirst)
-	if err != nil {
-		return p, err
-	}
-	if stored.State == topup.Confirmed { // a person has seen the charge: there is nothing left to wait for
-		return r.advance(stored, now, nil)
-	}
-	return stored, nil
-}
-
-// advance takes one step, if check does not object.
-func (r *resolving) advance(p topup.Purchase, now time.Time, check func(topup.Purchase) error) (topup.Purchase, error) {
 	change, err := topup.Resolved(p, r.decision, now)
-	if err == nil && check != nil {
-		err = check(p)
+	if err == nil {
+		err = r.lookFirst(p)
 	}
 	if err != nil {
 		return p, err
@@ -137,6 +126,9 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 	}
 	if !client.books {
 		r.a.printf("%s has no books to look into: your word is all there is\n", title(client.Type))
+		if r.a.rose(r.store, p) && !r.decision.Charged && !r.despite {
+			return errors.New("a rise of the balance was seen since it was sent, so it may well have been charged, and the customer would pay twice; if you know where the rise came from, add --despite-rise")
+		}
 		return nil
 	}
 	matches, err := look(r.a.ctx, client.client, r.store, p)

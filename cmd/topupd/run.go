@@ -28,6 +28,9 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	d, err := newDaemon(a, loaded, daemonOptions{log: newLogger(a, loaded.cfg.Log)})
+	if err != nil && a.ctx.Err() != nil && !c.Once {
+		return nil // told to stop while it waited for the database
+	}
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -360,62 +358,6 @@ func (d *daemon) late() []string {
 	return d.scheduler.Stale(d.now(), func(w *scheduler.Watch) time.Duration {
 		return max(sweepLate*w.SweepEvery, 2*time.Minute)
 	}, d.started)
-}
-
-func (d *daemon) reloadOnSignal(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-			_ = d.Reload(ctx) // it has said what is wrong
-		}
-	}
-}
-
-// Reload reads the rules and caps again. Everything else needs a restart, and a
-// change of it is refused by name. After an error the old ones stay in use.
-func (d *daemon) Reload(ctx context.Context) error {
-	fresh, err := d.reload()
-	if err == nil {
-		err = d.reloadable(fresh)
-	}
-	if err != nil {
-		text := err.Error()
-		d.broken.Store(&text)
-		d.metrics.Reloaded(false, d.now())
-		d.options.log.LogAttrs(ctx, slog.LevelError, "reload", slog.Any("err", err))
-		return err
-	}
-	d.rulebook.Store(fresh.book)
-	d.broken.Store(nil)
-	d.createSeries()
-	d.metrics.Reloaded(true, d.now())
-	d.options.log.LogAttrs(ctx, slog.LevelInfo, "reload", slog.Int("rules", len(fresh.book.Rules.Rules)))
-	return nil
-}
-
-// reloadable tells what changed that a reload cannot bring.
-func (d *daemon) reloadable(fresh *loaded) error {
-	was, is := d.loaded.cfg, fresh.cfg
-	if was.Mode != is.Mode {
-		return fmt.Errorf("%s: mode changed from %s to %s: restart topupd for that", is.File, was.Mode, is.Mode)
-	}
-	names := func(c *config.Config) string {
-		var all []string
-		for _, p := range c.Providers {
-			all = append(all, p.Name+" = "+string(p.Identity()))
-		}
-		slices.Sort(all)
-		return strings.Join(all, ", ")
-	}
-	if names(was) != names(is) {
-		return fmt.Errorf("%s: the providers changed (running: %s; file: %s): restart topupd for that", is.File, names(was), names(is))
-	}
-	return nil
 }
 
 // Ready tells whether the daemon can do its work. A standby is ready, and so

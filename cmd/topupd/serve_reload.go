@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"topupd/config"
+)
+
+func (d *daemon) reloadOnSignal(ctx context.Context) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			_ = d.Reload(ctx) // it has said what is wrong
+		}
+	}
+}
+
+// Reload reads the rules and caps again. Everything else needs a restart, and a
+// change of it is refused by name. After an error the old ones stay in use.
+func (d *daemon) Reload(ctx context.Context) error {
+	fresh, err := d.reload()
+	if err == nil {
+		err = d.reloadable(fresh)
+	}
+	if err != nil {
+		text := err.Error()
+		d.broken.Store(&text)
+		d.metrics.Reloaded(false, d.now())
+		d.options.log.LogAttrs(ctx, slog.LevelError, "reload", slog.Any("err", err))
+		return err
+	}
+	d.rulebook.Store(fresh.book)
+	d.broken.Store(nil)
+	d.createSeries()
+	d.metrics.Reloaded(true, d.now())
+	d.options.log.LogAttrs(ctx, slog.LevelInfo, "reload", slog.Int("rules", len(fresh.book.Rules.Rules)))
+	return nil
+}
+
+// reloadable tells what changed that a reload cannot bring.
+func (d *daemon) reloadable(fresh *loaded) error {
+	was, is := d.loaded.cfg, fresh.cfg
+	if was.Mode != is.Mode {
+		return fmt.Errorf("%s: mode changed from %s to %s: restart topupd for that", is.File, was.Mode, is.Mode)
+	}
+	if what := fixedChanges(was, is); what != "" {
+		return fmt.Errorf("%s: %s changed: restart topupd for that", is.File, what)
+	}
+	names := func(c *config.Config) string {
+		var all []string
+		for _, p := range c.Providers {
+			all = append(all, p.Name+" = "+string(p.Identity()))
+		}
+		slices.Sort(all)
+		return strings.Join(all, ", ")
+	}
+	if names(was) != names(is) {
+		return fmt.Errorf("%s: the providers changed (running: %s; file: %s): restart topupd for that", is.File, names(was), names(is))
+	}
+	return nil
+}
+
+// fixedChanges names the settings that differ and only count at start. Tokens
+// are not among them: their files are read again when a provider refuses one.
+func fixedChanges(was, is *config.Config) string {
+	var changed []string
+	differs := func(name string, yes bool) {
+		if yes {
+			changed = append(changed, name)
+		}
+	}
+	differs("database_url", !was.DatabaseURL.Equal(is.DatabaseURL))
+	differs("http", was.HTTP != is.HTTP)
+	differs("log", was.Log != is.Log)
+	differs("metrics", was.Metrics != is.Metrics)
+	for _, old := range was.Providers {
+		i := slices.IndexFunc(is.Providers, func(p config.Provider) bool { return p.Name == old.Name })
+		if i < 0 {
+			continue // told by name
+		}
+		p, at := is.Providers[i], "providers "+old.Name+": "
+		differs(at+"base_url", old.BaseURL.String() != p.BaseURL.String())
+		differs(at+"sweep", old.Sweep != p.Sweep)
+		differs(at+"rate_limit", old.RateLimit != p.RateLimit)
+		differs(at+"purchase_timeout", old.PurchaseTimeout != p.PurchaseTimeout)
+		differs(at+"unclear", old.Unclear != p.Unclear)
+		differs(at+"native_auto_topup", old.NativeAutoTopup != p.NativeAutoTopup)
+		differs(at+"first_purchase_after", old.FirstPurchaseAfter != p.FirstPurchaseAfter)
+	}
+	return strings.Join(changed, ", ")
+}
