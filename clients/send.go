@@ -102,8 +102,7 @@ func (s *Sender) transport() *http.Transport {
 // covers it whole, from the first byte to the end of the answer's body.
 //
 // A context that has ended sends nothing. One that ends later is not heeded: the
-// charge would still be made, and a slow answer is far cheaper than an unknown
-// one.
+// charge would still be made, and waiting costs less than not knowing.
 func (s *Sender) Send(ctx context.Context, out Outgoing) Raw {
 	began := s.api.o.Now()
 	raw := s.send(ctx, out)

@@ -53,7 +53,8 @@ func (s TargetState) fullness() float64 {
 	}
 }
 
-// Targets replaces the picture of a provider's targets by a new one; a target
+// Targets replaces the picture of a provider's targets by a new one (its oldest
+// times are what the alerts of P16 watch); a target
 // that is not in it disappears. Times after now, from a clock that went back,
 // are shown as now.
 func (m *Metrics) Targets(provider string, now time.Time, states []TargetState) {

@@ -265,7 +265,7 @@ func rested(f *Facts, d *Decision) bool {
 func backingOff(s topup.Standing) bool { return s.BackoffUntil != nil && s.Now.Before(*s.BackoffUntil) }
 
 func (d *Decision) backingOff(s topup.Standing) bool {
-	return d.say(topup.BackingOff, "declined %d times in a row; next try at %s", s.Declines, clock(*s.BackoffUntil))
+	return d.say(topup.BackingOff, "declines in a row: %d; next try at %s", s.Declines, clock(*s.BackoffUntil))
 }
 
 func (d *Decision) suspended(s topup.Standing) bool {
@@ -316,8 +316,8 @@ func stillTrue(f *Facts, d *Decision) bool {
 	}
 }
 
-// billsPaid: no failed credit invoice, and no more pending ones than allowed,
-// whoever made them and whatever the product (P9).
+// billsPaid: the customer owes nothing for credits of any kind beyond what the
+// rule tolerates, whoever ordered them (P9).
 func billsPaid(f *Facts, d *Decision) bool {
 	pending, allowed := 0, f.Rule.Unpaid.Card
 	if f.paymentMethod() == topup.PaymentOther {

@@ -201,7 +201,7 @@ var rowsOfPurchases = []row{
 		f.Rule.Cooldown = 10 * time.Second
 		f.Standing.EndedAt, f.Standing.EndedState = ago(10*time.Second), topup.Cancelled
 	}, topup.Buy, ""},
-	{"backing off to the last nanosecond", func(f *Facts) { f.Standing.Declines, f.Standing.BackoffUntil = 2, hence(1) }, topup.BackingOff, "2 times"},
+	{"backing off to the last nanosecond", func(f *Facts) { f.Standing.Declines, f.Standing.BackoffUntil = 2, hence(1) }, topup.BackingOff, "in a row: 2"},
 	{"the back-off ends now", func(f *Facts) { f.Standing.BackoffUntil = ago(0) }, topup.Buy, ""},
 	{"suspended, however long ago", func(f *Facts) { f.Standing.SuspendedAt, f.Standing.Declines = ago(1000*time.Hour), 4 }, topup.Suspended, "4 declines"},
 	{"suspended is said before backing off", func(f *Facts) {

@@ -4,20 +4,20 @@
 //
 // # The life of a purchase
 //
-//	planned ──► sent ──► confirmed ──► settled
-//	   │         ├──► declined  ◄──┤     invoice voided, or closed unpaid
-//	   │         ├──► cancelled              certainly not run
-//	   │         └──► parked ──► confirmed | declined
-//	   ├──► held ──► planned | cancelled     waiting for approval (reserved)
-//	   └──► cancelled
+//	planned   → sent, cancelled               written down; may the request leave?
+//	sent      → confirmed, declined,          it may have left
+//	            cancelled, parked
+//	confirmed → settled, declined             charged; waiting for its effect
+//	parked    → confirmed, declined           a person is asked
+//	held      → planned, cancelled            waiting for approval (reserved)
+//	settled, declined, cancelled              the end
 //
 // Planned, held, sent, confirmed and parked are open: they block the target.
 // Settled, declined and cancelled are final. What became of the money is a
 // second axis, Payment, followed after settled too until it ends.
 //
-// There is no state for "unknown": sent is the state of not knowing, whether
-// the cause was a timeout, a crash or half an answer, so that there is one path
-// out of it.
+// There is no state for "unknown". A timeout, a crash and half an answer all
+// leave a purchase in sent, and one way leads out of there.
 //
 // # Sending
 //
@@ -40,9 +40,9 @@
 //
 // # Evidence
 //
-// A charge found in the provider's books is claimed only when the quiet period
-// since the last send is over: until then the request may still run while the
-// match is the customer's own purchase. An absent charge is believed only after
+// A charge found in the provider's books is shown at once and claimed at the end
+// of the quiet period, which begins with the last send: earlier it could be the
+// customer's own while ours is still on its way. An absent charge is believed only after
 // two complete empty looks, a fifth of the quiet period apart, the second after
 // its end. Repeating under the same key is allowed only then, only where the
 // provider documents it, at most MaxRepeats times and KeyLifetime after the

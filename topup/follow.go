@@ -100,8 +100,8 @@ func (c *Change) pay(invoice Invoice) {
 }
 
 // seen tells whether the purchase's effect shows in a reading taken after it
-// was confirmed. It settles a purchase; it never makes a reading count for a
-// new one.
+// was confirmed. That is enough to settle; a new
+// purchase asks more of a reading.
 func seen(p Purchase, latest *Reading, books bool) bool {
 	if latest == nil || latest.Bad != "" || p.RowAt == nil {
 		return false

@@ -150,8 +150,8 @@ func incomplete(c Change, matches []Match, now time.Time) Change {
 }
 
 // found shows evidence at once; it counts from the end of the quiet period,
-// because until then our request may still run while the match is the
-// customer's own purchase.
+// because earlier it could be something that the customer bought, with ours
+// still on its way.
 func (c *Change) found(matches []Match, now time.Time) {
 	next := &c.Next
 	text := fmt.Sprintf("found %s, counts from %s", claimable(matches).ID, next.QuietUntil().UTC().Format(time.RFC3339))

@@ -42,8 +42,8 @@ func (m Match) foreign(p Purchase) Topup {
 }
 
 // Matches finds every charge in the books that the purchase could have made,
-// earliest first: an id neither in the baseline nor claimed by another
-// purchase, the same credits and price, and a time in the match window. A
+// earliest first: new since the confirm read, nobody else's, for as many credits
+// at the same price, and within the match window. A
 // ledger row and the invoice it names are one match.
 func Matches(p Purchase, b Books, claimed map[string]bool) []Match {
 	if p.SentAt == nil || p.LastSentAt == nil {

@@ -18,7 +18,8 @@ type Event struct {
 	Duration time.Duration
 }
 
-// Purchaser sends purchases: the only place from which money moves.
+// Purchaser sends purchases: the only place from which money moves. A process
+// that dies on any of its lines leaves a row that the reconciler finishes (P19).
 type Purchaser struct {
 	Ledger   Ledger
 	Provider Provider

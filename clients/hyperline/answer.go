@@ -20,8 +20,8 @@ import (
 //	         417: the key stands for another request (/developers/idempotent-requests)
 //	         and everything else
 //
-// (Hyperline docs, read 2026-11-20.) A no counts only on the first request of a
-// key; that is the caller's to know.
+// (Hyperline docs, read 2026-11-20.) Whether a no says
+// anything about earlier requests under the key is the caller's to know.
 func answer(raw clients.Raw, token clients.Token) topup.Answer {
 	a := topup.Answer{
 		Verdict: topup.Unclear, Status: raw.Status, Written: raw.Written,

@@ -11,6 +11,7 @@ import (
 	"topupd/topup"
 )
 
+// P15: the last decisions about each target can be asked for.
 var evaluating = map[string]func(*testing.T, Opener){
 	"the last twenty evaluations of a target are kept":    lastTwenty,
 	"an evaluation is read back as it was":                evaluationRoundTrip,

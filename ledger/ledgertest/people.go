@@ -103,7 +103,7 @@ func resumeCustomer(t *testing.T, open Opener) {
 func resumeProvider(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	stop(d)
-	d.must(d.store.Quarantine(t.Context(), hyperline, "restored"))
+	d.must(d.store.Quarantine(t.Context(), hyperline, "restored")) // P18
 	d.must(d.store.HoldImplausible(t.Context(), []topup.Target{customer(2), acme}, "all at zero"))
 	pause(topup.Pause{Scope: topup.PauseProvider, Provider: hyperline})(d)
 	s := d.standing(acme)

@@ -22,9 +22,8 @@ CREATE TABLE provider (
   term           BIGINT NOT NULL DEFAULT 0 CONSTRAINT provider_term_not_negative CHECK (term >= 0)
 );
 
--- What decisions about one target rest on. version is raised by everything
--- that plans, ends, settles or imports for the target: a decision made on an
--- older one is refused (P1).
+-- What decisions about one target rest on. Whatever could change a decision
+-- raises version, and one that was made on an older version is refused (P1).
 CREATE TABLE target (
   provider            TEXT   NOT NULL REFERENCES provider (id),
   customer            TEXT   NOT NULL CONSTRAINT target_customer_bounded CHECK (length(customer) BETWEEN 1 AND 300),
@@ -118,7 +117,7 @@ CREATE TABLE purchase (
   CONSTRAINT purchase_resolved_with_a_note CHECK (resolved_by = '' OR note <> ''),
   -- Nobody may tell what became of a request before it had a permit.
   CONSTRAINT purchase_sent_has_times CHECK (state IN ('planned', 'held', 'cancelled') OR (sent_at IS NOT NULL AND last_sent_at IS NOT NULL)),
-  -- Absence proves nothing before the quiet period since the last send is over, or the 12 hours since the first.
+  -- Absence proves nothing while the request may still run; 12 hours after the first one it is a person's turn.
   CONSTRAINT purchase_parked_after_quiet_period CHECK (state <> 'parked' OR changed_at >= last_sent_at + quiet_period_us OR changed_at > sent_at + 43200000000),
   CONSTRAINT purchase_finished_when_final CHECK ((state IN ('settled', 'declined', 'cancelled')) = (finished_at IS NOT NULL))
 );
