@@ -33,7 +33,9 @@ func TestARemovedRuleLeavesReadingsForItsOpenPurchase(t *testing.T) {
 		if _, ok := d.Latest(target("cus")); !ok {
 			t.Fatal("no reading before")
 		}
+		w.mu.Lock()
 		w.book = &Rulebook{}
+		w.mu.Unlock()
 		after(30 * time.Second)
 		if _, ok := d.Latest(target("cus")); !ok {
 			t.Error("no reading any more: the confirmed purchase can never settle")
