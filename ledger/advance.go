@@ -12,8 +12,8 @@ import (
 // Next.Revision and, with a Token, still sent under that permit. What follows
 // from the step is stored with it: the target's version and cooldown facts,
 // declines and suspension, the caps that it gives back, imports, a provider's
-// stop. FinishedAt is the database clock. Change.Release is not acted on: a
-// claim that stands is never taken off another purchase. Errors:
+// stop. FinishedAt is the database clock. A claim that
+// stands is never taken off another purchase. Errors:
 // topup.ErrOvertaken, ErrNotFound, ErrInDoubt; and, trying again being no use,
 // topup.ErrRefused (*RefusedError, ErrReferenceClaimed).
 func (s *Store) Advance(ctx context.Context, c topup.Change) (topup.Purchase, error) {

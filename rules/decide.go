@@ -41,6 +41,11 @@ type Decision struct {
 // customer still needs them.
 const CancelledCooldown = 30 * time.Second
 
+// MaxSkew bounds how far the clocks of the provider and the database may be
+// apart, inclusive. Purchases are recognised by time, up to topup.MatchBefore
+// before they were sent: half of it leaves room for the reads in between.
+const MaxSkew = topup.MatchBefore / 2
+
 // Decide says what to do about one target, with one reason of the closed list.
 // It is pure. It buys only when every check passes; each check is one line of
 // the tables below, in the order in which a person would want to hear of it.
@@ -297,6 +302,9 @@ func confirmed(f *Facts, d *Decision) bool {
 func stillTrue(f *Facts, d *Decision) bool {
 	c := f.Confirmation
 	switch {
+	case !c.ServerTime.IsZero() && c.ServerTime.Sub(f.Standing.Now).Abs() > MaxSkew:
+		return d.say(topup.ProviderUnavailable, "the clocks of the provider (%s) and the database (%s) differ by more than %s, so a purchase could not be found again: set the database's clock",
+			clock(c.ServerTime), clock(f.Standing.Now), MaxSkew)
 	case c.EnvironmentProblem != "":
 		return d.say(topup.EnvironmentChanged, "%s", c.EnvironmentProblem)
 	case c.Reading.Bad != "":

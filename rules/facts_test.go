@@ -45,3 +45,15 @@ func TestCreditsThatWouldHaveExpiredAreNotBought(t *testing.T) {
 		t.Errorf("buys credits that expired an hour ago: %v", d.Order.ExpiresAt)
 	}
 }
+
+func TestAPurchaseThatCouldNotBeFoundAgainIsNotMade(t *testing.T) {
+	for skew, want := range map[time.Duration]topup.Reason{
+		MaxSkew: topup.Buy, MaxSkew + 1: topup.ProviderUnavailable, -MaxSkew: topup.Buy, -MaxSkew - 1: topup.ProviderUnavailable,
+	} {
+		f := low()
+		f.Confirmation.ServerTime = f.Standing.Now.Add(skew)
+		if d := Decide(f); d.Reason != want {
+			t.Errorf("with clocks %s apart: %s (%s), want %s", skew, d.Reason, d.Text, want)
+		}
+	}
+}

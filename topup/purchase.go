@@ -244,7 +244,4 @@ type Change struct {
 	Lift    bool    // a payment arrived: declines and suspension are over
 	Foreign []Topup // matches that turned out not to be ours
 	Stop    string  // why no permit may be given at this provider until its token changes; "" = go on
-	Release string  // a reference to take off whoever claimed it by evidence; "" = none
 }
-
-// Cooldown facts, caps and versions follow from the states; the ledger keeps them.
