@@ -65,6 +65,9 @@ func (h *holding) tick(ctx context.Context) {
 	asked := h.now()
 	before, held := h.current()
 	lease, ok, err := h.ask(ctx, before, held)
+	if err != nil && ctx.Err() != nil {
+		return // stopping; release tells the rest
+	}
 	if err != nil {
 		h.log.LogAttrs(ctx, slog.LevelWarn, "lease", slog.String("provider", h.name), slog.Any("err", err))
 		_, held = h.current()
