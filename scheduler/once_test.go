@@ -27,6 +27,9 @@ func TestOnceReconcilesSweepsBuysAndReturns(t *testing.T) {
 		if !slices.Equal(order, []string{"visit", "sweep", "visit"}) {
 			t.Errorf("order %v", order)
 		}
+		if v := p.Visitor.(*visits); v.waited != v.count() {
+			t.Errorf("returned after waiting for %d of %d visits: a repeat may be under way", v.waited, v.count())
+		}
 		got := w.charged()
 		slices.Sort(got)
 		if !slices.Equal(got, []topup.CustomerID{"a", "b", "c"}) {

@@ -158,6 +158,7 @@ func (w *Watch) once(ctx context.Context) error {
 	var holding sync.WaitGroup
 	holding.Go(func() { w.holding.run(renew) })
 	defer func() {
+		w.Visitor.Wait() // a repeat under way needs its lease, and this process
 		stop()
 		holding.Wait()
 		w.holding.release()

@@ -41,6 +41,9 @@ func TestShutdownFinishesThePurchaseInFlightAndBeginsNothing(t *testing.T) {
 		if holder, _, _ := w.ledger.lease(); holder != "" {
 			t.Error("the lease was not released")
 		}
+		if v := p.Visitor.(*visits); v.waited != v.count() {
+			t.Errorf("ended after waiting for %d of %d visits: a repeat may be under way", v.waited, v.count())
+		}
 		if e := w.ledger.last("first"); e.Reason != topup.Buy || e.Purchase == "" {
 			t.Errorf("the decision was not recorded: %+v", e)
 		}

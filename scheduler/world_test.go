@@ -177,12 +177,18 @@ func (b *till) Buy(ctx context.Context, p topup.Purchase, _ topup.Lease) (topup.
 
 // visits counts how often open purchases were asked for.
 type visits struct {
-	mu    sync.Mutex
-	at    []time.Time
-	visit func()
+	mu     sync.Mutex
+	at     []time.Time
+	waited int // visits that were over when somebody waited last
+	visit  func()
 }
 
-func (v *visits) Wait() {}
+// Wait ends what the visits began.
+func (v *visits) Wait() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.waited = len(v.at)
+}
 
 func (v *visits) Visit(context.Context, topup.Lease) (int, error) {
 	v.mu.Lock()
