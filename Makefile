@@ -44,8 +44,9 @@ test: $(GOTESTSUM) test-tools ## run every test with the race detector, in every
 unit: ## run the tests that need Go only (no PostgreSQL, no programs)
 	@$(GO) test $$($(GO) list ./... | grep -v -e '/ledger' -e '/e2e')
 
-race: ## run the concurrent packages three times with the race detector
+race: ## run the concurrent packages three times, and the real program, with the race detector
 	@scripts/test-postgres $(GO) test -race -count=3 ./topup/... ./ledger/... ./scheduler/...
+	@TOPUPD_E2E_RACE=1 scripts/test-postgres $(GO) test -count=1 -timeout=15m -run='TestTwo|TestStopping|TestSoak|TestAPause' ./e2e
 
 e2e: ## run the tests of the real program
 	@scripts/test-postgres $(GO) test -timeout=15m ./e2e/...

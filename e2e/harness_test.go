@@ -47,7 +47,11 @@ func TestMain(m *testing.M) {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		binary = filepath.Join(dir, "topupd")
-		build := exec.Command("go", "build", "-tags", "faultpoints", "-o", binary, "topupd/cmd/topupd")
+		args := []string{"build", "-tags", "faultpoints", "-o", binary}
+		if os.Getenv("TOPUPD_E2E_RACE") != "" { // make race: several times slower
+			args = append(args, "-race")
+		}
+		build := exec.Command("go", append(args, "topupd/cmd/topupd")...)
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "building topupd: %v\n%s", err, out)
 			return 1
@@ -279,6 +283,9 @@ func (p *place) start(env ...string) *process {
 	p.t.Cleanup(func() {
 		_ = d.cmd.Process.Signal(syscall.SIGCONT)
 		d.kill()
+		if strings.Contains(d.tail(1<<20), "DATA RACE") {
+			p.t.Error("the race detector found something")
+		}
 		if p.t.Failed() {
 			p.t.Logf("log of process %d (last 60 lines):\n%s", d.cmd.Process.Pid, d.tail(60))
 		}
