@@ -141,7 +141,11 @@ func (p *place) tell(t *testing.T, captured int, took time.Duration) {
 	states := map[string]int{}
 	hyperline, parked := 0, 0
 	for _, b := range p.purchases() {
-		states[b.State]++
+		state := b.State
+		if state == "confirmed" {
+			state += " " + b.Payment
+		}
+		states[state]++
 		if b.Provider == "hyperline" {
 			hyperline++
 			if b.State == "parked" {

@@ -27,6 +27,20 @@ func Scaled(d, quiet time.Duration) time.Duration {
 	return max(minLook, time.Duration(scaled)*time.Millisecond)
 }
 
+// every is the wait between looks after the first ones. What is confirmed or
+// parked for long is asked for less and less often: its reads come before the
+// sweeps, and many unpaid invoices must not keep balances from being read.
+func (p *Purchase) every() time.Duration {
+	switch late := p.LookStep - len(looks); {
+	case p.State == Sent || late < 12: // an hour
+		return lookEvery
+	case late < 24: // three more
+		return 3 * lookEvery
+	default:
+		return 12 * lookEvery
+	}
+}
+
 // scheduleLook sets the next look after now, counted from the given moment.
 // While the quiet period lasts, no look is later than its end.
 func (p *Purchase) scheduleLook(from, now time.Time) {
@@ -35,7 +49,7 @@ func (p *Purchase) scheduleLook(from, now time.Time) {
 		if p.LookStep < len(looks) {
 			next = from.Add(Scaled(looks[p.LookStep], p.QuietPeriod))
 		} else {
-			next = now.Add(Scaled(lookEvery, p.QuietPeriod))
+			next = now.Add(Scaled(p.every(), p.QuietPeriod))
 		}
 		p.LookStep++
 		if next.After(now) {
