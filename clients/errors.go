@@ -84,10 +84,19 @@ func Refused(err error, statuses ...int) bool {
 	return ok && slices.Contains(statuses, e.Status)
 }
 
+// FailureReason is Reason, "other" when nothing better is known. It is how the
+// purchaser learns why no connection was to be had.
+func (e *Error) FailureReason() topup.FailureReason {
+	if e.Reason == topup.FailedNone {
+		return topup.FailedOther
+	}
+	return e.Reason
+}
+
 // ReasonOf is the failure reason of an error of this package, "other" for the rest.
 func ReasonOf(err error) topup.FailureReason {
-	if e, ok := errors.AsType[*Error](err); ok && e.Reason != topup.FailedNone {
-		return e.Reason
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.FailureReason()
 	}
 	return topup.FailedOther
 }

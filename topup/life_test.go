@@ -472,3 +472,22 @@ func TestAVoidInvoiceMovesTheClaim(t *testing.T) {
 		t.Errorf("an incomplete look made it %s", c.Next.State)
 	}
 }
+
+// throttledDial is an error of a client that says why there was no connection.
+type throttledDial struct{}
+
+func (throttledDial) Error() string                { return "no budget" }
+func (throttledDial) FailureReason() FailureReason { return FailedThrottled }
+
+func TestTheReasonForNoConnectionIsTheClients(t *testing.T) {
+	for err, want := range map[error]FailureReason{
+		throttledDial{}: FailedThrottled, context.DeadlineExceeded: FailedTimeout, errors.New("refused"): FailedConnection,
+	} {
+		w := newWorld()
+		p := w.plan()
+		w.fault = fault{connect: err}
+		if got, _ := w.purchaser().Buy(t.Context(), p, Lease{}); got.State != Cancelled || got.Reason != want {
+			t.Errorf("after %v: %s, %s; want cancelled, %s", err, got.State, got.Reason, want)
+		}
+	}
+}

@@ -73,7 +73,7 @@ func (c *demoCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	story := newStory(a, loaded.cfg.Providers)
+	story := newStory(a)
 	log := slog.New(slog.DiscardHandler)
 	if c.Log {
 		log = slog.New(slog.NewTextHandler(a.stderr, nil))
@@ -198,7 +198,7 @@ type story struct {
 	need  string
 }
 
-func newStory(a *app, _ any) *story {
+func newStory(a *app) *story {
 	return &story{a: a, spent: map[topup.Currency]int64{}, lost: map[string]bool{}}
 }
 
