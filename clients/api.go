@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,6 +46,9 @@ func New(o Options) *API {
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Float64
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
 	if o.BaseURL == nil {
 		o.BaseURL = &url.URL{} // every request then fails before it is sent

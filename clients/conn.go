@@ -80,18 +80,18 @@ func (w *wire) count() int64 {
 	return w.written.Load()
 }
 
-// dialPlain opens a TCP connection without TLS.
-func dialPlain(ctx context.Context, network, address string) (*counted, error) {
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+// dialPlain opens a connection without TLS.
+func (a *API) dialPlain(ctx context.Context, network, address string) (*counted, error) {
+	conn, err := a.o.Dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	return &counted{Conn: conn}, nil
 }
 
-// dialTLS opens a TCP connection and completes the TLS handshake on it.
+// dialTLS opens a connection and completes the TLS handshake on it.
 func (a *API) dialTLS(ctx context.Context, network, address string) (*counted, error) {
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+	conn, err := a.o.Dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

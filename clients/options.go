@@ -1,8 +1,10 @@
 package clients
 
 import (
+	"context"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 )
@@ -32,6 +34,9 @@ type Options struct {
 	// Observe is told of every request on the wire: op is a short constant such
 	// as "purchase", code the status ("200") or "error". nil = nobody asks.
 	Observe func(op, code string, d time.Duration)
+
+	// Dial replaces TCP in simulations. nil = TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	Now  func() time.Time // nil = the real clock
 	Rand func() float64   // for jitter, in [0, 1); nil = real

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -204,7 +203,7 @@ func setHeaders(h http.Header, secret string) {
 func (a *API) readTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil, // see the package comment
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:            a.o.Dial,
 		TLSClientConfig:        a.tlsConfig(""),
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxIdleConnsPerHost:    8,

@@ -87,7 +87,7 @@ func (s *Sender) transport() *http.Transport {
 	return &http.Transport{
 		Proxy: nil, // see the package comment
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return keep(dialPlain(ctx, network, address))
+			return keep(s.api.dialPlain(ctx, network, address))
 		},
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return keep(s.api.dialTLS(ctx, network, address))

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -19,6 +20,15 @@ type waiting struct {
 	target topup.Target
 	due    time.Time
 	left   int64 // thousandths of the threshold that are left; the lowest goes first
+}
+
+// before orders the waiting totally: the emptiest, then who waits longest, then
+// by name, so that the order never hangs on a map's.
+func (w waiting) before(other waiting) bool {
+	return cmp.Or(
+		cmp.Compare(w.left, other.left), w.due.Compare(other.due),
+		cmp.Compare(w.target.Customer, other.target.Customer), cmp.Compare(w.target.Product, other.target.Product),
+	) < 0
 }
 
 func newQueue() *queue {
@@ -69,7 +79,7 @@ func (q *queue) take(now time.Time) (topup.Target, bool, time.Duration) {
 			}
 			continue
 		}
-		if best == nil || w.left < best.left || (w.left == best.left && w.due.Before(best.due)) {
+		if best == nil || w.before(*best) {
 			best = &w
 		}
 	}

@@ -28,7 +28,8 @@ type Charge struct {
 	Currency    string `json:"currency"`
 	Key         string `json:"idempotency_key"` // "" if none came
 
-	At         time.Time `json:"at"` // executed
+	At         time.Time `json:"at"`             // executed
+	Before     string    `json:"balance_before"` // the true balance just before, decimal
 	Captured   bool      `json:"captured"`
 	CapturedAt time.Time `json:"captured_at,omitzero"`
 	CapturedBy string    `json:"captured_by,omitempty"` // purchase, retry, charge or card

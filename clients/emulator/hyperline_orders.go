@@ -60,6 +60,7 @@ func (h *hyperline) place(o order, now time.Time) *invoice {
 		o.credit.owner.errored = h.opts.Profile.ErroredAfterDecline
 		return nil
 	}
+	h.use(o.credit, now)
 	now = now.Truncate(time.Millisecond)
 	late := max(h.opts.LatePosting, h.faults.LatePosting)
 	tax := (o.amount*int64(h.opts.Profile.TaxPercent) + 50) / 100
@@ -75,7 +76,7 @@ func (h *hyperline) place(o order, now time.Time) *invoice {
 	inv.charge = h.books.enter(Charge{
 		Provider: hyperlineName, Customer: o.credit.owner.id, Product: o.credit.product.id, Invoice: inv.id,
 		Credits: o.credits.String(), AmountMinor: o.amount, Amount: minor(o.amount).Money(), Currency: o.credit.owner.currency,
-		Key: o.key, At: now, Status: inv.status, Source: o.source, RequestSeq: o.request, VisibleAt: inv.visible,
+		Key: o.key, At: now, Before: o.credit.balance.String(), Status: inv.status, Source: o.source, RequestSeq: o.request, VisibleAt: inv.visible,
 	})
 	h.attempt(inv, "purchase", o.decline, now)
 	if h.opts.Profile.GrantUnpaid {

@@ -158,7 +158,7 @@ func (t *talkover) credit(env *environment, amount quantity, source string, p *p
 	c := Charge{
 		Provider: talkoverName, ID: id, Customer: env.id, Product: "credits", Credits: amount.String(),
 		AmountMinor: int64(amount / cent), Amount: amount.Money(), Currency: env.currency,
-		At: now, Captured: true, CapturedAt: now, CapturedBy: "purchase", Status: "captured", Source: source, VisibleAt: visible,
+		At: now, Before: (env.balance - amount).String(), Captured: true, CapturedAt: now, CapturedBy: "purchase", Status: "captured", Source: source, VisibleAt: visible,
 	}
 	if p != nil {
 		c.Key, c.RequestSeq = p.entry.Key, p.entry.Seq
