@@ -127,7 +127,9 @@ func (s step) ends() bool {
 
 func (s step) storePurchase(ctx context.Context) error {
 	row := s.before
-	row.move(s.Next)
+	if err := row.move(s.Next); err != nil {
+		return err
+	}
 	row.ChangedAt = micros(s.now)
 	if s.ends() {
 		row.FinishedAt = &row.ChangedAt

@@ -1,24 +1,13 @@
 package ledger
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/pressly/goose/v3"
 )
 
 // SetPatience shortens the wait for an answer to COMMIT.
 func SetPatience(s *Store, d time.Duration) { s.commits = d }
-
-// MigrateTo stops at an older version.
-func MigrateTo(ctx context.Context, s *Store, version int64) error {
-	return s.withMigrations(ctx, func(p *goose.Provider) error {
-		_, err := p.UpTo(ctx, version)
-		return err
-	})
-}
 
 // Setting reads a setting of one of the store's own sessions.
 func Setting(t testing.TB, s *Store, name string) string {

@@ -34,7 +34,7 @@ func TestMigrate(t *testing.T) {
 				t.Errorf("an empty database: %v, want ErrSchemaTooOld and what to run", err)
 			}
 			applied, err := s.Migrate(t.Context())
-			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql"}, applied); diff != "" || err != nil {
+			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql", "0003_trail.sql"}, applied); diff != "" || err != nil {
 				t.Errorf("Migrate: %v, (-want +got):\n%s", err, diff)
 			}
 			if applied, err = s.Migrate(t.Context()); len(applied) != 0 || err != nil {
@@ -69,7 +69,7 @@ func TestTwoProcessesMigrateOnce(t *testing.T) {
 				})
 			}
 			both.Wait()
-			if len(all) != 2 {
+			if len(all) != 3 {
 				t.Errorf("applied %v, want each migration once", all)
 			}
 		})
@@ -97,19 +97,26 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
-// An installation that stopped between the two first migrations goes on with
-// what it has stored.
+// An installation of the schema before the newest migration goes on with what
+// it has stored.
 func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 	t.Parallel()
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			t.Parallel()
 			url := engine.fresh(t)
-			s := unmigrated(t, url, ledger.Options{})
-			if err := ledger.MigrateTo(t.Context(), s, 1); err != nil {
-				t.Fatal(err)
-			}
+			s := open(t, url, ledger.Options{})
 			planned := plannedPurchase(t, s)
+			for _, step := range []string{ // back to version 2, with the purchase
+				`ALTER TABLE purchase DROP COLUMN trail`, `DELETE FROM goose_db_version WHERE version_id = 3`,
+			} {
+				if _, err := rawSQL(t, url).ExecContext(t.Context(), step); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.CheckSchema(t.Context()); !errors.Is(err, ledger.ErrSchemaTooOld) {
+				t.Fatalf("CheckSchema = %v, want ErrSchemaTooOld", err)
+			}
 			applied, err := s.Migrate(t.Context())
 			if err != nil || len(applied) != 1 {
 				t.Fatalf("Migrate = %v, %v", applied, err)

@@ -18,7 +18,8 @@ const purchaseColumns = `
 	max_backoff_us, suspend_after, max_reading_age_us, balance_micro, threshold_micro, read_at, refreshed_at, baseline,
 	planned_at, state, payment, reason, detail, permit_token, permit_at, sent_at, last_sent_at, attempts, repeats,
 	refused, reference, reference_by, row_at, charged_minor, charged_currency, confirmed_at, empty_looks, empty_look_at,
-	looked_at, look_step, next_look_at, found, found_at, finished_at, resolved_by, note, changed_at`
+	looked_at, look_step, next_look_at, found, found_at, trail, finished_at, resolved_by, note,
+	changed_at`
 
 // insertPurchase stores every column of a new row.
 const insertPurchase = `INSERT INTO purchase (` + purchaseColumns + `) VALUES (
@@ -28,7 +29,7 @@ const insertPurchase = `INSERT INTO purchase (` + purchaseColumns + `) VALUES (
 	:backoff_us, :max_backoff_us, :suspend_after, :max_reading_age_us, :balance_micro, :threshold_micro, :read_at,
 	:refreshed_at, :baseline, :planned_at, :state, :payment, :reason, :detail, :permit_token, :permit_at, :sent_at,
 	:last_sent_at, :attempts, :repeats, :refused, :reference, :reference_by, :row_at, :charged_minor, :charged_currency,
-	:confirmed_at, :empty_looks, :empty_look_at, :looked_at, :look_step, :next_look_at, :found, :found_at, :finished_at,
+	:confirmed_at, :empty_looks, :empty_look_at, :looked_at, :look_step, :next_look_at, :found, :found_at, :trail, :finished_at,
 	:resolved_by, :note, :changed_at)`
 
 // updatePurchase stores what moves in a purchase's life, apart from its
@@ -38,7 +39,7 @@ const updatePurchase = `UPDATE purchase SET revision = revision + 1,
 	attempts = :attempts, repeats = :repeats, refused = :refused, reference = :reference, reference_by = :reference_by,
 	row_at = :row_at, charged_minor = :charged_minor, charged_currency = :charged_currency,
 	confirmed_at = :confirmed_at, empty_looks = :empty_looks, empty_look_at = :empty_look_at, looked_at = :looked_at,
-	look_step = :look_step, next_look_at = :next_look_at, found = :found, found_at = :found_at,
+	look_step = :look_step, next_look_at = :next_look_at, found = :found, found_at = :found_at, trail = :trail,
 	finished_at = :finished_at, resolved_by = :resolved_by, note = :note, changed_at = :changed_at
 	WHERE id = :id AND revision = :revision`
 
@@ -103,6 +104,7 @@ type purchaseRow struct {
 	NextLookAt        *int64  `db:"next_look_at"`
 	Found             string  `db:"found"`
 	FoundAt           *int64  `db:"found_at"`
+	Trail             string  `db:"trail"`
 	FinishedAt        *int64  `db:"finished_at"`
 	ResolvedBy        string  `db:"resolved_by"`
 	Note              string  `db:"note"`
@@ -136,12 +138,11 @@ func rowOf(p topup.Purchase) (purchaseRow, error) {
 		Baseline: string(baseline), PlannedAt: micros(p.PlannedAt),
 		PermitToken: p.PermitToken, PermitAt: optional(p.PermitAt), SentAt: optional(p.SentAt),
 	}
-	r.move(p)
-	return r, nil
+	return r, r.move(p)
 }
 
 // move takes over everything that Advance may change.
-func (r *purchaseRow) move(p topup.Purchase) {
+func (r *purchaseRow) move(p topup.Purchase) error {
 	r.State, r.Payment = string(p.State), string(p.Payment)
 	if p.Payment == "" {
 		r.Payment = string(topup.PaymentNone)
@@ -162,6 +163,15 @@ func (r *purchaseRow) move(p topup.Purchase) {
 	r.LookStep, r.NextLookAt = int64(p.LookStep), optional(p.NextLookAt)
 	r.Found, r.FoundAt = bounded(p.Found), optional(p.FoundAt)
 	r.ResolvedBy, r.Note = p.ResolvedBy, bounded(p.Note)
+	r.Trail = ""
+	if p.Trail.Begun {
+		trail, err := json.Marshal(p.Trail)
+		if err != nil {
+			return fmt.Errorf("encoding what the balance showed: %w", err)
+		}
+		r.Trail = string(trail)
+	}
+	return nil
 }
 
 // purchase reads the row back into our words.
@@ -169,6 +179,12 @@ func (r purchaseRow) purchase() (topup.Purchase, error) {
 	var baseline []string
 	if err := json.Unmarshal([]byte(r.Baseline), &baseline); err != nil {
 		return topup.Purchase{}, fmt.Errorf("decoding the baseline of purchase %s: %w", r.ID, err)
+	}
+	var trail topup.Trail
+	if r.Trail != "" {
+		if err := json.Unmarshal([]byte(r.Trail), &trail); err != nil {
+			return topup.Purchase{}, fmt.Errorf("decoding what the balance showed of purchase %s: %w", r.ID, err)
+		}
 	}
 	p := topup.Purchase{
 		ID: r.ID, Revision: r.Revision, Target: r.target(),
@@ -193,7 +209,7 @@ func (r purchaseRow) purchase() (topup.Purchase, error) {
 		ReferenceBy: r.ReferenceBy, RowAt: pointer(r.RowAt), ConfirmedAt: pointer(r.ConfirmedAt),
 		EmptyLooks: int(r.EmptyLooks), EmptyLookAt: pointer(r.EmptyLookAt), LookedAt: pointer(r.LookedAt),
 		LookStep: int(r.LookStep), NextLookAt: pointer(r.NextLookAt),
-		Found: r.Found, FoundAt: pointer(r.FoundAt),
+		Found: r.Found, FoundAt: pointer(r.FoundAt), Trail: trail,
 		FinishedAt: pointer(r.FinishedAt), ResolvedBy: r.ResolvedBy, Note: r.Note,
 	}
 	if r.Reference != nil {

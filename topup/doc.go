@@ -48,10 +48,15 @@
 // provider documents it, at most MaxRepeats times and KeyLifetime after the
 // first send, and only if it would still be bought (P3, P4).
 //
+// A provider without books is asked for the balance instead, about every ten
+// seconds: one rise by what was bought, between two neighbouring samples, that
+// lasts and that nothing known explains, is evidence of the same kind (Trail,
+// Sampled, Weighed). Nothing else there is: without it a person is asked.
+//
 // All of it rests on one assumption that an operator must know: the life of an
 // idle connection, plus the longest late execution, plus the time until an
 // invoice is listed, is shorter than the quiet period.
 //
 // The changes themselves are pure functions (Answered, Looked, Followed,
-// Voided, Waited, Resolved); Purchaser and Reconciler fetch, apply and store.
+// Voided, Waited, Sampled, Weighed, Resolved); Purchaser and Reconciler fetch, apply and store.
 package topup

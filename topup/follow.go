@@ -110,10 +110,14 @@ func seen(p Purchase, latest *Reading, books bool) bool {
 		return false
 	}
 	refreshed := !latest.RefreshedAt.IsZero() && !latest.RefreshedAt.Before(*p.RowAt)
-	if books {
+	switch {
+	case p.rose(): // the rise is the effect; usage may have hidden it since
+		return refreshed
+	case books:
 		return refreshed || latest.Balance >= p.BalanceBefore+p.Credits/2
+	default:
+		return refreshed && latest.Balance > p.BalanceBefore
 	}
-	return refreshed && latest.Balance > p.BalanceBefore
 }
 
 // Voided is what a void invoice means for a confirmed purchase: the claim

@@ -59,8 +59,12 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 		}
 	default: // an unknown verdict is an unclear one
 	}
-	if next.State == Sent {
+	switch {
+	case next.State != Sent:
+	case books:
 		next.restartLooks(*next.LastSentAt, now)
+	default:
+		next.sampleSoon(now)
 	}
 	c.Evidence = append(c.Evidence, answerEvidence(p, next.State, a))
 	return c
@@ -91,6 +95,9 @@ func LateAnswer(p Purchase, a Answer, books bool, now time.Time) (Change, bool) 
 		if p.Reference == a.Reference || p.ReferenceBy != "evidence" {
 			return Change{}, false
 		}
+		if p.rose() {
+			return named(p, a), true
+		}
 		c := Change{Next: p}
 		c.Next.Reference, c.Next.ReferenceBy = a.Reference, "answer"
 		c.Next.RowAt, c.Next.Payment = nil, PaymentPending
@@ -98,11 +105,22 @@ func LateAnswer(p Purchase, a Answer, books bool, now time.Time) (Change, bool) 
 		c.Foreign = []Topup{{ID: p.Reference, Invoice: p.Reference, Credits: p.Credits, Price: p.Price, At: now}}
 		c.Evidence = append(c.Evidence, answerEvidence(p, Confirmed, a))
 		return c, true
-	case Planned, Held, Settled, Declined, Cancelled:
+	case Settled:
+		return named(p, a), p.ReferenceBy == "evidence" && p.rose()
+	case Planned, Held, Declined, Cancelled:
 		return Change{}, false
 	default:
 		return Change{}, false
 	}
+}
+
+// named gives a purchase that a rise of the balance confirmed the name that its
+// answer brings after all. The rise was its own, so nothing is imported.
+func named(p Purchase, a Answer) Change {
+	c := Change{Next: p}
+	c.Next.Reference, c.Next.ReferenceBy = a.Reference, "answer"
+	c.Evidence = append(c.Evidence, answerEvidence(p, p.State, a))
+	return c
 }
 
 // Looking is what a look leads to.

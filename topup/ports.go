@@ -22,6 +22,17 @@ type Provider interface {
 	Follow(ctx context.Context, purchases []Purchase) ([]Books, error)
 }
 
+// Sampler is a provider without books that can at least show the balance. A
+// Provider that is one too has its unclear purchases looked for in the balance.
+type Sampler interface {
+	// Sample reads the balance, and whether it is still the target's: asked before
+	// and after the balance.
+	Sample(ctx context.Context, target Target) (Sample, error)
+	// Recharges lists what the provider's own top-up has added since then, and
+	// what it has begun and not ended.
+	Recharges(ctx context.Context, target Target, since time.Time) (done, pending []Topup, err error)
+}
+
 // Sender is one open connection that carries at most one request.
 type Sender interface {
 	// Send puts the request on the wire at most once and says what came of it.

@@ -180,6 +180,7 @@ type Purchase struct {
 	NextLookAt  *time.Time
 	Found       string // evidence that waits for the end of the quiet period
 	FoundAt     *time.Time
+	Trail       Trail // of the balance, where there are no books
 
 	FinishedAt *time.Time
 	ResolvedBy string

@@ -15,6 +15,9 @@ type Queue interface {
 	Due(ctx context.Context, provider ProviderID, limit int) (now time.Time, due []Purchase, err error)
 	// Claimed tells which references belong to purchases other than except.
 	Claimed(ctx context.Context, provider ProviderID, references []string, except string) (map[string]bool, error)
+	// Others lists what else may have raised the balance of the purchase's target
+	// since then: purchases sent at the same provider, and imported additions.
+	Others(ctx context.Context, p Purchase, since time.Time) (Others, error)
 	// Pause throws a switch.
 	Pause(context.Context, Pause) error
 }
@@ -104,9 +107,7 @@ func (r *Reconciler) each(ctx context.Context, purchases []Purchase, do func(Pur
 // look asks the provider's books about a purchase of unknown outcome.
 func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time.Time) {
 	if !r.Books {
-		if c, changed := Waited(p, now); changed {
-			r.apply(ctx, p, c)
-		}
+		r.watch(ctx, p, now)
 		return
 	}
 	books, claimed, err := r.read(ctx, p)
@@ -124,6 +125,49 @@ func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time
 	if ok && then == WantRepeat {
 		r.begin(stored.ID, func() { r.repeat(ctx, lease, stored) })
 	}
+}
+
+// watch follows the balance for a purchase of unknown outcome where there are
+// no books to ask.
+func (r *Reconciler) watch(ctx context.Context, p Purchase, now time.Time) {
+	sampler, ok := r.Provider.(Sampler)
+	if !ok || p.State != Sent {
+		if c, changed := Waited(p, now); changed {
+			r.apply(ctx, p, c)
+		}
+		return
+	}
+	sample, err := sampler.Sample(ctx, p.Target)
+	taken := &sample
+	if err != nil {
+		taken = nil // the next one is planned all the same
+	}
+	c, ask := Sampled(p, taken, now)
+	if ask {
+		others, err := r.others(ctx, sampler, c.Next)
+		if err != nil {
+			r.tell(Event{Purchase: p, From: p.State, Text: "asking what else raised the balance", Err: err})
+		}
+		c = Weighed(c, others, now)
+	}
+	if stored, ok := r.apply(ctx, p, c); ok && err != nil {
+		r.tell(Event{Purchase: stored, From: p.State, Text: "the balance could not be read", Err: err})
+	}
+}
+
+// others asks the provider and the ledger what else may have raised the balance.
+func (r *Reconciler) others(ctx context.Context, sampler Sampler, p Purchase) (*Others, error) {
+	since := p.SentAt.Add(-othersSince)
+	done, pending, err := sampler.Recharges(ctx, p.Target, since)
+	if err != nil {
+		return nil, fmt.Errorf("the provider's own top-ups: %w", err)
+	}
+	others, err := r.Queue.Others(ctx, p, since)
+	if err != nil {
+		return nil, fmt.Errorf("the ledger: %w", err)
+	}
+	others.Recharges, others.Pending = done, pending
+	return &others, nil
 }
 
 // begin runs a repeat beside the visits: it may take as long as the provider

@@ -347,6 +347,16 @@ func (m *memory) Claimed(_ context.Context, _ ProviderID, references []string, e
 	return claimed, nil
 }
 
+func (m *memory) Others(_ context.Context, p Purchase, _ time.Time) (Others, error) {
+	o := Others{Foreign: m.foreign}
+	for _, q := range m.rows {
+		if q.ID != p.ID && q.SentAt != nil && q.State != Cancelled {
+			o.Purchases = append(o.Purchases, q)
+		}
+	}
+	return o, nil
+}
+
 func (m *memory) open() (Purchase, bool) {
 	for _, p := range m.rows {
 		if p.State.Open() {

@@ -7,7 +7,8 @@
 //     second one: no key header is sent either, because net/http takes such a
 //     header for leave to send a request again.
 //   - It keeps no list of purchases. What an unclear answer left behind can only
-//     be seen in the balance, so there are no books to search ([Client.Books]).
+//     be seen in the balance ([Client.Sample]); there are no books to search
+//     ([Client.Books]).
 //   - Balance and purchase take a user's token, and the user has a current
 //     environment that a person can switch. [Client.Confirm] asks for it right
 //     before every purchase.

@@ -1,6 +1,7 @@
 package talkover_test
 
 import (
+	"cmp"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -25,8 +26,8 @@ type world struct {
 func newWorld(t *testing.T, o emulator.Options) *world {
 	t.Helper()
 	w := &world{}
-	o.Seed = 7
-	o.Now = func() time.Time { return noon.Add(time.Duration(w.clock.Load()) * time.Second) }
+	o.Seed = cmp.Or(o.Seed, 7)
+	o.Now = w.now
 	o.Talkover.NoUsage, o.Talkover.Requests = true, -1
 	o.Talkover.Environments = 2
 	w.Emulator = emulator.New(o)
@@ -35,6 +36,8 @@ func newWorld(t *testing.T, o emulator.Options) *world {
 	w.balance(t, 41)
 	return w
 }
+
+func (w *world) now() time.Time { return noon.Add(time.Duration(w.clock.Load()) * time.Second) }
 
 func (w *world) balance(t *testing.T, credits int64) {
 	t.Helper()
@@ -46,13 +49,16 @@ func (w *world) balance(t *testing.T, credits int64) {
 // pass lets virtual time go by.
 func (w *world) pass(d time.Duration) {
 	w.clock.Add(int64(d / time.Second))
-	w.Tick(noon.Add(time.Duration(w.clock.Load()) * time.Second))
+	w.Tick(w.now())
 }
 
 // first is the target of the first environment.
 var first = topup.Target{Provider: "talkover://emulator/env-1", Customer: "env-1", Product: talkover.Product}
 
-func (w *world) client(t *testing.T) *talkover.Client {
+func (w *world) client(t *testing.T) *talkover.Client { return w.clientAt(t, nil) }
+
+// clientAt makes a client with a clock of its own; nil is the wall clock.
+func (w *world) clientAt(t *testing.T, now func() time.Time) *talkover.Client {
 	t.Helper()
 	c, err := talkover.New(talkover.Options{
 		ID: first.Provider, Name: "voice", Environment: first.Customer,
@@ -63,6 +69,7 @@ func (w *world) client(t *testing.T) *talkover.Client {
 			ReadTimeout:     300 * time.Millisecond,
 			PurchaseTimeout: 300 * time.Millisecond,
 			Rand:            func() float64 { return 0 },
+			Now:             now,
 		},
 	})
 	if err != nil {

@@ -126,7 +126,7 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 	}
 	if !client.books {
 		r.a.printf("%s has no books to look into: your word is all there is\n", title(client.Type))
-		if r.a.rose(r.store, p) && !r.decision.Charged && !r.despite {
+		if (p.Found != "" || r.a.rose(r.store, p)) && !r.despite {
 			return errors.New("a rise of the balance was seen since it was sent, so it may well have been charged, and the customer would pay twice; if you know where the rise came from, add --despite-rise")
 		}
 		return nil

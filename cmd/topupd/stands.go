@@ -43,6 +43,8 @@ func sentStands(p topup.Purchase, clock func(time.Time) string) string {
 		return fmt.Sprintf("The outcome is not known yet; %s.", printable(p.Found))
 	case p.Refused:
 		return fmt.Sprintf("The provider refused it. It ends as declined after %s if the books stay empty. %s", quiet, reasonOf(p))
+	case typeOf(p) == config.Talkover:
+		return fmt.Sprintf("The outcome is not known yet: Talkover has no list of purchases, so topupd watches the balance for it until %s.", quiet)
 	default:
 		return fmt.Sprintf("The outcome is not known yet: topupd looks in the provider's books; their silence counts from %s.", quiet)
 	}
@@ -56,8 +58,11 @@ func confirmedStands(p topup.Purchase) string {
 }
 
 func parkedWhy(p topup.Purchase) string {
+	if typeOf(p) == config.Talkover && p.Found != "" {
+		return fmt.Sprintf("Talkover has no list of purchases to ask; topupd %s.", printable(p.Found))
+	}
 	if typeOf(p) == config.Talkover {
-		return "Talkover has no list of purchases to ask."
+		return "Talkover has no list of purchases to ask, and the balance did not tell."
 	}
 	return reasonOf(p)
 }

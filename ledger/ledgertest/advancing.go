@@ -43,6 +43,9 @@ func everyFieldMoves(t *testing.T, open Opener) {
 	want.Charged, want.ConfirmedAt = &topup.Money{Minor: 901_00, Currency: "USD"}, at(4)
 	want.EmptyLooks, want.EmptyLookAt, want.LookedAt = 2, at(5), at(6)
 	want.LookStep, want.NextLookAt, want.Found, want.FoundAt = 7, at(20), "found inv_9", at(8)
+	before := topup.Level{Balance: -5, ReadAt: *at(0), AsOf: at(0).Add(-time.Microsecond)}
+	after := topup.Level{Balance: 99, ReadAt: *at(1)}
+	want.Trail = topup.Trail{Begun: true, Levels: []topup.Level{before, after}, Jumps: []topup.Jump{{Before: before, After: after, Held: true}}}
 	want.ResolvedBy, want.Note = "ana", "asked them"
 	got, err := d.store.Advance(t.Context(), topup.Change{Next: want})
 	d.must(err)

@@ -22,6 +22,7 @@ var history = map[string]func(*testing.T, Opener){
 	"open and unpaid purchases are counted":                countsAreRight,
 	"references claimed are found among thousands":         claimedAmongThousands,
 	"the clock is the one that was given, or the database": clockIsGiven,
+	"what else may have raised a balance is listed":        othersAreListed,
 }
 
 func foundByPart(t *testing.T, open Opener) {
@@ -84,6 +85,50 @@ func listIsFiltered(t *testing.T, open Opener) {
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, want)
+		}
+	}
+}
+
+// othersAreListed: purchases at the same host, of every account and the target's
+// own, that may have run; and what was imported for the target.
+func othersAreListed(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	wallet := topup.Target{Provider: voice, Customer: "env-1", Product: "credits"}
+	early := d.advance(d.send(wallet), func(c *topup.Change) {
+		c.Next.State, c.Next.Reason = topup.Declined, topup.FailedDeclined
+	})
+	d.advance(d.send(wallet), cancelled)
+	d.send(acme) // at another host
+	d.clock.forward(time.Minute)
+	last := d.advance(d.send(wallet), func(c *topup.Change) {
+		c.Next.State, c.Next.Reason = topup.Declined, topup.FailedDeclined
+	})
+	row := func(id string, at time.Duration) topup.Topup {
+		return topup.Topup{ID: id, Invoice: "txn_" + id, Credits: 100 * topup.Credit, Source: "threshold", At: noon.Add(at)}
+	}
+	_, err := d.store.Import(d.ctx(), wallet, []topup.Topup{row("topup-1", 0), row("topup-2", time.Minute)})
+	d.must(err)
+	p := d.send(wallet)
+	for _, tt := range []struct {
+		since     time.Duration // inclusive
+		purchases string
+		foreign   string
+	}{
+		{0, fmt.Sprint([]string{early.ID, last.ID}), "[topup-1 topup-2]"},
+		{time.Microsecond, fmt.Sprint([]string{last.ID}), "[topup-2]"},
+		{2 * time.Minute, "[]", "[]"},
+	} {
+		o, err := d.store.Others(d.ctx(), p, noon.Add(tt.since))
+		d.must(err)
+		purchases, foreign := []string{}, []string{}
+		for _, q := range o.Purchases {
+			purchases = append(purchases, q.ID)
+		}
+		for _, r := range o.Foreign {
+			foreign = append(foreign, r.ID)
+		}
+		if fmt.Sprint(purchases) != tt.purchases || fmt.Sprint(foreign) != tt.foreign {
+			t.Errorf("since %s: purchases %v, imported %v; want %s and %s", tt.since, purchases, foreign, tt.purchases, tt.foreign)
 		}
 	}
 }
