@@ -23,33 +23,64 @@ func ParseObject(raw []byte) (Object, error) {
 	if !json.Valid(raw) {
 		return Object{}, errors.New("not JSON")
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
+	rest := bytes.TrimLeft(raw, blanks)
+	if rest[0] != '{' {
 		return Object{}, errors.New("not a JSON object")
 	}
+	rest = bytes.TrimLeft(rest[1:], blanks)
 	o := Object{fields: map[string]json.RawMessage{}}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
+	for rest[0] != '}' { // every value is followed by something: raw is valid
+		rest = bytes.TrimLeft(rest, ","+blanks)
+		end := valueEnd(rest)
+		var name string
+		if err := json.Unmarshal(rest[:end], &name); err != nil {
 			return Object{}, fmt.Errorf("not a JSON object: %w", err)
 		}
-		name, _ := key.(string)
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return Object{}, fmt.Errorf("the value of %q is not JSON: %w", cut(name, 60), err)
-		}
+		rest = bytes.TrimLeft(rest[end:], ":"+blanks)
+		end = valueEnd(rest)
 		if _, seen := o.fields[name]; seen {
 			if o.twice == nil {
 				o.twice = map[string]bool{}
 			}
 			o.twice[name] = true
 		}
-		o.fields[name] = value
-	}
-	if _, err := dec.Token(); err != nil {
-		return Object{}, fmt.Errorf("not a JSON object: %w", err)
+		o.fields[name] = json.RawMessage(rest[:end:end])
+		rest = bytes.TrimLeft(rest[end:], blanks)
 	}
 	return o, nil
+}
+
+// blanks is what JSON allows between its parts.
+const blanks = " \t\r\n"
+
+// valueEnd is where the first value of valid JSON ends. encoding/json would read
+// each value twice more to find that out.
+func valueEnd(text []byte) int {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+			if !quoted && depth == 0 {
+				return i + 1
+			}
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth == 0 { // of what surrounds a number, true, false or null
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case depth == 0 && (c == ',' || c == ':' || strings.IndexByte(blanks, c) >= 0):
+			return i
+		}
+	}
+	return len(text)
 }
 
 // Has tells whether the key is there, once, and not null.

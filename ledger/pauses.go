@@ -39,6 +39,9 @@ func (v view) activePauses(ctx context.Context, now time.Time) ([]topup.Pause, e
 	return list, err
 }
 
+// Itself is who threw a pause that nobody asked for.
+const Itself = "topupd"
+
 // pauseKey is what names a pause: fields that its scope does not use are empty.
 func pauseKey(p topup.Pause) (scope, provider, id string, err error) {
 	scope, provider, id = string(p.Scope), string(p.Provider), p.ID
@@ -65,8 +68,9 @@ func pauseKey(p topup.Pause) (scope, provider, id string, err error) {
 	}
 }
 
-// Pause throws a switch; the same switch again replaces reason and end. When it
-// returns, no permit is given any more under it: the transactions that give
+// Pause throws a switch; the same switch again replaces reason and end, but a
+// pause that topupd threw itself because of what it saw is not given an end:
+// only resume lifts it. When it returns, no permit is given any more under it: the transactions that give
 // them were waited for (P12). At is the database clock.
 func (s *Store) Pause(ctx context.Context, p topup.Pause) error {
 	scope, provider, id, err := pauseKey(p)
@@ -90,7 +94,8 @@ func (s *Store) Pause(ctx context.Context, p topup.Pause) error {
 		if _, err := t.exec(ctx, `
 			INSERT INTO pause (scope, provider, id, until_at, reason, by_whom, at) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (scope, provider, id) DO UPDATE SET
-				until_at = excluded.until_at, reason = excluded.reason, by_whom = excluded.by_whom, at = excluded.at`,
+				until_at = excluded.until_at, reason = excluded.reason, by_whom = excluded.by_whom, at = excluded.at
+				WHERE NOT (pause.by_whom = '`+Itself+`' AND pause.until_at IS NULL AND excluded.until_at IS NOT NULL)`,
 			scope, provider, id, optional(p.Until), bound(p.Reason, 2000), bound(p.By, 300), micros(now)); err != nil {
 			return err
 		}

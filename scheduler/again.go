@@ -36,6 +36,9 @@ func (w *Watch) Again(ctx context.Context, p topup.Purchase) (topup.Again, error
 	if found := topup.Matches(p, books, nil); len(found) > 0 {
 		return topup.Again{Reason: topup.StillOpen, Text: "the provider shows " + found[0].ID + ", which may be this purchase"}, nil
 	}
+	if id := topup.Undecided(p, books, nil); id != "" {
+		return topup.Again{Reason: topup.StillOpen, Text: "the provider shows " + id + ", which may be this purchase at another price"}, nil
+	}
 	for _, row := range read.Topups { // not imported while this purchase is open, and known all the same
 		if standing.NewestRowAt == nil || row.At.After(*standing.NewestRowAt) {
 			standing.NewestRowAt = &row.At

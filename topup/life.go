@@ -150,6 +150,8 @@ func Looked(p Purchase, b Books, claimed map[string]bool, now time.Time) (Change
 		}
 		c.claim(matches, now)
 		return c, LookedOn
+	case Undecided(p, b, claimed) != "":
+		return undecided(c, Undecided(p, b, claimed), now), LookedOn
 	default:
 		return emptyLook(c, now)
 	}
@@ -163,6 +165,23 @@ func incomplete(c Change, matches []Match, now time.Time) Change {
 	}
 	if c.Next.State == Sent && now.Sub(*c.Next.SentAt) > KeyLifetime {
 		c.park("the provider's books could not be read completely in 12 hours", now)
+	}
+	return c
+}
+
+// undecided: something was billed, and nobody can say yet whether it was this.
+// Its payment brings the ledger row that tells, its end makes the look empty.
+func undecided(c Change, invoice string, now time.Time) Change {
+	next := &c.Next
+	next.LookedAt = &now
+	next.EmptyLooks, next.EmptyLookAt = 0, nil
+	text := fmt.Sprintf("found %s, of another amount and not paid: it may be this purchase at another price", invoice)
+	if next.Found != text {
+		next.Found, next.FoundAt = text, &now
+		c.note(EvidenceLook, text, nil)
+	}
+	if next.State == Sent && now.Sub(*next.SentAt) > KeyLifetime {
+		c.park("invoice "+invoice+" could not be told apart from this purchase in 12 hours", now)
 	}
 	return c
 }

@@ -225,6 +225,43 @@ func TestABaselineOrClaimedIDIsNoEvidence(t *testing.T) {
 	}
 }
 
+// TestABillOfAnotherAmountIsNoEmptyLook: the price may have changed between the
+// confirm read and the charge. Until the bill is paid or void it is neither
+// claimed nor passed over: declined, it would be collected all the same.
+func TestABillOfAnotherAmountIsNoEmptyLook(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	p := Purchase{
+		State: Sent, Refused: true, Target: Target{Product: "itm_1"}, PriceID: "pri_1", QuietPeriod: 15 * time.Minute, Policy: PolicyReplay,
+		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, SentAt: &at, LastSentAt: &at,
+	}
+	bill := Invoice{ID: "inv_1", Products: []ProductID{"itm_1"}, Amount: Money{Minor: 22000, Currency: "EUR"}, Payment: PaymentFailed, At: at}
+	row := Topup{ID: "cdt_1", Invoice: "inv_1", Credits: 120 * Credit, PriceID: "pri_1", At: at}
+	look := func(p Purchase, b Books, after time.Duration) Purchase {
+		b.Complete = true
+		c, then := Looked(p, b, nil, at.Add(after))
+		if then == WantRepeat {
+			t.Errorf("a repeat was asked for after %s", after)
+		}
+		return c.Next
+	}
+	unpaid := Books{Invoices: []Invoice{bill}}
+	p = look(look(p, unpaid, time.Minute), unpaid, 16*time.Minute)
+	if p.State != Sent || p.EmptyLooks != 0 || p.Found == "" {
+		t.Fatalf("unpaid: %s after %d empty looks, found %q; want sent after none", p.State, p.EmptyLooks, p.Found)
+	}
+	if got := look(p, Books{Invoices: []Invoice{bill}, Topups: []Topup{row}}, 30*time.Minute); got.State != Confirmed || got.Reference != "inv_1" || got.Charged == nil {
+		t.Errorf("paid: %s under %q, charged %v; want confirmed under inv_1 with the true amount", got.State, got.Reference, got.Charged)
+	}
+	bill.Payment = PaymentVoid
+	void := Books{Invoices: []Invoice{bill}}
+	if got := look(look(p, void, 30*time.Minute), void, 40*time.Minute); got.State != Declined {
+		t.Errorf("void: %s, want declined after two empty looks", got.State)
+	}
+	if got := look(p, unpaid, KeyLifetime+time.Minute); got.State != Parked {
+		t.Errorf("after 12 hours: %s, want parked", got.State)
+	}
+}
+
 func TestTheMatchWindowHasEdges(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	p := Purchase{

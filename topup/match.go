@@ -83,6 +83,24 @@ func Matches(p Purchase, b Books, claimed map[string]bool) []Match {
 	return matches
 }
 
+// Undecided finds a bill in the books that may be what the purchase made at
+// another price: new, nobody else's, for the product and in the match window,
+// of another amount, and without the ledger row that would tell the packs
+// apart. While there is one, a look is not empty; "" when there is none.
+func Undecided(p Purchase, b Books, claimed map[string]bool) string {
+	if p.SentAt == nil || p.LastSentAt == nil {
+		return ""
+	}
+	from, to := p.SentAt.Add(-MatchBefore), p.LastSentAt.Add(MatchAfter)
+	for _, i := range b.Invoices {
+		ours := i.ID != "" && !claimed[i.ID] && !slices.Contains(p.Baseline, i.ID) && !i.At.Before(from) && !i.At.After(to)
+		if ours && i.Concerns(p.Target.Product) && i.Amount != p.Price && i.Payment != PaymentVoid && findRow(b, i.ID) == nil {
+			return i.ID
+		}
+	}
+	return ""
+}
+
 // sameRow compares what a paid row and a purchase have in common. The price id
 // tells more than the amount, which a provider may write with its own tax.
 func sameRow(p Purchase, row Topup) bool {

@@ -67,7 +67,7 @@ func (r *reader) bookInvoices(ctx context.Context, id topup.CustomerID, since ti
 // currencyOf is the customer's currency, in which its ledger rows are meant. It
 // hardly ever changes, so any age will do.
 func (r *reader) currencyOf(ctx context.Context, id topup.CustomerID) (topup.Currency, error) {
-	if known, ok := r.remembered(id); ok && known.currency != "" {
+	if known, ok := r.remembered(ctx, id); ok && known.currency != "" {
 		return known.currency, nil
 	}
 	who, err := r.oneCustomer(ctx, id)
@@ -121,13 +121,15 @@ func (r *reader) sharedInvoices(ctx context.Context, purchases []topup.Purchase)
 		return invoicePages{}, nil
 	}
 	oldest := r.api.Now()
+	missing := map[string]bool{}
 	for _, p := range purchases {
+		missing[p.Reference] = true
 		if p.SentAt != nil && p.SentAt.Before(oldest) {
 			oldest = *p.SentAt
 		}
 	}
 	oldest = oldest.Add(-booksMargin)
-	return r.invoices.within("", invoicesAge, r.api.Now, func() (invoicePages, error) {
+	return r.invoices.within(ctx, "", invoicesAge, r.api.Now, func() (invoicePages, error) {
 		shared := invoicePages{byID: map[string]topup.Invoice{}}
 		_, err := r.cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxSharedPages, func(page cursorPage) bool {
 			shared.serverTime = page.ServerTime
@@ -135,10 +137,11 @@ func (r *reader) sharedInvoices(ctx context.Context, purchases []topup.Purchase)
 			for _, row := range page.rows {
 				if i, ok, err := readInvoice(row); err == nil && ok { // a bill of somebody else may be unreadable
 					shared.byID[i.ID] = i
+					delete(missing, i.ID)
 					old = old || i.At.Before(oldest)
 				}
 			}
-			return !old
+			return !old && len(missing) > 0
 		})
 		return shared, err
 	})

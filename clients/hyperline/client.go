@@ -68,7 +68,7 @@ func New(o Options) (*Client, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{id: o.ID, name: o.Name, api: clients.New(o.API), token: o.Token, log: log}, nil
+	return &Client{id: o.ID, name: o.Name, api: clients.New(o.API), token: o.Token, log: log, customers: customerBook{turn: newTurn()}}, nil
 }
 
 // TokenFingerprint tells the present token from others without revealing it.
@@ -107,6 +107,23 @@ func path(parts ...string) string {
 	return p.String()
 }
 
+// turn is a lock that is held while the provider answers: whoever waits for it
+// can leave.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another read: %w", context.Cause(ctx))
+	}
+}
+
+func (t turn) give() { <-t }
+
 // memory keeps answers for a short while. One caller asks, the others wait for it.
 type memory[K comparable, V any] struct {
 	mu      sync.Mutex
@@ -114,17 +131,20 @@ type memory[K comparable, V any] struct {
 }
 
 type entry[V any] struct {
-	mu    sync.Mutex
+	turn  turn
 	value V
 	at    time.Time // when the request left; zero = never
 }
 
 // within returns what is not older than maxAge, asking if need be. After an error
 // the old value stays, for callers that accept it.
-func (m *memory[K, V]) within(key K, maxAge time.Duration, now func() time.Time, ask func() (V, error)) (V, error) {
+func (m *memory[K, V]) within(ctx context.Context, key K, maxAge time.Duration, now func() time.Time, ask func() (V, error)) (V, error) {
 	e := m.entry(key)
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.turn.take(ctx); err != nil {
+		var none V
+		return none, err
+	}
+	defer e.turn.give()
 	began := now()
 	if !e.at.IsZero() && began.Sub(e.at) <= maxAge {
 		return e.value, nil
@@ -144,7 +164,7 @@ func (m *memory[K, V]) entry(key K) *entry[V] {
 	}
 	e, ok := m.entries[key]
 	if !ok {
-		e = &entry[V]{}
+		e = &entry[V]{turn: newTurn()}
 		m.entries[key] = e
 	}
 	return e

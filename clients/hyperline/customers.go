@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"topupd/clients"
@@ -108,7 +107,7 @@ type customers struct {
 
 // customerBook keeps the last reading between sweeps.
 type customerBook struct {
-	mu      sync.Mutex // held while the list is read
+	turn    turn // held while the list is read
 	last    customers
 	ignored time.Time // until then payment_method_type is known to be ignored
 }
@@ -116,8 +115,10 @@ type customerBook struct {
 // book returns the customers, read again when older than customersAge.
 func (r *reader) book(ctx context.Context) (customers, error) {
 	b := &r.customers
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	if err := b.turn.take(ctx); err != nil {
+		return customers{}, err
+	}
+	defer b.turn.give()
 	now := r.api.Now()
 	age := now.Sub(b.last.at)
 	if b.last.customers != nil && age <= customersAge {
@@ -274,8 +275,10 @@ func (r *reader) accountsOf(ctx context.Context, credits []credit) (map[topup.Cu
 // complement adds the missing customers to the book.
 func (r *reader) complement(ctx context.Context, missing map[topup.CustomerID]bool) (map[topup.CustomerID]customer, error) {
 	b := &r.customers
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	if err := b.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer b.turn.give()
 	grown := customers{customers: maps.Clone(b.last.customers), complete: b.last.complete, at: b.last.at}
 	if len(missing) > maxSingles {
 		if err := r.listPart(ctx, &grown, "", topup.PaymentUnknown); err != nil {

@@ -35,7 +35,7 @@ type price struct {
 
 // product reads a credit product, from memory if that is young enough.
 func (r *reader) product(ctx context.Context, id topup.ProductID) (product, error) {
-	return r.products.within(id, productAge, r.api.Now, func() (product, error) {
+	return r.products.within(ctx, id, productAge, r.api.Now, func() (product, error) {
 		resp, err := r.get(ctx, "product", path("/v1/products/", string(id)), nil)
 		if clients.Refused(err, http.StatusNotFound) {
 			return product{problem: fmt.Sprintf("Hyperline does not know the product %s", id)}, nil

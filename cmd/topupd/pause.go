@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -118,9 +119,29 @@ func (c *pauseCmd) Run(a *app) (err error) {
 	if err := store.Pause(a.ctx, p); err != nil {
 		return err
 	}
+	stands, err := standing(a.ctx, store, p)
+	if err != nil {
+		return err
+	}
+	if stands.By != p.By { // what topupd paused itself is given no end
+		a.printf("already paused: %s, %s, by %s: %s\n", l.words(stands), a.untilWords(stands), stands.By, stands.Reason)
+		a.printf("that stays whatever --until says; back with: topupd resume%s --reason \"…\"\n", c.flags())
+		return nil
+	}
 	a.printf("paused: %s, %s, by %s: %s\n", l.words(p), a.untilWords(p), p.By, p.Reason)
 	a.printf("back with: topupd resume%s --reason \"…\"\n", c.flags())
 	return errors.Join(a.stranger(store, p), a.inFlight(store, l, p))
+}
+
+// standing is the pause as it holds now.
+func standing(ctx context.Context, store *ledger.Store, p topup.Pause) (topup.Pause, error) {
+	list, err := store.Pauses(ctx)
+	for _, other := range list {
+		if other.Scope == p.Scope && other.Provider == p.Provider && other.ID == p.ID {
+			return other, err
+		}
+	}
+	return p, err
 }
 
 func (a *app) untilWords(p topup.Pause) string {

@@ -12,6 +12,7 @@ import (
 var people = map[string]func(*testing.T, Opener){
 	"a pause holds until resumed, or until its end":      pauseHolds,
 	"a pause again replaces its reason and end":          pauseReplaced,
+	"a pause that topupd threw itself is given no end":   pauseOfItsOwn,
 	"what covers nothing is no pause":                    pauseNeedsSubject,
 	"resuming a customer lifts its suspension":           resumeCustomer,
 	"resuming a provider lifts what holds it":            resumeProvider,
@@ -70,6 +71,24 @@ func pauseReplaced(t *testing.T, open Opener) {
 	past := noon
 	if err := d.store.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, Until: &past}); err == nil {
 		t.Error("a pause that is over already was accepted")
+	}
+}
+
+func pauseOfItsOwn(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.must(d.store.Pause(t.Context(), topup.Pause{Scope: topup.PauseRule, ID: "api-credits", By: ledger.Itself, Reason: "billed 220 instead of 200"}))
+	until := noon.Add(time.Minute)
+	d.must(d.store.Pause(t.Context(), topup.Pause{Scope: topup.PauseRule, ID: "api-credits", Until: &until, By: "ben", Reason: "lunch"}))
+	list, err := d.store.Pauses(t.Context())
+	d.must(err)
+	if len(list) != 1 || list[0].By != ledger.Itself || list[0].Until != nil {
+		t.Errorf("pauses = %+v", list)
+	}
+	d.must(d.store.Pause(t.Context(), topup.Pause{Scope: topup.PauseRule, ID: "api-credits", By: "ben", Reason: "for good"}))
+	list, err = d.store.Pauses(t.Context())
+	d.must(err)
+	if len(list) != 1 || list[0].By != "ben" || list[0].Until != nil {
+		t.Errorf("pauses = %+v", list)
 	}
 }
 
