@@ -1,0 +1,327 @@
+package sim
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"topupd/clients/emulator"
+	"topupd/topup"
+)
+
+// strike lets an event happen now.
+func (w *world) strike(e event) {
+	if w.ended {
+		return
+	}
+	id := w.customers[e.Customer].ID
+	var who topup.CustomerID
+	if slices.Contains([]kind{portal, native, card, archive, switched}, e.Kind) {
+		who = topup.CustomerID(id)
+	}
+	w.tell(who, "* %s", e)
+	switch e.Kind {
+	case kill:
+		w.kill(e.Replica, e.For)
+	case terminate:
+		w.terminate(e.Replica, e.For)
+	case freeze:
+		w.freeze(e.Replica, e.For)
+	case portal:
+		_ = w.emu.PortalPurchase(id, w.pack()) // a card that does not pay buys nothing
+	case native:
+		_ = w.emu.SetAutoTopup(id, true)
+		w.judge.native(topup.CustomerID(id), true)
+		w.after(e.For, func() { w.nativeOff(id) })
+	case card:
+		w.setCard(id, emulator.Card(e.What))
+		w.after(e.For, func() { w.setCard(id, emulator.CardGood) })
+	case price:
+		_ = w.emu.SetPrice(emulator.SmallPack, 22_000)
+		w.judge.repriced()
+		w.after(e.For, w.priceBack)
+	case archive:
+		_ = w.emu.Archive(id) // Talkover has nothing to archive
+		w.judge.archived[topup.CustomerID(id)] = true
+	case readFault:
+		w.windows = append(w.windows, e)
+		w.after(e.For, func() {
+			w.readsBad = w.now()
+			w.windows = slices.DeleteFunc(w.windows, func(o event) bool { return o == e })
+		})
+	case dbAway:
+		w.away = true
+		w.after(e.For, func() { w.away, w.readsBad = false, w.now() })
+	case dbClock:
+		w.dbSkew = e.For
+		w.after(e.For.Abs(), func() { w.dbSkew, w.readsBad = 0, w.now() })
+	case theirClock:
+		w.theirSkew = e.For
+		w.after(e.For.Abs(), func() { w.theirSkew, w.readsBad = 0, w.now() })
+	case ownClock:
+		if r := w.replicas[e.Replica]; r != nil {
+			r.skew = e.For
+			w.after(e.For.Abs(), func() { r.skew, w.readsBad = 0, w.now() })
+		}
+	case reload:
+		w.version++
+	case rename:
+		w.renamed = !w.renamed
+		for i := range w.replicas {
+			w.terminate(i, time.Second)
+		}
+	case pause:
+		w.pause(e, id)
+	case switched:
+		w.switchEnvironment(id, e.For)
+	case burst:
+		w.burst(e.For)
+	case person:
+		w.resolve()
+	case answerFault, doubt: // these wait for their request
+	}
+}
+
+// pack is what the rule buys first.
+func (w *world) pack() string { return emulator.SmallPack }
+
+func (w *world) nativeOff(id string) {
+	_ = w.emu.SetAutoTopup(id, false)
+	w.judge.native(topup.CustomerID(id), false)
+}
+
+func (w *world) setCard(id string, c emulator.Card) {
+	_ = w.emu.SetCard(id, c) // Talkover knows fewer cards
+	w.judge.cards[topup.CustomerID(id)] = w.now()
+}
+
+func (w *world) priceBack() {
+	_ = w.emu.SetPrice(emulator.SmallPack, 20_000)
+	w.judge.repriced()
+}
+
+// kill is kill -9: whatever the process was about to do, it does not.
+func (w *world) kill(n int, down time.Duration) {
+	r := w.replicas[n]
+	if r == nil {
+		return
+	}
+	w.tell("", "%s is killed", r)
+	r.dead.Store(true)
+	w.replicas[n] = nil
+	w.gate.flush(r)
+	r.stop()
+	r.shut()
+	w.after(down, func() {
+		if w.replicas[n] == nil {
+			w.start(n)
+		}
+	})
+}
+
+func (w *world) terminate(n int, down time.Duration) {
+	r := w.replicas[n]
+	if r == nil || r.restart >= 0 {
+		return
+	}
+	r.restart = down
+	r.stop()
+}
+
+// reap starts again what has ended by itself.
+func (w *world) reap() {
+	for n, r := range w.replicas {
+		if r == nil {
+			continue
+		}
+		select {
+		case <-r.ended:
+			w.replicas[n] = nil
+			if r.restart >= 0 && !w.finished {
+				w.after(r.restart, func() {
+					if w.replicas[n] == nil {
+						w.start(n)
+					}
+				})
+			}
+		default:
+		}
+	}
+}
+
+func (w *world) freeze(n int, d time.Duration) {
+	if r := w.replicas[n]; r != nil {
+		r.frozenUntil = w.now().Add(d)
+		w.after(d, func() {}) // so that time stops there
+	}
+}
+
+func (w *world) pause(e event, customer string) {
+	until := w.dbNow().Add(e.For) // resume --provider would lift more than the pause
+	p := topup.Pause{Reason: "simulated", By: "sim", Until: &until}
+	switch e.What {
+	case "all":
+		p.Scope = topup.PauseAll
+	case "provider":
+		p.Scope, p.Provider = topup.PauseProvider, hyperlineID
+	case "rule":
+		p.Scope, p.ID = topup.PauseRule, "api-credits"
+	default:
+		p.Scope, p.ID = topup.PauseCustomer, customer
+	}
+	if err := w.store.Pause(context.Background(), p); err != nil {
+		w.judge.breach("harness", "", "pausing: %v", err)
+		return
+	}
+	w.judge.paused(p)
+}
+
+func (w *world) unpause(p topup.Pause) {
+	w.judge.resumed(p)
+	if _, err := w.store.Resume(context.Background(), p); err != nil {
+		w.judge.breach("harness", "", "resuming: %v", err)
+	}
+}
+
+func (w *world) switchEnvironment(id string, d time.Duration) {
+	if w.h.Voices < 2 || w.index[topup.CustomerID(id)] < w.h.Targets {
+		return
+	}
+	other := w.customers[w.h.Targets].ID
+	if other == id {
+		other = w.customers[w.h.Targets+1].ID
+	}
+	_ = w.emu.SwitchEnvironment(id, other)
+	w.after(d, func() { _ = w.emu.SwitchEnvironment(id, id) })
+}
+
+func (w *world) burst(d time.Duration) {
+	for _, c := range w.customers {
+		_ = w.emu.SetUsage(c.ID, times(c.PerSecond, 10))
+	}
+	w.after(d, w.usual)
+}
+
+func (w *world) usual() {
+	for _, c := range w.customers {
+		_ = w.emu.SetUsage(c.ID, times(c.PerSecond, 1))
+	}
+}
+
+// resolve is a person who looks at the provider and says what is true.
+func (w *world) resolve() {
+	ctx := context.Background()
+	for _, p := range w.judge.inState(topup.Parked) {
+		row, err := w.store.Purchase(ctx, p)
+		if err != nil || row.State != topup.Parked {
+			continue
+		}
+		charge := w.judge.chargeOf(row)
+		now, _ := w.store.Now(ctx)
+		r := topup.Resolution{Charged: charge != nil, Note: "looked", By: "sim"}
+		if charge != nil && charge.Invoice != "" {
+			r.Reference = charge.Invoice
+		}
+		c, err := topup.Resolved(row, r, now)
+		if err != nil {
+			continue
+		}
+		if stored, err := w.store.Advance(ctx, c); err == nil {
+			w.judge.resolvedBy++
+			w.judge.stored(nil, "advance", stored)
+			w.tell(row.Target.Customer, "a person says that it was charged: %t", r.Charged)
+		}
+	}
+}
+
+// mend ends the bad times: everything works again, usage goes on for a while.
+func (w *world) mend() {
+	w.ended = true
+	w.pending, w.windows, w.actions = nil, nil, nil
+	w.away, w.dbSkew, w.theirSkew = false, 0, 0
+	w.readsBad = w.now()
+	ctx := context.Background()
+	w.usual()
+	w.priceBack()
+	for _, c := range w.customers {
+		w.nativeOff(c.ID)
+		w.setCard(c.ID, emulator.CardGood)
+		if w.index[topup.CustomerID(c.ID)] >= w.h.Targets {
+			_ = w.emu.SwitchEnvironment(c.ID, c.ID)
+		}
+	}
+	for _, p := range w.judge.pauses {
+		w.unpause(p.Pause)
+	}
+	for _, c := range w.customers { // a person lifts what only a person may
+		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseCustomer, ID: c.ID, Reason: "mended", By: "sim"})
+	}
+	for _, id := range w.providers() {
+		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseProvider, Provider: id, Reason: "mended", By: "sim"})
+	}
+	for n, r := range w.replicas {
+		switch {
+		case r == nil:
+			w.start(n)
+		default:
+			r.skew, r.frozenUntil, r.restart = 0, time.Time{}, max(r.restart, -1)
+		}
+	}
+	w.tell("", "* everything works again")
+	w.after(5*time.Minute, w.sample)
+	w.after(20*time.Minute, func() {
+		w.emu.StopUsage()
+		w.judge.deadline = w.now().Add(5 * time.Hour)
+		w.after(time.Minute, w.settle)
+	})
+}
+
+func (w *world) providers() []topup.ProviderID {
+	ids := []topup.ProviderID{hyperlineID}
+	for _, c := range w.customers {
+		if c.Provider == "talkover" {
+			ids = append(ids, talkoverID(c.ID))
+		}
+	}
+	return ids
+}
+
+// settle waits until nothing is open any more, then ends the replicas.
+func (w *world) settle() {
+	for n, r := range w.replicas { // whoever was on its way down when times got better
+		if r == nil {
+			w.start(n)
+		}
+	}
+	if w.judge.unsettled() && w.now().Before(w.judge.deadline) {
+		w.after(time.Minute, w.settle)
+		return
+	}
+	for _, r := range w.replicas {
+		if r != nil {
+			r.restart = -1
+			r.stop()
+		}
+	}
+	w.after(time.Second, w.finish)
+}
+
+// finish ends the history when every process has ended.
+func (w *world) finish() {
+	for _, r := range w.all {
+		select {
+		case <-r.ended:
+		default:
+			w.after(time.Second, w.finish)
+			return
+		}
+	}
+	w.judge.close()
+	w.finished = true
+}
+
+// sample asks every five minutes whether anybody is low in silence.
+func (w *world) sample() {
+	w.judge.silence()
+	w.after(5*time.Minute, w.sample)
+}
