@@ -32,6 +32,9 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 			if at.IsZero() {
 				at = now
 			}
+			// Such a provider's stamps are whole seconds: a reading with this very
+			// second may be older than the charge.
+			at = at.Truncate(time.Second).Add(time.Second)
 			next.RowAt = &at
 		}
 	case No:

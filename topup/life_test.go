@@ -262,6 +262,24 @@ func TestABillOfAnotherAmountIsNoEmptyLook(t *testing.T) {
 	}
 }
 
+// TestAReadingOfTheSameSecondShowsNothing: Talkover stamps answers and balances
+// with whole seconds. A balance read just before the charge carries its second,
+// and would settle the purchase, and count again as low, before the credits are
+// there.
+func TestAReadingOfTheSameSecondShowsNothing(t *testing.T) {
+	at := time.Date(2026, 11, 20, 14, 24, 0, 0, time.UTC)
+	p := Purchase{State: Sent, LastSentAt: &at, SentAt: &at, Credits: 25 * Credit, BalanceBefore: 27 * Credit, QuietPeriod: 15 * time.Minute}
+	p = Answered(p, Answer{Verdict: Yes, Reference: "txn_1", ServerTime: at}, false, at.Add(300*time.Millisecond)).Next
+	reading := Reading{Balance: 27*Credit + 1, ReadAt: at.Add(time.Second), RefreshedAt: at}
+	if got := Followed(p, Books{Complete: true}, &reading, false, at.Add(5*time.Second)).Next; got.State != Confirmed {
+		t.Errorf("a reading of the charge's own second: %s, want confirmed", got.State)
+	}
+	reading.RefreshedAt = at.Add(time.Second)
+	if got := Followed(p, Books{Complete: true}, &reading, false, at.Add(5*time.Second)).Next; got.State != Settled {
+		t.Errorf("a rise in the next second: %s, want settled", got.State)
+	}
+}
+
 func TestTheMatchWindowHasEdges(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	p := Purchase{
