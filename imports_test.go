@@ -36,6 +36,10 @@ var allowed = map[string][]string{
 	"scheduler": {"topup", "rules"},
 	"cmd":       {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler", "cmd/..."},
 	"e2e":       {"cmd/..."},
+	// Histories are run through every part, joined as cmd joins them.
+	"sim": {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler"},
+	// What changes the source of every part is a part of none.
+	"mutants": {},
 }
 
 // topupLibraries is everything that topup may import besides the standard
@@ -198,6 +202,9 @@ func TestTheImportTable(t *testing.T) {
 		{"the shared client does not know providers", "clients", "clients/hyperline", false},
 		{"the scheduler does not know SQL", "scheduler", "ledger", false},
 		{"the program knows them all", "cmd/topupd", "ledger", true},
+		{"the simulation is made of every part", "sim", "scheduler", true},
+		{"but not of the program", "sim", "cmd/topupd", false},
+		{"what mutates the parts knows none", "mutants", "topup", false},
 		{"nothing imports the program", "ledger/ledgertest", "cmd/topupd", false},
 		{"test packages know what they test", "clients/clientstest", "clients/emulator", true},
 		{"but production does not know test packages", "cmd/topupd", "ledger/ledgertest", false},
