@@ -162,8 +162,15 @@ func (s settings) withDefaults() settings {
 // newPlace starts the emulator and writes a configuration for it.
 func newPlace(t *testing.T, db string, o emulator.Options, s settings) *place {
 	t.Helper()
-	p := &place{t: t, dir: t.TempDir(), emu: emulator.New(o), db: db, conf: s.withDefaults()}
-	server := httptest.NewServer(p.emu.Handler())
+	return newPlaceIn(t, t.TempDir(), db, o, s, func(e *emulator.Emulator) http.Handler { return e.Handler() })
+}
+
+// newPlaceIn is newPlace in a folder of the caller's, with something of his in
+// front of the providers.
+func newPlaceIn(t *testing.T, dir, db string, o emulator.Options, s settings, front func(*emulator.Emulator) http.Handler) *place {
+	t.Helper()
+	p := &place{t: t, dir: dir, emu: emulator.New(o), db: db, conf: s.withDefaults()}
+	server := httptest.NewServer(front(p.emu))
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = p.emu.Run(ctx) })
@@ -500,9 +507,14 @@ func (p *place) judge() (captured int) {
 		}
 	}
 	claimed := map[string]string{}
+	risen := map[string]int{} // by environment: purchases that only a rise of the balance tells of
 	for _, b := range p.purchases() {
 		_, charged := byReference[deref(b.Reference)]
-		if b.Reference != nil {
+		switch {
+		case strings.HasPrefix(deref(b.Reference), "rise@"):
+			risen[b.Customer]++
+			charged = true // held against the payments below
+		case b.Reference != nil:
 			if other := claimed[*b.Reference]; other != "" {
 				p.t.Errorf("%s belongs to purchases %s and %s", *b.Reference, other, b.ID)
 			}
@@ -521,8 +533,17 @@ func (p *place) judge() (captured int) {
 		}
 	}
 	for reference, c := range byReference {
-		if claimed[reference] == "" && !p.parkedFor(c.Customer) {
+		switch {
+		case claimed[reference] != "":
+		case risen[c.Customer] > 0:
+			risen[c.Customer]--
+		case !p.parkedFor(c.Customer):
 			p.t.Errorf("payment %s of %s (%s) belongs to no purchase", reference, c.Customer, c.At)
+		}
+	}
+	for environment, n := range risen {
+		if n > 0 {
+			p.t.Errorf("%d more purchases of %s were confirmed by a rise than payments were captured", n, environment)
 		}
 	}
 	return captured
