@@ -23,6 +23,12 @@ func ParseObject(raw []byte) (Object, error) {
 	if !json.Valid(raw) {
 		return Object{}, errors.New("not JSON")
 	}
+	return ParsePart(raw)
+}
+
+// ParsePart is ParseObject for a value that an Object has given out: it was
+// checked with the whole.
+func ParsePart(raw json.RawMessage) (Object, error) {
 	rest := bytes.TrimLeft(raw, blanks)
 	if rest[0] != '{' {
 		return Object{}, errors.New("not a JSON object")
@@ -182,16 +188,23 @@ func (o Object) Object(key string) (Object, bool) {
 	if raw == nil {
 		return Object{}, false
 	}
-	nested, err := ParseObject(raw)
+	nested, err := ParsePart(raw)
 	return nested, err == nil
 }
 
 // List is an array value; false when it is absent or none.
 func (o Object) List(key string) ([]json.RawMessage, bool) {
-	var list []json.RawMessage
 	raw := o.Raw(key)
-	if raw == nil || json.Unmarshal(raw, &list) != nil {
+	if raw == nil || raw[0] != '[' {
 		return nil, false
+	}
+	rest := bytes.TrimLeft(raw[1:], blanks)
+	list := []json.RawMessage{}
+	for rest[0] != ']' { // raw is a whole value of valid JSON
+		rest = bytes.TrimLeft(rest, ","+blanks)
+		end := valueEnd(rest)
+		list = append(list, json.RawMessage(rest[:end:end]))
+		rest = bytes.TrimLeft(rest[end:], blanks)
 	}
 	return list, true
 }

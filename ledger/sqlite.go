@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -50,10 +50,7 @@ func (s *Store) openSQLite(ctx context.Context, raw string, o Options) error {
 		}
 		name, conns = (&url.URL{Scheme: "file", Path: absolute, RawQuery: pragmas(o).Encode()}).String(), sqliteConns
 	}
-	db, err := sql.Open("sqlite", name)
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", path, err)
-	}
+	db := sql.OpenDB(statements{driver: &sqlite.Driver{}, name: name})
 	s.closers = append(s.closers, db.Close)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)

@@ -212,7 +212,7 @@ func (d *desk) HoldImplausible(ctx context.Context, targets []topup.Target, why 
 	w := d.r.w
 	w.judge.held += len(targets)
 	w.after(10*time.Minute, func() { // a person has looked
-		_, _ = w.store.Resume(context.Background(), topup.Pause{Scope: topup.PauseProvider, Provider: targets[0].Provider, Reason: "looked", By: "sim"})
+		w.unpause(topup.Pause{Scope: topup.PauseProvider, Provider: targets[0].Provider, Reason: "looked", By: "sim"})
 	})
 	return d.Store.HoldImplausible(ctx, targets, why)
 }

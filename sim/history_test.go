@@ -129,9 +129,12 @@ func generate(seed uint64, purchases int, only weather) history {
 	}
 	h.Replicas = 2 + rng.IntN(3)
 	h.Targets = 8 + rng.IntN(17)
+	if purchases >= 500 { // the busier, the cheaper to simulate
+		h.Targets += 40
+	}
 	h.Voices = 1 + rng.IntN(2)
 	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
-	h.Cooldown = []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}[rng.IntN(4)]
+	h.Cooldown = []time.Duration{10 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}[rng.IntN(5)]
 	h.Latency = []time.Duration{0, 20 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond}[rng.IntN(4)]
 	h.Cap = []int{1000, 1000, 1000, 6}[rng.IntN(4)]
 	h.RefillBig = rng.IntN(3) == 0
@@ -151,10 +154,14 @@ func generate(seed uint64, purchases int, only weather) history {
 		h.ConnectionLife = time.Minute
 		h.ListLate = time.Duration(rng.IntN(20)) * time.Second
 	}
-	// A pack of 120 lasts two to eight minutes.
+	// A pack lasts two to ten minutes for those who use most.
 	h.Usage = 250 + rng.IntN(750)
-	perMinute := float64(h.Targets) * float64(h.Usage) * 0.5 * 60 / 1000 / 120
-	h.Length = max(10*time.Minute, min(12*time.Hour, time.Duration(float64(purchases)/perMinute*float64(time.Minute))))
+	perMinute := float64(h.Targets) * float64(h.Usage) * 0.55 * 60 / 1000 / 120
+	if h.RefillBig {
+		h.Usage *= 3
+		perMinute *= 0.8
+	}
+	h.Length = max(10*time.Minute, min(4*time.Hour, time.Duration(float64(purchases)/perMinute*float64(time.Minute))))
 	h.Events = h.draw(rng, purchases)
 	return h
 }

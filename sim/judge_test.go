@@ -34,6 +34,7 @@ type judge struct {
 	lowSince map[topup.CustomerID]time.Time
 	drySince map[topup.CustomerID]time.Time
 	states   map[topup.CustomerID]seenState
+	bought   map[topup.CustomerID]time.Time // the newest purchase
 	lastGood time.Time
 
 	held, resolvedBy int
@@ -75,6 +76,7 @@ func newJudge(w *world) *judge {
 		w: w, rows: map[string]*file{}, byKey: map[string]*file{}, open: map[topup.Target]string{},
 		natives: map[topup.CustomerID]time.Time{}, cards: map[topup.CustomerID]time.Time{}, archived: map[topup.CustomerID]bool{},
 		lowSince: map[topup.CustomerID]time.Time{}, drySince: map[topup.CustomerID]time.Time{}, states: map[topup.CustomerID]seenState{},
+		bought: map[topup.CustomerID]time.Time{},
 	}
 }
 
@@ -123,6 +125,7 @@ func (j *judge) plan(p topup.Purchase, f *file) {
 		j.breach("P1", p.Target.Customer, "%s was planned while %s is %s", p.Short(), j.rows[other].row.Short(), j.rows[other].row.State)
 	}
 	j.open[p.Target] = p.ID
+	j.bought[p.Target.Customer] = f.planned
 	j.tally.planned++
 	if since, on := j.natives[p.Target.Customer]; on && f.planned.Sub(since) > maxAge+10*time.Second {
 		j.breach("P8", p.Target.Customer, "%s was planned although the provider tops up itself since %s", p.Short(), since)

@@ -10,10 +10,11 @@ import (
 
 // shrink takes events away from a history as long as it still breaks one of
 // the same promises: halves first, then smaller and smaller parts. What is left
-// is what matters. tries bounds the histories that are run.
+// is what matters. tries bounds the histories that are run, shrinkFor the time.
 func shrink(t *testing.T, h history, promise string, tries int) history {
+	began := time.Now()
 	breaks := func(candidate history) bool {
-		if tries--; tries < 0 {
+		if tries--; tries < 0 || time.Since(began) > shrinkFor {
 			return false
 		}
 		return slices.ContainsFunc(run(t, candidate, false).breaches, func(b breach) bool { return b.Promise == promise })
@@ -30,7 +31,7 @@ func shrink(t *testing.T, h history, promise string, tries int) history {
 				at += size
 			}
 		}
-		if size == 1 && !removed || tries < 0 {
+		if size == 1 && !removed || tries < 0 || time.Since(began) > shrinkFor {
 			break
 		}
 		if !removed {
@@ -52,6 +53,9 @@ func shrink(t *testing.T, h history, promise string, tries int) history {
 	}
 	return h
 }
+
+// shrinkFor bounds the real time that shrinking takes.
+const shrinkFor = 90 * time.Second
 
 // tellStory is a broken history for a person: how it began, the events that
 // matter, and what happened to the customer whose promise was broken.

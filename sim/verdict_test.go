@@ -210,6 +210,9 @@ func (j *judge) silent(id topup.CustomerID, now time.Time) {
 		return
 	}
 	open := j.open[s.Target] != ""
+	if bought := j.bought[id]; bought.After(low) { // one pack may not be enough, and the next one comes
+		low = bought
+	}
 	told := !s.TroubleSince.IsZero() || s.Reason.Class() == topup.ClassChosen || open
 	if isLow && now.Sub(low) > lowPatience && !told {
 		j.breach("P16", id, "low for %s, and the picture says %s", now.Sub(low), s.Reason)

@@ -70,6 +70,7 @@ type world struct {
 	trace             []line2
 	tracing           bool
 	readsBad          time.Time // when read faults were last active
+	script            *script   // of a history that was written by hand; nil when a seed made it
 }
 
 // line2 is one line of what happened.
@@ -225,11 +226,12 @@ func (w *world) wait() {
 }
 
 func (w *world) mayPass(v *visitor) bool {
-	return v.by == nil || v.by.dead.Load() || !w.now().Before(v.by.frozenUntil)
+	return (v.by == nil || v.by.dead.Load() || !w.now().Before(v.by.frozenUntil)) && !w.script.holds(v)
 }
 
 // hit lets happen what waits for a step of a purchase.
 func (w *world) hit(v *visitor) {
+	w.script.seen(v)
 	step, ok := strings.CutPrefix(v.what, "step ")
 	if !ok || v.by == nil {
 		return
@@ -301,6 +303,7 @@ func (w *world) admit(r *http.Request, body []byte) {
 	} else {
 		w.judge.breach("P11", "", "a request that is no purchase changes something: %s %s", r.Method, r.URL.Path)
 	}
+	w.script.spoil(r, &f)
 	w.emu.SetFaults(f)
 }
 

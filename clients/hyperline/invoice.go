@@ -70,7 +70,7 @@ func readLines(row clients.Object, i *topup.Invoice) error {
 		return fmt.Errorf("line_items is missing")
 	}
 	for _, raw := range lines {
-		line, err := clients.ParseObject(raw)
+		line, err := clients.ParsePart(raw)
 		if err != nil {
 			return fmt.Errorf("a line is %w", err)
 		}
@@ -114,7 +114,7 @@ func failureOf(row clients.Object) string {
 	list, _ := row.List("transactions")
 	detail := ""
 	for _, raw := range list {
-		t, err := clients.ParseObject(raw)
+		t, err := clients.ParsePart(raw)
 		if err != nil || t.Text("status") != "failed" {
 			continue
 		}

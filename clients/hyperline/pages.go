@@ -2,7 +2,6 @@ package hyperline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -150,7 +149,7 @@ func open(op string, body []byte) (clients.Object, []clients.Object, error) {
 	}
 	rows := make([]clients.Object, 0, len(raw))
 	for i, text := range raw {
-		row, err := clients.ParseObject(json.RawMessage(text))
+		row, err := clients.ParsePart(text)
 		if err != nil {
 			return clients.Object{}, nil, malformed(op, "row %d of the list is %v", i, err)
 		}
