@@ -131,6 +131,7 @@ func generate(seed uint64, purchases int, only weather) history {
 	h.Targets = 8 + rng.IntN(17)
 	if purchases >= 500 { // the busier, the cheaper to simulate
 		h.Targets += 40
+		h.Sweep = []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute}[rng.IntN(4)]
 	}
 	h.Voices = 1 + rng.IntN(2)
 	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]

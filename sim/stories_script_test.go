@@ -23,13 +23,14 @@ import (
 // moment, and how it shall end. A nil script does nothing.
 type script struct {
 	*world
-	t       *testing.T
-	moments []moment
-	held    []func(*visitor) bool
-	spoils  []func(*http.Request, *emulator.Faults)
-	paths   map[string][]string // of every purchase: the states it was in
-	over    bool
-	ending  ending
+	t            *testing.T
+	moments      []moment
+	held         []func(*visitor) bool
+	spoils       []func(*http.Request, *emulator.Faults)
+	paths        map[string][]string // of every purchase: the states it was in
+	over         bool
+	pausesThrown int
+	ending       ending
 }
 
 // moment is what a script waits for: a visitor, or a condition when what is nil.
@@ -166,6 +167,7 @@ func (s *script) seen(v *visitor) {
 			s.paths[id] = append(s.paths[id], state)
 		}
 	}
+	s.pausesThrown = max(s.pausesThrown, len(s.judge.pauses))
 	for i := 0; i < len(s.moments); i++ {
 		if m := s.moments[i]; m.what != nil && m.what(v) || m.so != nil && m.so() {
 			s.moments = slices.Delete(s.moments, i, i+1)
@@ -256,7 +258,9 @@ func (s *script) target(customer int) topup.Target {
 }
 
 // ordered lists who ordered what the provider executed for the customer so far.
-func (s *script) ordered(customer int) []emulator.Charge { return s.emu.Books().For(s.customers[customer].ID) }
+func (s *script) ordered(customer int) []emulator.Charge {
+	return s.emu.Books().For(s.customers[customer].ID)
+}
 
 // end ends the history. by bounds it: a story that is not over then is broken.
 func (s *script) end() {

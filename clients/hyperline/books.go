@@ -75,6 +75,9 @@ func (r *reader) currencyOf(ctx context.Context, id topup.CustomerID) (topup.Cur
 }
 
 const (
+	// followMargin is how far before the oldest request its invoice may have been
+	// issued, by clocks that disagree.
+	followMargin = 10 * time.Minute
 	// invoicesAge is how long a page sequence of all invoices is shared.
 	invoicesAge = 5 * time.Second
 	// maxSharedPages bounds it; what is older is read by its id.
@@ -128,7 +131,7 @@ func (r *reader) sharedInvoices(ctx context.Context, purchases []topup.Purchase)
 			oldest = *p.SentAt
 		}
 	}
-	oldest = oldest.Add(-booksMargin)
+	oldest = oldest.Add(-followMargin)
 	return r.invoices.within(ctx, "", invoicesAge, r.api.Now, func() (invoicePages, error) {
 		shared := invoicePages{byID: map[string]topup.Invoice{}}
 		_, err := r.cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxSharedPages, func(page cursorPage) bool {
