@@ -123,8 +123,9 @@ func (t tx) origin(ctx context.Context, provider topup.ProviderID, r topup.Topup
 	if err != nil || found {
 		return ours, err
 	}
-	found, err = t.find(ctx, &id, `SELECT id FROM foreign_topup WHERE provider = ? AND id IN (?, ?)`,
-		string(provider), r.ID, r.Invoice)
+	found, err = t.find(ctx, &id, `SELECT id FROM foreign_topup
+		WHERE provider = ? AND (id IN (?, ?) OR invoice <> '' AND invoice = ?)`,
+		string(provider), r.ID, r.Invoice, r.Invoice)
 	if err != nil || found {
 		return foreign, err
 	}

@@ -14,13 +14,18 @@ import (
 func (w *Watch) implausible(sweep topup.Sweep) []topup.Target {
 	empty := func(r topup.Reading) bool { return r.Bad != "" || r.Balance == 0 }
 	var suspects []topup.Target
+	doubted := 0 // empty, and held for that already: they belong to the same crowd
 	for _, r := range sweep.Readings {
 		t, known := w.tracked[r.Target]
-		if known && empty(r) && !empty(t.reading) {
+		switch {
+		case !known || !empty(r):
+		case !empty(t.reading):
 			suspects = append(suspects, r.Target)
+		case t.last.Reason == topup.Implausible:
+			doubted++
 		}
 	}
-	if len(suspects) > max(implausibleAtLeast, len(sweep.Readings)/implausibleShare) {
+	if len(suspects)+doubted > max(implausibleAtLeast, len(sweep.Readings)/implausibleShare) {
 		return suspects
 	}
 	return nil

@@ -35,16 +35,17 @@ func newQueue() *queue {
 	return &queue{waiting: map[topup.Target]waiting{}, busy: map[topup.Target]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// put adds or updates a target; one that is being checked right now is left alone.
+// put adds or updates a target; one that is being checked right now is left
+// alone. Nobody is woken: the most urgent of a sweep is not known before its end.
 func (q *queue) put(w waiting) {
 	q.mu.Lock()
 	if !q.busy[w.target] {
 		q.waiting[w.target] = w
 	}
 	q.mu.Unlock()
-	q.notify()
 }
 
+// notify wakes a worker; it wakes the next one.
 func (q *queue) notify() {
 	select {
 	case q.wake <- struct{}{}:

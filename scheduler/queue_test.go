@@ -14,8 +14,9 @@ func TestTakeIsByUrgencyAmongThoseThatAreDue(t *testing.T) {
 	q.put(waiting{target: target("half"), due: noon, left: 500})
 	q.put(waiting{target: target("half, longer due"), due: noon.Add(-time.Minute), left: 500})
 	q.put(waiting{target: target("empty"), due: noon, left: 0})
+	q.notify() // the sweep is over
 	for _, want := range []topup.CustomerID{"empty", "half, longer due", "half"} {
-		<-q.wake // of the puts, then of the takes: while somebody waits, somebody else must look
+		<-q.wake // of the sweep, then of the takes: while somebody waits, somebody else must look
 		if got, ok, _ := q.take(noon); !ok || got.Customer != want {
 			t.Fatalf("take() = %q, %v; want %q", got.Customer, ok, want)
 		}

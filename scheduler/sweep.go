@@ -113,6 +113,7 @@ func (w *Watch) decideAll(book *Rulebook, failed error, standings map[topup.Targ
 		states = append(states, state(target, t, d))
 		w.Observer.Decided(w.Name, ruleName(f.Rule), d.Reason)
 	}
+	w.queue.notify()
 	if failed == nil {
 		w.lastOK = now
 	}

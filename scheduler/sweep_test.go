@@ -75,6 +75,23 @@ func TestManyBalancesThatBecomeEmptyAtOnceAreHeld(t *testing.T) {
 	}
 }
 
+// TestWhoIsHeldAlreadyCountsTowardsTheCrowd: a provider that shows zero for
+// everybody shows it to the few who are left, too (P14).
+func TestWhoIsHeldAlreadyCountsTowardsTheCrowd(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(12)
+		w.run(t, "a")
+		after(7 * time.Second)
+		w.empty(4)
+		after(30 * time.Second)
+		w.empty(5)
+		after(30 * time.Second)
+		if !w.ledger.held("cus_04") || len(w.charged()) != 0 {
+			t.Errorf("the fifth is held: %t; bought for %v", w.ledger.held("cus_04"), w.charged())
+		}
+	})
+}
+
 func TestUnreadableBalancesCountAsEmptyAndFallsDoNot(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -24,7 +24,7 @@ var errAway = errors.New("the database is away")
 // enter waits for the turn; an error means that the database is away.
 func (d *desk) enter(what, about string) error {
 	d.r.w.gate.pass(d.r, what, about)
-	if d.r.w.away {
+	if d.r.w.away.Load() {
 		return fmt.Errorf("%s: %w", what, errAway)
 	}
 	return nil
@@ -124,7 +124,7 @@ func (d *desk) Pause(ctx context.Context, p topup.Pause) error {
 
 func (d *desk) Acquire(ctx context.Context, provider topup.ProviderID, holder string, ttl time.Duration) (topup.Lease, bool, error) {
 	w := d.r.w
-	if held := w.leases[provider]; d.calm() && held.Holder != holder && w.dbNow().Before(held.until) {
+	if held := w.lease(provider); d.calm() && held.Holder != holder && w.dbNow().Before(held.until) {
 		return topup.Lease{}, false, nil // as the ledger would say
 	}
 	if err := d.enter("lease", string(provider)); err != nil {
@@ -132,14 +132,14 @@ func (d *desk) Acquire(ctx context.Context, provider topup.ProviderID, holder st
 	}
 	lease, ok, err := d.Store.Acquire(ctx, provider, holder, ttl)
 	if ok && err == nil {
-		w.leases[provider] = heldLease{lease, w.dbNow().Add(ttl)}
+		w.locked(func() { w.leases[provider] = heldLease{lease, w.dbNow().Add(ttl)} })
 	}
 	return lease, ok, err
 }
 
 func (d *desk) Renew(ctx context.Context, lease topup.Lease, ttl time.Duration) (bool, error) {
 	w := d.r.w
-	if held := w.leases[lease.Provider]; d.calm() && held.Lease == lease && held.until.Sub(w.dbNow()) > ttl*2/3 {
+	if held := w.lease(lease.Provider); d.calm() && held.Lease == lease && held.until.Sub(w.dbNow()) > ttl*2/3 {
 		return true, nil // half of the renewals do not reach the ledger: its lease only ends earlier
 	}
 	if err := d.enter("lease", string(lease.Provider)); err != nil {
@@ -147,7 +147,7 @@ func (d *desk) Renew(ctx context.Context, lease topup.Lease, ttl time.Duration) 
 	}
 	ok, err := d.Store.Renew(ctx, lease, ttl)
 	if ok && err == nil {
-		w.leases[lease.Provider] = heldLease{lease, w.dbNow().Add(ttl)}
+		w.locked(func() { w.leases[lease.Provider] = heldLease{lease, w.dbNow().Add(ttl)} })
 	}
 	return ok, err
 }
@@ -156,7 +156,7 @@ func (d *desk) Release(ctx context.Context, lease topup.Lease) error {
 	if err := d.enter("lease", string(lease.Provider)); err != nil {
 		return err
 	}
-	delete(d.r.w.leases, lease.Provider)
+	d.r.w.locked(func() { delete(d.r.w.leases, lease.Provider) })
 	return d.Store.Release(ctx, lease)
 }
 
@@ -167,10 +167,17 @@ type heldLease struct {
 	until time.Time
 }
 
+// lease is the lease of a provider as the ledger has it.
+func (w *world) lease(provider topup.ProviderID) heldLease {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.leases[provider]
+}
+
 // calm tells whether the process and the database are well, so that an answer
 // that changes nothing need not be asked for.
 func (d *desk) calm() bool {
-	return !d.r.w.away && !d.r.dead.Load() && !d.r.w.now().Before(d.r.frozenUntil)
+	return !d.r.w.away.Load() && !d.r.dead.Load() && !d.r.frozen()
 }
 
 func (d *desk) Standing(ctx context.Context, target topup.Target) (topup.Standing, error) {
@@ -211,9 +218,7 @@ func (d *desk) HoldImplausible(ctx context.Context, targets []topup.Target, why 
 	}
 	w := d.r.w
 	w.judge.held += len(targets)
-	w.after(10*time.Minute, func() { // a person has looked
-		w.unpause(topup.Pause{Scope: topup.PauseProvider, Provider: targets[0].Provider, Reason: "looked", By: "sim"})
-	})
+	w.lookAndResume(topup.Pause{Scope: topup.PauseProvider, Provider: targets[0].Provider, Reason: "looked", By: "sim"})
 	return d.Store.HoldImplausible(ctx, targets, why)
 }
 

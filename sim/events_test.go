@@ -50,23 +50,23 @@ func (w *world) strike(e event) {
 			w.windows = slices.DeleteFunc(w.windows, func(o event) bool { return o == e })
 		})
 	case dbAway:
-		w.away = true
-		w.after(e.For, func() { w.away, w.readsBad = false, w.now() })
+		w.away.Store(true)
+		w.after(e.For, func() { w.away.Store(false); w.readsBad = w.now() })
 	case dbClock:
-		w.dbSkew = e.For
-		w.after(e.For.Abs(), func() { w.dbSkew, w.readsBad = 0, w.now() })
+		w.dbSkew.set(e.For)
+		w.after(e.For.Abs(), func() { w.dbSkew.set(0); w.readsBad = w.now() })
 	case theirClock:
-		w.theirSkew = e.For
-		w.after(e.For.Abs(), func() { w.theirSkew, w.readsBad = 0, w.now() })
+		w.theirSkew.set(e.For)
+		w.after(e.For.Abs(), func() { w.theirSkew.set(0); w.readsBad = w.now() })
 	case ownClock:
 		if r := w.replicas[e.Replica]; r != nil {
-			r.skew = e.For
-			w.after(e.For.Abs(), func() { r.skew, w.readsBad = 0, w.now() })
+			r.skew.set(e.For)
+			w.after(e.For.Abs(), func() { r.skew.set(0); w.readsBad = w.now() })
 		}
 	case reload:
-		w.version++
+		w.locked(func() { w.version++ })
 	case rename:
-		w.renamed = !w.renamed
+		w.locked(func() { w.renamed = !w.renamed })
 		for i := range w.replicas {
 			w.terminate(i, time.Second)
 		}
@@ -80,6 +80,13 @@ func (w *world) strike(e event) {
 		w.resolve()
 	case answerFault, doubt: // these wait for their request
 	}
+}
+
+// locked changes what processes look at without passing.
+func (w *world) locked(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
 }
 
 // pack is what the rule buys first.
@@ -151,7 +158,7 @@ func (w *world) reap() {
 
 func (w *world) freeze(n int, d time.Duration) {
 	if r := w.replicas[n]; r != nil {
-		r.frozenUntil = w.now().Add(d)
+		r.frozenUntil.Store(w.now().Add(d).UnixNano())
 		w.after(d, func() {}) // so that time stops there
 	}
 }
@@ -174,6 +181,18 @@ func (w *world) pause(e event, customer string) {
 		return
 	}
 	w.judge.paused(p)
+}
+
+// lookAndResume is a person who looks at the provider ten minutes later, and
+// resumes when what it shows is true again.
+func (w *world) lookAndResume(p topup.Pause) {
+	w.after(10*time.Minute, func() {
+		if len(w.windows) > 0 {
+			w.lookAndResume(p)
+			return
+		}
+		w.unpause(p)
+	})
 }
 
 func (w *world) unpause(p topup.Pause) {
@@ -238,7 +257,9 @@ func (w *world) resolve() {
 func (w *world) mend() {
 	w.ended = true
 	w.pending, w.windows, w.actions = nil, nil, nil
-	w.away, w.dbSkew, w.theirSkew = false, 0, 0
+	w.away.Store(false)
+	w.dbSkew.set(0)
+	w.theirSkew.set(0)
 	w.readsBad = w.now()
 	ctx := context.Background()
 	w.usual()
@@ -264,12 +285,13 @@ func (w *world) mend() {
 		case r == nil:
 			w.start(n)
 		default:
-			r.skew, r.frozenUntil, r.restart = 0, time.Time{}, max(r.restart, -1)
+			r.skew.set(0)
+			r.frozenUntil.Store(0)
 		}
 	}
 	w.tell("", "* everything works again")
 	w.after(5*time.Minute, w.sample)
-	w.after(20*time.Minute, func() {
+	w.after(min(20*time.Minute, max(5*time.Minute, w.h.Length/4)), func() {
 		w.emu.StopUsage()
 		w.judge.deadline = w.now().Add(5 * time.Hour)
 		w.after(time.Minute, w.settle)

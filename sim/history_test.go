@@ -31,7 +31,7 @@ type history struct {
 	Length   time.Duration // how long usage and events last
 
 	Sweep, Cooldown, Latency time.Duration
-	Usage                    int // thousandths of a credit per second and customer, at most
+	Usage, UsageScale        int // of a credit per second and customer, at most: 250 with scale 3 is a quarter
 	Cap                      int // purchases a day and customer
 	RefillBig                bool
 	Park                     bool // unclear.policy: park at Hyperline
@@ -131,7 +131,7 @@ func generate(seed uint64, purchases int, only weather) history {
 	h.Targets = 8 + rng.IntN(17)
 	if purchases >= 500 { // the busier, the cheaper to simulate
 		h.Targets += 40
-		h.Sweep = []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute}[rng.IntN(4)]
+		h.Sweep = []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, time.Minute}[rng.IntN(4)]
 	}
 	h.Voices = 1 + rng.IntN(2)
 	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
@@ -156,7 +156,7 @@ func generate(seed uint64, purchases int, only weather) history {
 		h.ListLate = time.Duration(rng.IntN(20)) * time.Second
 	}
 	// A pack lasts two to ten minutes for those who use most.
-	h.Usage = 250 + rng.IntN(750)
+	h.Usage, h.UsageScale = 250+rng.IntN(750), 3
 	perMinute := float64(h.Targets) * float64(h.Usage) * 0.55 * 60 / 1000 / 120
 	if h.RefillBig {
 		h.Usage *= 3

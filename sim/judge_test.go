@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"github.com/govalues/decimal"
 
 	"topupd/clients/emulator"
-	"topupd/ledger"
 	"topupd/scheduler"
 	"topupd/topup"
 )
@@ -21,10 +19,13 @@ type judge struct {
 	w        *world
 	breaches []breach
 	trace    []line2
-	deadline time.Time
+
+	customers []emulator.Customer // as the provider has them in the end
+	deadline  time.Time
 
 	rows     map[string]*file // by purchase id
 	byKey    map[string]*file
+	live     map[string]*file // open, or with a payment that has not ended
 	open     map[topup.Target]string
 	pauses   []pauseSince
 	natives  map[topup.CustomerID]time.Time // since when the provider's own top-up is on
@@ -73,7 +74,7 @@ type seenState struct {
 
 func newJudge(w *world) *judge {
 	return &judge{
-		w: w, rows: map[string]*file{}, byKey: map[string]*file{}, open: map[topup.Target]string{},
+		w: w, rows: map[string]*file{}, byKey: map[string]*file{}, live: map[string]*file{}, open: map[topup.Target]string{},
 		natives: map[topup.CustomerID]time.Time{}, cards: map[topup.CustomerID]time.Time{}, archived: map[topup.CustomerID]bool{},
 		lowSince: map[topup.CustomerID]time.Time{}, drySince: map[topup.CustomerID]time.Time{}, states: map[topup.CustomerID]seenState{},
 		bought: map[topup.CustomerID]time.Time{},
@@ -88,14 +89,7 @@ func (j *judge) breach(promise string, customer topup.CustomerID, format string,
 
 // stored is told of every purchase that a transaction left behind.
 func (j *judge) stored(r *replica, what string, p topup.Purchase) {
-	now := j.w.now()
-	f := j.rows[p.ID]
-	if f == nil {
-		f = &file{planned: now}
-		j.rows[p.ID], j.byKey[p.Key] = f, f
-	}
-	was := f.row
-	f.row = p
+	f, was := j.keep(p)
 	if what == "plan" {
 		j.plan(p, f)
 	}
@@ -111,6 +105,23 @@ func (j *judge) stored(r *replica, what string, p topup.Purchase) {
 	if p.State != was.State {
 		j.w.tell(p.Target.Customer, "%s: %s %s → %s %s", r, p.Short(), was.State, p.State, p.Reference)
 	}
+}
+
+// keep puts the row as stored into its file.
+func (j *judge) keep(p topup.Purchase) (*file, topup.Purchase) {
+	j.w.mu.Lock()
+	defer j.w.mu.Unlock()
+	f := j.rows[p.ID]
+	if f == nil {
+		f = &file{planned: j.w.now()}
+		j.rows[p.ID], j.byKey[p.Key] = f, f
+	}
+	was := f.row
+	f.row = p
+	if j.live[p.ID] = f; !p.State.Open() && p.Payment.Ended() {
+		delete(j.live, p.ID)
+	}
+	return f, was
 }
 
 func either(a, b topup.State) topup.State {
@@ -234,7 +245,7 @@ func (j *judge) arrived(r *http.Request, customer topup.CustomerID, body []byte)
 		j.tally.repeats++
 	}
 	f.arrivals = append(f.arrivals, now)
-	f.theirs = append(f.theirs, now.Add(j.w.theirSkew))
+	f.theirs = append(f.theirs, now.Add(j.w.theirSkew.get()))
 }
 
 func (j *judge) swept(result string) {
@@ -262,10 +273,10 @@ func (j *judge) inState(s topup.State) (ids []string) {
 // due tells whether a purchase of the provider is due by the database clock, as
 // the ledger would.
 func (j *judge) due(provider topup.ProviderID, now time.Time) bool {
-	for _, f := range j.rows {
-		p := f.row
-		ours := p.Target.Provider == provider && p.NextLookAt != nil && !p.NextLookAt.After(now)
-		if ours && (p.State.Open() || !p.Payment.Ended()) {
+	j.w.mu.Lock()
+	defer j.w.mu.Unlock()
+	for _, f := range j.live {
+		if p := &f.row; p.Target.Provider == provider && p.NextLookAt != nil && !p.NextLookAt.After(now) {
 			return true
 		}
 	}
@@ -274,13 +285,8 @@ func (j *judge) due(provider topup.ProviderID, now time.Time) bool {
 
 // unsettled tells whether the outcome of anything may still change.
 func (j *judge) unsettled() bool {
-	list, err := j.w.store.Purchases(context.Background(), ledger.Filter{})
-	if err != nil {
-		j.breach("harness", "", "listing: %v", err)
-		return false
-	}
-	for _, p := range list {
-		switch p.State {
+	for _, f := range j.live {
+		switch p := f.row; p.State {
 		case topup.Planned, topup.Confirmed:
 			return true
 		case topup.Sent:

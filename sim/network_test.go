@@ -100,7 +100,7 @@ func (n *network) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if n.w.h.Latency > 0 {
 		time.Sleep(n.w.h.Latency)
 	}
-	n.w.gate.pass(nil, "request", r.Method+" "+r.Host+" "+r.URL.Path+" "+r.Header.Get("Authorization"))
+	n.w.gate.pass(nil, "request", r.Method+" "+r.Host+" "+r.URL.String()+" "+r.Header.Get("Authorization"))
 	n.w.admit(r, body)
 	n.w.emu.Handler().ServeHTTP(rw, r)
 }

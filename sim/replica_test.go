@@ -24,11 +24,11 @@ type replica struct {
 	n     int
 	life  int // how often this replica was started before
 	dead  atomic.Bool
-	skew  time.Duration
+	skew  skew
 	stop  context.CancelFunc
 	ended chan struct{}
 
-	frozenUntil time.Time
+	frozenUntil atomic.Int64  // UnixNano
 	restart     time.Duration // after it has ended by itself; < 0 = never
 
 	mu    sync.Mutex
@@ -50,7 +50,10 @@ func (r *replica) String() string {
 	return fmt.Sprintf("r%d", r.n)
 }
 
-func (r *replica) now() time.Time { return time.Now().Add(r.skew) }
+func (r *replica) now() time.Time { return time.Now().Add(r.skew.get()) }
+
+// frozen tells whether the process is stopped.
+func (r *replica) frozen() bool { return time.Now().UnixNano() < r.frozenUntil.Load() }
 
 // keep remembers a connection, so that it dies with the process.
 func (r *replica) keep(l *line) {

@@ -16,6 +16,7 @@ var (
 	showTrace = flag.Bool("sim.trace", false, "print everything that happens")
 	progress  = flag.Duration("sim.progress", 0, "print where it is this often; 0 = never")
 	limit     = flag.Duration("sim.for", 0, "stop after so long, whatever the number of seeds; 0 = never")
+	days      = flag.Int("sim.days", 2, "length of the calm time of TestACalmTime")
 	keepOn    = flag.Bool("sim.all", false, "go on after a broken promise")
 )
 

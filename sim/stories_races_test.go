@@ -105,11 +105,30 @@ func TestStoryALateYesMovesTheClaim(t *testing.T) {
 			if by := s.row(0, 1).ReferenceBy; by != "evidence" {
 				t.Errorf("confirmed by %s: want evidence first, else this tests nothing", by)
 			}
-			stopped.frozenUntil = s.now()
+			stopped.frozenUntil.Store(s.now().UnixNano())
 		})
 		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
 	})
 	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
+}
+
+// TestStoryALateYesAfterTheWrongClaimHasSettled: P3. As before, but the sender
+// goes on only when the purchase is over. History keeps the wrong invoice; what
+// the answer names is known all the same, so that no reading from before it counts.
+func TestStoryALateYesAfterTheWrongClaimHasSettled(t *testing.T) {
+	h := alone(2, 1, 0)
+	h.Latency = 20 * time.Millisecond
+	s := play(t, h, func(s *script) {
+		s.at(time.Minute, func() { s.balance(0, "90") })
+		s.once("step connected", 0, func(*replica) { s.portal(0, emulator.SmallPack) })
+		s.once("step answered", 0, func(r *replica) { s.freeze(r.n, 20*time.Minute) })
+		s.endBy(time.Hour, 10*time.Minute, s.is(0, 1, topup.Settled))
+	})
+	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
+	foreign := s.ending.foreign[topup.CustomerID(s.customers[0].ID)]
+	if len(foreign) != 1 || s.orderer(foreign[0].Invoice) != emulator.SourceAPI {
+		t.Errorf("known beside it: %v, want the invoice that the answer named", foreign)
+	}
 }
 
 // TestStoryOneKillAndTheCustomerBuysTheSamePack: P3. The process dies with its

@@ -28,7 +28,8 @@ type script struct {
 	held         []func(*visitor) bool
 	spoils       []func(*http.Request, *emulator.Faults)
 	paths        map[string][]string // of every purchase: the states it was in
-	over         bool
+	minutely     func()              // called once in a minute; may be nil
+	last         time.Time
 	pausesThrown int
 	ending       ending
 }
@@ -76,7 +77,7 @@ func play(t *testing.T, h history, plot func(*script)) *script {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(began))
 		s.world = newWorld(t, h)
-		s.script, s.tracing = s, true
+		s.world.script, s.tracing = s, true
 		for i, c := range s.customers {
 			s.customers[i].PerSecond = "0"
 			_ = s.emu.SetUsage(c.ID, decimal.Decimal{})
@@ -167,6 +168,10 @@ func (s *script) seen(v *visitor) {
 			s.paths[id] = append(s.paths[id], state)
 		}
 	}
+	if s.minutely != nil && s.now().Sub(s.last) >= time.Minute {
+		s.last = s.now()
+		s.minutely()
+	}
 	s.pausesThrown = max(s.pausesThrown, len(s.judge.pauses))
 	for i := 0; i < len(s.moments); i++ {
 		if m := s.moments[i]; m.what != nil && m.what(v) || m.so != nil && m.so() {
@@ -196,22 +201,34 @@ func (s *script) balance(customer int, credits string) {
 
 // portal lets the customer buy a pack.
 func (s *script) portal(customer int, pack string) {
-	if err := s.emu.PortalPurchase(s.customers[customer].ID, pack); err != nil {
+	var packs []string
+	if pack != "" {
+		packs = append(packs, pack)
+	}
+	if err := s.emu.PortalPurchase(s.customers[customer].ID, packs...); err != nil {
 		s.t.Error(err)
 	}
 	s.tell(topup.CustomerID(s.customers[customer].ID), "* the customer buys %s", pack)
 }
 
 // post is a person in the provider's dashboard.
-func (s *script) post(path string) {
-	r := httptest.NewRequest(http.MethodPost, path, nil)
-	r.Header.Set("Authorization", "Bearer "+emulator.DefaultToken)
+func (s *script) post(path string) { s.dashboard(http.MethodPost, path, emulator.DefaultToken, "") }
+
+// get is what the provider shows now.
+func (s *script) get(path string) string {
+	return s.dashboard(http.MethodGet, path, emulator.DefaultToken, "")
+}
+
+func (s *script) dashboard(method, path, token, body string) string {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
 	rw := httptest.NewRecorder()
 	s.emu.Handler().ServeHTTP(rw, r)
-	s.tell("", "* POST %s: %d", path, rw.Code)
 	if rw.Code >= 300 {
-		s.t.Errorf("POST %s: %d %s", path, rw.Code, rw.Body)
+		s.t.Errorf("%s %s: %d %s", method, path, rw.Code, rw.Body)
 	}
+	return rw.Body.String()
 }
 
 // row is the customer's nth purchase, counted from 1, as stored last.
@@ -262,21 +279,15 @@ func (s *script) ordered(customer int) []emulator.Charge {
 	return s.emu.Books().For(s.customers[customer].ID)
 }
 
-// end ends the history. by bounds it: a story that is not over then is broken.
+// end ends the history: every process ends, and the judge reads the books.
 func (s *script) end() {
-	if s.over {
-		return
-	}
-	s.over, s.ended = true, true
+	s.ended = true
+	s.moments, s.held, s.actions = nil, nil, nil // nothing else happens, and nobody comes back
 	for _, r := range s.replicas {
 		if r != nil {
-			r.restart, r.frozenUntil = -1, time.Time{}
+			r.restart = -1
+			r.frozenUntil.Store(0)
 			r.stop()
-		}
-	}
-	for n := range s.replicas { // nobody comes back
-		if s.replicas[n] == nil {
-			s.actions = slices.DeleteFunc(s.actions, func(a action) bool { return a.at.After(s.now()) })
 		}
 	}
 	s.after(2*time.Second, s.collect)
@@ -306,9 +317,7 @@ func (s *script) collect() {
 func (s *script) endBy(limit, later time.Duration, so func() bool) {
 	s.when(so, func() { s.after(later, s.end) })
 	s.at(limit, func() {
-		if !s.over {
-			s.t.Errorf("the story is not over after %s", limit)
-		}
+		s.t.Errorf("the story is not over after %s", limit)
 		s.end()
 	})
 }
@@ -341,6 +350,18 @@ func (s *script) want(captured string, outcomes ...outcome) {
 	}
 }
 
+// told fails the test unless one line of what happened has all the words.
+func (s *script) told(words ...string) {
+	s.t.Helper()
+	for _, l := range s.trace {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(l.text, w) }) {
+			return
+		}
+	}
+	s.t.Errorf("nobody was told %q", words)
+}
+
+// orderer is who truly ordered what a reference names.
 func (s *script) orderer(reference string) string {
 	if strings.HasPrefix(reference, "rise@") {
 		return "rise"

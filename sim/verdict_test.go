@@ -66,6 +66,7 @@ func (j *judge) close() {
 		return
 	}
 	books := j.w.emu.Books()
+	j.customers = j.w.emu.Customers()
 	explained := map[string]bool{} // invoices and transactions that some purchase made
 	for _, p := range list {
 		charges := j.chargesOf(books, p)
@@ -205,7 +206,7 @@ func (j *judge) silent(id topup.CustomerID, now time.Time) {
 	low, isLow := j.lowSince[id]
 	dry, isDry := j.drySince[id]
 	s, seen := j.states[id]
-	blind := len(j.w.windows) > 0 || j.w.away || j.w.dbSkew != 0 || j.w.theirSkew != 0 || now.Sub(j.w.readsBad) < lowPatience
+	blind := len(j.w.windows) > 0 || j.w.away.Load() || j.w.dbSkew.get() != 0 || j.w.theirSkew.get() != 0 || now.Sub(j.w.readsBad) < lowPatience
 	if !seen || now.Sub(s.at) > 10*time.Minute || blind { // no sweeps for long is an alert of its own
 		return
 	}

@@ -8,10 +8,13 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/govalues/decimal"
 
 	"topupd/clients/emulator"
@@ -58,9 +61,11 @@ type world struct {
 	ended    bool // usage and events are over
 	finished bool
 
+	mu sync.Mutex // guards what processes look at without passing: leases, rules, the judge's live rows
+
 	// What events change.
-	away              bool
-	dbSkew, theirSkew time.Duration
+	away              atomic.Bool
+	dbSkew, theirSkew skew
 	windows           []event // read faults that are active
 	version           int     // of the rules
 	renamed           bool
@@ -87,10 +92,18 @@ type action struct {
 	do  func()
 }
 
+// skew is by how much a clock is wrong; processes read it whenever they like.
+type skew struct{ ns atomic.Int64 }
+
+func (s *skew) get() time.Duration  { return time.Duration(s.ns.Load()) }
+func (s *skew) set(d time.Duration) { s.ns.Store(int64(d)) }
+
 func (w *world) now() time.Time { return time.Now() }
 
 // dbNow is the database clock.
-func (w *world) dbNow() time.Time { return time.Now().Add(w.dbSkew).UTC().Truncate(time.Microsecond) }
+func (w *world) dbNow() time.Time {
+	return time.Now().Add(w.dbSkew.get()).UTC().Truncate(time.Microsecond)
+}
 
 func (w *world) after(d time.Duration, do func()) {
 	w.seq++
@@ -113,6 +126,8 @@ func (w *world) tell(who topup.CustomerID, format string, args ...any) {
 // run runs a history to its end and returns what the judge found.
 func run(t *testing.T, h history, tracing bool) *judge {
 	var verdict *judge
+	uuid.SetRand(rand.NewChaCha8([32]byte{byte(h.Seed), byte(h.Seed >> 8), byte(h.Seed >> 16)})) // ids are part of the history
+	defer uuid.SetRand(nil)
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(began))
 		w := newWorld(t, h)
@@ -134,17 +149,17 @@ func newWorld(t *testing.T, h history) *world {
 	}
 	w.judge = newJudge(w)
 	w.emu = emulator.New(emulator.Options{
-		Seed: h.Seed + 1, Now: func() time.Time { return time.Now().Add(w.theirSkew) },
+		Seed: h.Seed + 1, Now: func() time.Time { return time.Now().Add(w.theirSkew.get()) },
 		Hyperline: emulator.HyperlineOptions{
 			Customers: h.Targets, Reads: -1, Writes: -1, Threshold: decimal.MustNew(100, 0),
-			Usage:        emulator.Range{Min: decimal.MustNew(int64(h.Usage/10+1), 3), Max: decimal.MustNew(int64(h.Usage), 3)},
+			Usage:        emulator.Range{Min: decimal.MustNew(int64(h.Usage/10+1), h.UsageScale), Max: decimal.MustNew(int64(h.Usage), h.UsageScale)},
 			StartBalance: emulator.Range{Min: decimal.MustNew(90, 0), Max: decimal.MustNew(220, 0)},
 			Profile:      h.Profile, KeyMemory: h.KeyMemory, RetrySchedule: h.Retries,
 			LatePosting: h.ListLate, ExecuteLate: h.ExecuteLate,
 		},
 		Talkover: emulator.TalkoverOptions{
 			Environments: h.Voices, Requests: -1, Threshold: decimal.MustNew(50, 0), Recharge: decimal.MustNew(60, 0),
-			Usage:        emulator.Range{Min: decimal.MustNew(20, 3), Max: decimal.MustNew(150, 3)},
+			Usage:        emulator.Range{Min: decimal.MustNew(20, h.UsageScale), Max: decimal.MustNew(150, h.UsageScale)},
 			StartBalance: emulator.Range{Min: decimal.MustNew(48, 0), Max: decimal.MustNew(90, 0)},
 			PostLate:     h.ListLate / 3, ExecuteLate: h.ExecuteLate,
 			Profile: emulator.TalkoverProfile{DailyLimit: decimal.MustNew(5000, 0)},
@@ -226,7 +241,7 @@ func (w *world) wait() {
 }
 
 func (w *world) mayPass(v *visitor) bool {
-	return (v.by == nil || v.by.dead.Load() || !w.now().Before(v.by.frozenUntil)) && !w.script.holds(v)
+	return (v.by == nil || v.by.dead.Load() || !v.by.frozen()) && !w.script.holds(v)
 }
 
 // hit lets happen what waits for a step of a purchase.
@@ -277,7 +292,7 @@ func (w *world) schedule(e event) {
 
 // admit prepares the emulator for one request.
 func (w *world) admit(r *http.Request, body []byte) {
-	w.emu.Tick(time.Now().Add(w.theirSkew))
+	w.emu.Tick(time.Now().Add(w.theirSkew.get()))
 	var f emulator.Faults
 	talkover := strings.HasPrefix(r.URL.Path, "/talkover/")
 	if r.Method == http.MethodGet {
@@ -324,6 +339,8 @@ func (w *world) buyer(r *http.Request) topup.CustomerID {
 
 // rulebook is what every replica's configuration says now.
 func (w *world) rulebook() *scheduler.Rulebook {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	eur := func(whole int64) topup.Money { return topup.Money{Minor: whole * 100, Currency: "EUR"} }
 	hyperline := "hyperline"
 	if w.renamed {

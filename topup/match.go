@@ -56,8 +56,9 @@ func Matches(p Purchase, b Books, claimed map[string]bool) []Match {
 	byID := map[string]*Match{}
 	for i := range b.Topups {
 		row := &b.Topups[i]
-		if ours(row.Invoice, row.At) && ours(row.ID, row.At) && sameRow(p, *row) {
-			byID[row.Invoice] = &Match{ID: row.Invoice, Row: row, At: row.At}
+		at := row.orderedAt(b)
+		if ours(row.Invoice, at) && ours(row.ID, at) && sameRow(p, *row) {
+			byID[row.Invoice] = &Match{ID: row.Invoice, Row: row, At: at}
 		}
 	}
 	for i := range b.Invoices {
@@ -81,6 +82,15 @@ func Matches(p Purchase, b Books, claimed map[string]bool) []Match {
 		return compare(a.ID, b.ID)
 	})
 	return matches
+}
+
+// orderedAt is when the row's credits were ordered: a bill that is collected
+// hours later is credited only then, and was issued when it was ordered.
+func (t Topup) orderedAt(b Books) time.Time {
+	if i := findInvoice(b, t.Invoice); i != nil {
+		return i.At
+	}
+	return t.At
 }
 
 // Undecided finds a bill in the books that may be what the purchase made at
