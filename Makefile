@@ -27,7 +27,7 @@ GOLANGCI_LINT = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOTESTSUM     = $(TOOLS)/gotestsum-$(GOTESTSUM_VERSION)
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test unit race e2e soak kills mutants bench lint fmt verify migrate release clean tools test-tools
+.PHONY: help build demo test unit race e2e soak sim kills mutants bench lint fmt verify migrate release clean tools test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ e2e: ## run the tests of the real program
 
 soak: ## ten minutes, 1,000 customers, every fault at 5 %, on both databases
 	@TOPUPD_SOAK_SECONDS=600 TOPUPD_SOAK_CUSTOMERS=1000 scripts/test-postgres $(GO) test ./e2e -run='^TestSoak$$' -count=1 -v -timeout=30m
+
+sim: ## simulate random histories, a process for each core (SIM_FOR=10m, SIM_FROM=first seed, ARGS="-sim.weather=storm")
+	@GO="$(GO)" scripts/sim $(ARGS)
 
 kills: ## kill -9 the real program 1,000 times on each database (TOPUPD_KILLS, TOPUPD_KILLS_SEED)
 	@TOPUPD_KILLS=$${TOPUPD_KILLS:-1000} scripts/test-postgres $(GO) test ./e2e -run='^(TestKills|TestThreeDaemons)$$' -count=1 -v -timeout=90m

@@ -31,7 +31,7 @@ func (s statements) Connect(context.Context) (driver.Conn, error) {
 func (s statements) Driver() driver.Driver { return s.driver }
 
 // sqliteConn is what database/sql and we use of the driver's connection.
-type sqliteConn interface {
+type sqliteConn interface { //nolint:interfacebloat // database/sql's own small interfaces, all of which it looks for
 	driver.Conn
 	driver.ConnPrepareContext
 	driver.ConnBeginTx

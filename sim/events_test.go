@@ -45,6 +45,9 @@ func (w *world) strike(e event) {
 		w.judge.archived[topup.CustomerID(id)] = true
 	case readFault:
 		w.windows = append(w.windows, e)
+		if e.What == "all_zero" {
+			w.judge.doubt(e.For)
+		}
 		w.after(e.For, func() {
 			w.readsBad = w.now()
 			w.windows = slices.DeleteFunc(w.windows, func(o event) bool { return o == e })

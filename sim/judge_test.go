@@ -21,6 +21,7 @@ type judge struct {
 	trace    []line2
 
 	customers []emulator.Customer // as the provider has them in the end
+	books     emulator.Books
 	deadline  time.Time
 
 	rows     map[string]*file // by purchase id
@@ -32,6 +33,7 @@ type judge struct {
 	cards    map[topup.CustomerID]time.Time
 	archived map[topup.CustomerID]bool
 	prices   []time.Time
+	untold   [][2]time.Time // see doubt
 	lowSince map[topup.CustomerID]time.Time
 	drySince map[topup.CustomerID]time.Time
 	states   map[topup.CustomerID]seenState
@@ -268,6 +270,21 @@ func (j *judge) inState(s topup.State) (ids []string) {
 		}
 	}
 	return sorted(ids)
+}
+
+// doubt notes a time in which every balance is shown as zero and so few were not
+// seen empty before that no crowd forms: there two false readings of one customer
+// look like an empty balance, and are taken for one (P14 is about many at once).
+func (j *judge) doubt(lasts time.Duration) {
+	full := 0
+	for _, s := range j.states {
+		if s.Target.Provider == hyperlineID && s.Balance != nil && *s.Balance > 0 {
+			full++
+		}
+	}
+	if full <= max(3, j.w.h.Targets/10)+1 {
+		j.untold = append(j.untold, [2]time.Time{j.w.now(), j.w.now().Add(lasts + maxAge)})
+	}
 }
 
 // due tells whether a purchase of the provider is due by the database clock, as

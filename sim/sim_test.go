@@ -10,13 +10,13 @@ import (
 
 var (
 	fromSeed  = flag.Uint64("sim.from", 1, "first seed")
-	seeds     = flag.Int("sim.seeds", 20, "how many seeds")
+	seeds     = flag.Int("sim.seeds", 6, "how many seeds")
 	size      = flag.Int("sim.purchases", 60, "purchases per history, about")
 	onlyIn    = flag.String("sim.weather", "", "calm, light or storm; empty = drawn")
 	showTrace = flag.Bool("sim.trace", false, "print everything that happens")
 	progress  = flag.Duration("sim.progress", 0, "print where it is this often; 0 = never")
 	limit     = flag.Duration("sim.for", 0, "stop after so long, whatever the number of seeds; 0 = never")
-	days      = flag.Int("sim.days", 2, "length of the calm time of TestACalmTime")
+	days      = flag.Int("sim.days", 1, "length of the calm time of TestACalmTime")
 	keepOn    = flag.Bool("sim.all", false, "go on after a broken promise")
 )
 
@@ -69,9 +69,9 @@ func report(t *testing.T, sums map[weather]*tally, took time.Duration) {
 		if s.histories == 0 {
 			continue
 		}
-		t.Logf("%-5s %5d histories, %7d purchases: settled %d, declined %d, cancelled %d, confirmed %d; parked Hyperline %d of %d, Talkover %d of %d; "+
+		t.Logf("%-5s %5d histories, %s lived, %7d purchases, %d repeated: settled %d, declined %d, cancelled %d, confirmed %d; parked Hyperline %d of %d, Talkover %d of %d; "+
 			"Talkover unclear %d, of them charged %d, of them parked %d; held as implausible %d",
-			w, s.histories, s.planned, s.settled, s.declined, s.cancelled, s.confirmed, s.parkedHyperline, s.hyperline, s.parkedTalkover, s.talkover,
+			w, s.histories, s.lived.Round(time.Hour), s.planned, s.repeats, s.settled, s.declined, s.cancelled, s.confirmed, s.parkedHyperline, s.hyperline, s.parkedTalkover, s.talkover,
 			s.unclearTalkover, s.unclearCharged, s.unclearPk, s.held)
 	}
 }

@@ -79,6 +79,10 @@ func tellStory(t *testing.T, h history, promise string) (string, int) {
 	for _, l := range lines {
 		fmt.Fprintf(&b, "  %8s  %s\n", l.at.Truncate(time.Second), l.text)
 	}
+	for _, c := range j.books.For(string(broken.Customer)) {
+		fmt.Fprintf(&b, "  the provider's books: %s ordered by %s for %s credits at a balance of %s; %s, captured %t %s; shown from %s\n",
+			c.At.Sub(began).Truncate(time.Second), c.Source, c.Credits, c.Before, c.Invoice, c.Captured, c.CapturedBy, c.VisibleAt.Sub(began).Truncate(time.Second))
+	}
 	return b.String(), n
 }
 

@@ -66,7 +66,7 @@ func (j *judge) close() {
 		return
 	}
 	books := j.w.emu.Books()
-	j.customers = j.w.emu.Customers()
+	j.customers, j.books = j.w.emu.Customers(), books
 	explained := map[string]bool{} // invoices and transactions that some purchase made
 	for _, p := range list {
 		charges := j.chargesOf(books, p)
@@ -122,10 +122,17 @@ func (j *judge) needed(books emulator.Books, p topup.Purchase, c emulator.Charge
 	if before.Cmp(amount(p.Threshold.String())) < 0 {
 		return
 	}
-	since := j.rows[p.ID].planned.Add(-maxAge - 10*time.Second)
+	planned := j.rows[p.ID].planned
+	for _, u := range j.untold {
+		if !planned.Before(u[0]) && !planned.After(u[1]) {
+			return
+		}
+	}
+	since := planned.Add(-maxAge - 10*time.Second)
 	for _, other := range books.Charges {
 		filled := other.Captured && !other.CapturedAt.Before(since) && !other.CapturedAt.After(c.At.Add(time.Second))
-		filled = filled || !other.At.Before(since) && !other.At.After(c.At) // credits may be granted before they are paid
+		// Credits may be granted before they are paid, and shown long after.
+		filled = filled || !other.At.After(c.At) && !other.VisibleAt.Before(since)
 		if other.Customer == c.Customer && other.Source != emulator.SourceAPI && filled {
 			return
 		}
@@ -147,6 +154,9 @@ func (j *judge) count(p topup.Purchase, charges []emulator.Charge) {
 	case topup.Planned, topup.Sent, topup.Parked, topup.Held:
 	}
 	parked := p.State == topup.Parked || p.ResolvedBy != ""
+	if p.Target.Provider == hyperlineID && j.w.h.Park {
+		return // parking is what its rule asks for
+	}
 	if p.Target.Provider == hyperlineID {
 		t.hyperline++
 		if parked {

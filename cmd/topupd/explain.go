@@ -211,7 +211,7 @@ func (x *explaining) target(list []topup.Evaluation) error {
 		return err
 	}
 	for _, p := range open {
-		a.printf("\n%s\n", a.fold(fmt.Sprintf("Open purchase %s is %s. %s", p.Short(), p.State, standsOf(p, a.clock)), 0))
+		a.printf("\n%s\n", a.fold(fmt.Sprintf("Open purchase %s is %s, open for %s. %s", p.Short(), p.State, openFor(p, a.now(), long), standsOf(p, a.clock)), 0))
 	}
 	a.printf("\nWhat you can do: %s\n", a.fold(said.do, len("What you can do: ")))
 	return nil

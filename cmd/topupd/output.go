@@ -162,6 +162,13 @@ func long(d time.Duration) string {
 	}
 }
 
+// short writes a duration in its largest unit: "14 min", "3 h", "2 d".
+func short(d time.Duration) string {
+	number, unit, _ := strings.Cut(long(d), " ")
+	unit, _, _ = strings.Cut(unit, " ")
+	return number + " " + unit
+}
+
 // printable takes control characters out of text that came from outside: a
 // customer's name must not move the cursor.
 func printable(s string) string {

@@ -16,6 +16,9 @@ func (a *app) page(store snapshots, p topup.Purchase, evidence []topup.Evidence)
 	a.printf("Purchase %s   %s\n", p.ID, a.paint(stateColor(p.State), string(p.State)))
 	a.printf("%s\n", a.fold(fmt.Sprintf("%s · %s · %s · rule %s", p.ProviderName, customerOf(p), dealOf(p), p.Rule), 0))
 	a.printf("%s\n", a.fold(standsOf(p, a.clock), 0))
+	if p.State.Open() {
+		a.printf("%s\n", ageOf(p, evidence, a.now()))
+	}
 	for _, block := range []struct {
 		title string
 		lines [][2]string

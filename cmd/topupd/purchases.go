@@ -166,16 +166,22 @@ func (a *app) purchaseTable(purchases []topup.Purchase, limit int) {
 		{title: "state"},
 		{title: "payment"},
 		{title: "reference"},
+		{title: "open for"},
 	}}
+	if !slices.ContainsFunc(purchases, func(p topup.Purchase) bool { return p.State.Open() }) {
+		g.columns = g.columns[:len(g.columns)-1]
+	}
 	for _, p := range purchases {
 		state := string(p.State)
 		if p.Reason != topup.FailedNone && p.State != topup.Settled { // what went wrong on the way is over
 			state += fmt.Sprintf(" (%s)", p.Reason)
 		}
-		g.rows = append(g.rows, []string{
+		row := []string{
 			a.clock(p.PlannedAt), p.Short(), p.ProviderName, printable(either(p.CustomerName, string(p.Target.Customer))),
 			p.Credits.Grouped(), p.Price.Grouped(), a.paint(stateColor(p.State), state), string(p.Payment), printable(dash(p.Reference)),
-		})
+			openFor(p, a.now(), short),
+		}
+		g.rows = append(g.rows, row[:len(g.columns)])
 	}
 	a.printf("%s", g.render(a.width))
 	notes := []string{plural(len(purchases), "purchase")}

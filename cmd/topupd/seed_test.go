@@ -266,7 +266,7 @@ func (g *gardener) evaluations() {
 		{topup.Enough, "balance 104 is not below 100", 104, map[string]any{"threshold_from": "customer"}},
 		{topup.Buy, "buying 120 credits for 200.00 EUR excluding tax", 97, map[string]any{"threshold_from": "customer"}},
 		{topup.InvoiceUnpaid, "invoice inv_beef of 200.00 EUR is error: insufficient_funds", 96, map[string]any{
-			"threshold_from": "customer", "declines": 1,
+			"threshold_from": "customer", "declines": 1, "trouble_since": longAgo.Add(30 * time.Second),
 			"invoices": []map[string]any{{"id": "inv_beef", "amount": "200.00 EUR", "status": "error", "at": longAgo.Add(time.Minute), "detail": "insufficient_funds"}},
 		}},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +93,7 @@ type targetRecord struct {
 	ReadAt       *string `json:"read_at"`
 	RefreshedAt  *string `json:"refreshed_at"`
 	Purchase     *string `json:"purchase"`
+	TroubleSince *string `json:"trouble_since"`
 }
 
 func targetOf(e topup.Evaluation) targetRecord {
@@ -101,7 +103,7 @@ func targetOf(e topup.Evaluation) targetRecord {
 		Balance: number(e.Balance), Threshold: number(e.Threshold), Below: e.Below(),
 		Reason: string(e.Reason), Class: string(e.Reason.Class()), Since: stamp(&e.Since), Text: e.Text,
 		Rule: word(e.Rule), RuleVersion: word(e.RuleVersion),
-		ReadAt: stamp(&e.ReadAt), RefreshedAt: stamp(&e.RefreshedAt), Purchase: word(e.Purchase),
+		ReadAt: stamp(&e.ReadAt), RefreshedAt: stamp(&e.RefreshedAt), Purchase: word(e.Purchase), TroubleSince: stamp(new(troubleSince(e))),
 	}
 }
 
@@ -119,7 +121,11 @@ func (a *app) targetTable(targets []topup.Evaluation) {
 		{title: "decision"},
 		{title: "since"},
 		{title: "read at"},
+		{title: "in trouble for"},
 	}}
+	if !slices.ContainsFunc(targets, func(e topup.Evaluation) bool { return !troubleSince(e).IsZero() }) {
+		g.columns = g.columns[:len(g.columns)-1]
+	}
 	below := 0
 	newest := targets[0].At
 	for _, e := range targets {
@@ -127,10 +133,15 @@ func (a *app) targetTable(targets []topup.Evaluation) {
 		if e.Below() {
 			below++
 		}
-		g.rows = append(g.rows, []string{
+		trouble := "-"
+		if since := troubleSince(e); !since.IsZero() {
+			trouble = short(a.now().Sub(since))
+		}
+		row := []string{
 			e.ProviderName, printable(string(e.Target.Customer)), printable(either(e.ProductName, string(e.Target.Product))),
-			figure(e.Balance), figure(e.Threshold), a.paint(reasonColor(e.Reason), string(e.Reason)), a.clock(e.Since), a.clock(e.ReadAt),
-		})
+			figure(e.Balance), figure(e.Threshold), a.paint(reasonColor(e.Reason), string(e.Reason)), a.clock(e.Since), a.clock(e.ReadAt), trouble,
+		}
+		g.rows = append(g.rows, row[:len(g.columns)])
 	}
 	a.printf("%s", g.render(a.width))
 	notes := []string{plural(len(targets), "target"), fmt.Sprintf("%s below the threshold", grouped(below))}

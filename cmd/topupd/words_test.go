@@ -94,6 +94,9 @@ func TestLong(t *testing.T) {
 		if got := long(tt.d); got != tt.want {
 			t.Errorf("long(%s) = %q, want %q", tt.d, got, tt.want)
 		}
+		if got := short(tt.d); !strings.HasPrefix(tt.want, got) || strings.Count(got, " ") != 1 {
+			t.Errorf("short(%s) = %q of %q", tt.d, got, tt.want)
+		}
 	}
 }
 
