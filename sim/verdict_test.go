@@ -204,6 +204,13 @@ func (j *judge) silence() {
 	}
 }
 
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 func mark(since map[topup.CustomerID]time.Time, id topup.CustomerID, so bool, now time.Time) {
 	if !so {
 		delete(since, id)
@@ -221,8 +228,8 @@ func (j *judge) silent(id topup.CustomerID, now time.Time) {
 		return
 	}
 	open := j.open[s.Target] != ""
-	if bought := j.bought[id]; bought.After(low) { // one pack may not be enough, and the next one comes
-		low = bought
+	if bought := j.bought[id]; bought.After(low) || bought.After(dry) { // one pack may not last, and the next one comes
+		low, dry = latest(low, bought), latest(dry, bought)
 	}
 	told := !s.TroubleSince.IsZero() || s.Reason.Class() == topup.ClassChosen || open
 	if isLow && now.Sub(low) > lowPatience && !told {
