@@ -9,6 +9,7 @@ import (
 	"github.com/govalues/decimal"
 
 	"topupd/clients/emulator"
+	"topupd/ledger"
 	"topupd/scheduler"
 	"topupd/topup"
 )
@@ -60,6 +61,7 @@ type file struct {
 	permits  []time.Time
 	arrivals []time.Time
 	theirs   []time.Time // the same by the provider's clock
+	notRun   int         // of them
 	unclear  bool        // at least one request left it unclear
 }
 
@@ -166,7 +168,16 @@ func (j *judge) permit(p topup.Purchase, f *file) {
 	}
 }
 
+// paused notes a switch that was thrown. Thrown again it has its new end, but
+// for one that topupd threw itself.
 func (j *judge) paused(p topup.Pause) {
+	for _, other := range j.pauses {
+		same := other.Scope == p.Scope && other.ID == p.ID && other.Provider == p.Provider
+		if same && other.By == ledger.Itself && other.Until == nil && p.Until != nil {
+			return
+		}
+	}
+	j.resumed(p)
 	j.pauses = append(j.pauses, pauseSince{p, j.w.now()})
 }
 
@@ -212,7 +223,7 @@ func errText(err error) string {
 }
 
 // arrived is told of every purchase request at the provider's door: P2, P4.
-func (j *judge) arrived(r *http.Request, customer topup.CustomerID, body []byte) {
+func (j *judge) arrived(r *http.Request, customer topup.CustomerID, body []byte, fault string) {
 	now := j.w.now()
 	f := j.byKey[r.Header.Get("Idempotency-Key")]
 	if f == nil { // Talkover has no keys
@@ -238,13 +249,16 @@ func (j *judge) arrived(r *http.Request, customer topup.CustomerID, body []byte)
 		if least := quietPeriod - j.w.h.ConnectionLife - time.Minute; gap < least {
 			j.breach("P4", customer, "%s was repeated after %s", p.Short(), gap)
 		}
-		if p.Target.Provider != hyperlineID || n > topup.MaxRepeats {
+		if p.Target.Provider != hyperlineID || n-f.notRun > topup.MaxRepeats {
 			j.breach("P4", customer, "%s: request number %d", p.Short(), n+1)
 		}
 		if age := now.Sub(f.arrivals[0]); age > topup.KeyLifetime+30*time.Minute {
 			j.breach("P4", customer, "%s was repeated under a key %s old", p.Short(), age)
 		}
 		j.tally.repeats++
+	}
+	if fault == "throttle" { // a 429 is certainly not run, and uses up no repeat
+		f.notRun++
 	}
 	f.arrivals = append(f.arrivals, now)
 	f.theirs = append(f.theirs, now.Add(j.w.theirSkew.get()))

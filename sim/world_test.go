@@ -314,7 +314,7 @@ func (w *world) admit(r *http.Request, body []byte) {
 			}
 		}
 		w.tell(customer, "the request arrives at the provider: %s", f.Next[0])
-		w.judge.arrived(r, customer, body)
+		w.judge.arrived(r, customer, body, f.Next[0])
 	} else {
 		w.judge.breach("P11", "", "a request that is no purchase changes something: %s %s", r.Method, r.URL.Path)
 	}
