@@ -123,9 +123,14 @@ func (r *replica) options(base string) clients.Options {
 	if err != nil {
 		panic(err)
 	}
-	rng := rand.New(rand.NewPCG(r.w.h.Seed, uint64(r.n)))
+	rng, mu := rand.New(rand.NewPCG(r.w.h.Seed, uint64(r.n))), &sync.Mutex{}
+	jitter := func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return rng.Float64()
+	}
 	return clients.Options{
-		BaseURL: u, PurchaseTimeout: timeout, Now: r.now, Rand: func() float64 { return rng.Float64() },
+		BaseURL: u, PurchaseTimeout: timeout, Now: r.now, Rand: jitter,
 		Limits: clients.Limits{Reads: clients.Rate{Count: 100_000, Window: time.Second}, Writes: clients.Rate{Count: 100_000, Window: time.Second}, SharePercent: 100},
 		Dial:   func(ctx context.Context, _, _ string) (net.Conn, error) { return r.w.net.dial(ctx, r) },
 	}

@@ -117,7 +117,7 @@ func (c *demoCmd) world() emulator.Options {
 // things go wrong by chance.
 func direct(ctx context.Context, world *emulator.Emulator) {
 	acts := []emulator.Faults{
-		{Provider: "talkover", Next: []string{"none", "charge_then_drop"}}, // first: it takes a whole quiet period to be parked
+		{Provider: "talkover", Next: []string{"none", "drop_without_charging"}}, // first: it takes a whole quiet period to be parked; a charge would show in the balance
 		{Provider: "hyperline", Next: []string{"none", "none", "charge_then_drop", "none", "decline"}},
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
