@@ -10,7 +10,7 @@ import (
 
 var (
 	fromSeed  = flag.Uint64("sim.from", 1, "first seed")
-	seeds     = flag.Int("sim.seeds", 6, "how many seeds")
+	seeds     = flag.Int("sim.seeds", 4, "how many seeds")
 	size      = flag.Int("sim.purchases", 60, "purchases per history, about")
 	onlyIn    = flag.String("sim.weather", "", "calm, light or storm; empty = drawn")
 	showTrace = flag.Bool("sim.trace", false, "print everything that happens")
