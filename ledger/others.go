@@ -35,6 +35,33 @@ func (s *Store) Others(ctx context.Context, p topup.Purchase, since time.Time) (
 	return o, err
 }
 
+// Elsewhere lists what other accounts at the same host showed last, of those
+// that have sent a purchase planned since then: at most maxOthers, by account.
+func (s *Store) Elsewhere(ctx context.Context, p topup.Purchase, since time.Time) ([]topup.Shown, error) {
+	var rows []struct {
+		Provider  string `db:"provider"`
+		Balance   int64  `db:"balance_micro"`
+		ReadAt    int64  `db:"read_at"`
+		Refreshed *int64 `db:"refreshed_at"`
+	}
+	err := s.read(ctx, "elsewhere", func(ctx context.Context, v view) error {
+		host := hostOf(p.Target.Provider)
+		return v.list(ctx, &rows, `SELECT provider, balance_micro, read_at, refreshed_at FROM snapshot AS s
+			WHERE substr(provider, 1, ?) = ? AND provider <> ? AND balance_micro IS NOT NULL AND read_at IS NOT NULL
+			AND EXISTS (SELECT 1 FROM purchase AS p WHERE p.provider = s.provider AND p.planned_at >= ? AND p.last_sent_at IS NOT NULL)
+			ORDER BY provider, customer, product LIMIT ?`, len(host), host, string(p.Target.Provider), micros(since), maxOthers)
+	})
+	var list []topup.Shown
+	for _, r := range rows {
+		shown := topup.Shown{Account: topup.ProviderID(r.Provider), Level: topup.Level{Balance: topup.Credits(r.Balance), ReadAt: instant(r.ReadAt)}}
+		if r.Refreshed != nil {
+			shown.Level.AsOf = instant(*r.Refreshed)
+		}
+		list = append(list, shown)
+	}
+	return list, err
+}
+
 func (v view) foreignSince(ctx context.Context, target topup.Target, since time.Time) ([]topup.Topup, error) {
 	var rows []struct {
 		ID      string `db:"id"`

@@ -103,6 +103,13 @@ func (d *desk) Others(ctx context.Context, p topup.Purchase, since time.Time) (t
 	return d.Store.Others(ctx, p, since)
 }
 
+func (d *desk) Elsewhere(ctx context.Context, p topup.Purchase, since time.Time) ([]topup.Shown, error) {
+	if err := d.enter("elsewhere", p.ID); err != nil {
+		return nil, err
+	}
+	return d.Store.Elsewhere(ctx, p, since)
+}
+
 func (d *desk) Claimed(ctx context.Context, provider topup.ProviderID, references []string, except string) (map[string]bool, error) {
 	if err := d.enter("claimed", except); err != nil {
 		return nil, err

@@ -186,10 +186,10 @@ func (w *world) pause(e event, customer string) {
 	w.judge.paused(p)
 }
 
-// lookAndResume is a person who looks at the provider ten minutes later, and
+// lookAndResume is a person who looks at the provider four minutes later, and
 // resumes when what it shows is true again.
 func (w *world) lookAndResume(p topup.Pause) {
-	w.after(10*time.Minute, func() {
+	w.after(4*time.Minute, func() {
 		if len(w.windows) > 0 {
 			w.lookAndResume(p)
 			return

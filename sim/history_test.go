@@ -128,13 +128,13 @@ func generate(seed uint64, purchases int, only weather) history {
 		h.Weather = only
 	}
 	h.Replicas = 2 + rng.IntN(3)
-	h.Targets = 8 + rng.IntN(17)
+	h.Targets, h.Voices = 8+rng.IntN(17), 1+rng.IntN(2)
+	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
 	if purchases >= 500 { // the busier, the cheaper to simulate
 		h.Targets += 40
+		h.Voices += rng.IntN(4)
 		h.Sweep = []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, time.Minute}[rng.IntN(4)]
 	}
-	h.Voices = 1 + rng.IntN(2)
-	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
 	h.Cooldown = []time.Duration{10 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}[rng.IntN(5)]
 	h.Latency = []time.Duration{0, 20 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond}[rng.IntN(4)]
 	h.Cap = []int{1000, 1000, 1000, 6}[rng.IntN(4)]
@@ -199,7 +199,7 @@ func (h *history) draw(rng *rand.Rand, purchases int) []event {
 		})
 	}
 	each(rate(0.05), func() event {
-		return event{At: at(), Kind: kill, Replica: rng.IntN(h.Replicas), What: anyStep(), Nth: 1, For: seconds(rng, 1, 120)}
+		return event{At: at(), Kind: kill, Replica: rng.IntN(h.Replicas), What: anyStep(), Nth: 1, For: seconds(rng, 1, 45)}
 	})
 	each(rate(0.03), func() event {
 		return event{At: at(), Kind: freeze, Replica: rng.IntN(h.Replicas), What: anyStep(), Nth: 1, For: seconds(rng, 3, 300)}
@@ -236,8 +236,11 @@ func (h *history) drawTimed(rng *rand.Rand, at func() time.Duration, events *[]e
 		}
 	}
 	for _, fault := range readFaults {
-		each(2, func() event { return event{At: at(), Kind: readFault, What: fault, For: seconds(rng, 1, 90)} })
+		each(1.5, func() event { return event{At: at(), Kind: readFault, What: fault, For: seconds(rng, 1, 25)} })
 	}
+	each(1, func() event { // short blips are common, long ones are not
+		return event{At: at(), Kind: readFault, What: readFaults[rng.IntN(len(readFaults))], For: seconds(rng, 30, 300)}
+	})
 	each(3, func() event { e := some(event{Kind: kill})(); e.For = seconds(rng, 1, 60); return e })
 	each(2, func() event { e := some(event{Kind: terminate})(); e.For = seconds(rng, 1, 60); return e })
 	each(2, func() event { e := some(event{Kind: freeze})(); e.For = seconds(rng, 5, 400); return e })
@@ -251,7 +254,7 @@ func (h *history) drawTimed(rng *rand.Rand, at func() time.Duration, events *[]e
 	each(1, func() event { e := some(event{Kind: price})(); e.For = seconds(rng, 60, 600); return e })
 	each(0.5, some(event{Kind: archive}))
 	each(1, func() event { e := some(event{Kind: dbAway})(); e.For = seconds(rng, 1, 90); return e })
-	each(1, func() event { e := some(event{Kind: dbClock})(); e.For = seconds(rng, -600, 600); return e })
+	each(0.3, func() event { e := some(event{Kind: dbClock})(); e.For = seconds(rng, -600, 600); return e })
 	each(1, func() event { e := some(event{Kind: ownClock})(); e.For = seconds(rng, -600, 600); return e })
 	each(0.5, func() event { e := some(event{Kind: theirClock})(); e.For = seconds(rng, -50, 50); return e })
 	each(3, some(event{Kind: reload}))

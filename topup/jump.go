@@ -17,6 +17,9 @@ const (
 	sampleEvery = 10 * time.Second
 	sampleAgain = 3 * time.Second
 	sampleLeast = time.Second
+	// sampleTimeout bounds one sample: an answer that hangs must not outlast
+	// JumpGap, where the next one may still come in time.
+	sampleTimeout = 8 * time.Second
 )
 
 // Others is what topupd knows to have raised the same balance, or may have.
@@ -31,8 +34,8 @@ type Others struct {
 // that was only credited in it.
 const othersBefore = MatchAfter
 
-// othersSince is how far back others are read: a purchase that a person called
-// not charged may be credited that much later.
+// othersSince is how far back others are read: a purchase whose credits were
+// never seen stays an explanation for that long.
 const othersSince = 24 * time.Hour
 
 // explain says what else may have made the jump, "" when nothing known has.
@@ -49,7 +52,7 @@ func (o Others) explain(p Purchase, j Jump) string {
 		}
 	}
 	for _, q := range o.Purchases {
-		if q.ID != p.ID && q.mayExplain(p.Target, j) {
+		if q.ID != p.ID && q.mayExplain(p, j) {
 			return fmt.Sprintf("purchase %s for %s may have made it", q.Short(), q.Target.Customer)
 		}
 	}
@@ -58,20 +61,22 @@ func (o Others) explain(p Purchase, j Jump) string {
 
 // mayExplain tells whether another purchase may have made the jump. That of the
 // same target is over: it explains a jump only if a person's word ended it,
-// since its credits may come late. That of another account does when both were
-// seen to rise together, or while its answer was yes and its credits were not
-// seen: nobody documents whether accounts share one balance.
-func (p Purchase) mayExplain(target Target, j Jump) bool {
-	if p.Target == target {
-		return p.ResolvedBy != "" && fits(j.Rise(), p.Credits)
+// since its credits may come as late as any match. That of another account does when the answer
+// was yes and its credits have not been seen there: they may have gone astray.
+// Unless the two were seen to be apart it also does when they were seen only
+// later, or both rose together.
+func (p Purchase) mayExplain(of Purchase, j Jump) bool {
+	if p.Target == of.Target {
+		return p.ResolvedBy != "" && fits(j.Rise(), p.Credits) && !j.Before.at().After(p.LastSentAt.Add(MatchAfter))
 	}
+	apart := of.Trail.apart(p.Target.Provider)
 	for _, other := range p.Trail.Jumps {
-		if other.After.at().After(j.Before.at()) && other.Before.at().Before(j.After.at()) {
+		if !apart && other.After.at().After(j.Before.at()) && other.Before.at().Before(j.After.at()) {
 			return true
 		}
 	}
-	return p.ReferenceBy == "answer" && p.RowAt != nil && fits(j.Rise(), p.Credits) &&
-		!p.RowAt.After(j.After.at()) && (p.FinishedAt == nil || !p.FinishedAt.Before(j.Before.ReadAt))
+	unseen := p.FinishedAt == nil || !apart && !p.FinishedAt.Before(j.Before.ReadAt)
+	return unseen && p.ReferenceBy == "answer" && p.RowAt != nil && fits(j.Rise(), p.Credits) && !p.RowAt.After(j.After.at())
 }
 
 // Sampled is what one sample changes for a sent purchase at a provider without
@@ -110,6 +115,27 @@ func Sampled(p Purchase, s *Sample, now time.Time) (c Change, ask bool) {
 
 func sampleWait(d, quiet time.Duration) time.Duration { return max(sampleLeast, Scaled(d, quiet)) }
 
+// raises is by how much the purchase raises the balance: what was ordered,
+// unless the answer named another charge. Credits are money one to one where
+// there are no books (Talkover docs, get-auto-topup-history, read 2026-11-20).
+func (p Purchase) raises() Credits {
+	if p.Trail.Said != nil {
+		if c, err := ParseCredits(p.Trail.Said.Charged.Amount()); err == nil {
+			return c
+		}
+	}
+	return p.Credits
+}
+
+// said keeps the charge that an answer names, when it is not the price.
+func (p *Purchase) said(a Answer) {
+	if a.Reason == FailedMismatch && a.Reference != "" && a.Charged != nil && *a.Charged != p.Price && a.Charged.Currency == p.Price.Currency && a.Charged.Minor > 0 {
+		p.Trail = p.Trail.clone()
+		p.Trail.begin(*p)
+		p.Trail.Said = &Said{Reference: a.Reference, Charged: *a.Charged}
+	}
+}
+
 // sampleSoon keeps the samples close together when an answer comes in between.
 func (p *Purchase) sampleSoon(now time.Time) {
 	at := now.Add(sampleWait(sampleAgain, p.QuietPeriod))
@@ -127,8 +153,15 @@ func (p *Purchase) sample(s *Sample) bool {
 		p.Trail.cut()
 		return false
 	default:
-		return p.Trail.add(levelOf(s.Reading.Balance, s.Reading.ReadAt, s.Reading.RefreshedAt), p.Credits)
+		return p.Trail.add(levelOf(s.Reading.Balance, s.Reading.ReadAt, s.Reading.RefreshedAt), p.raises())
 	}
+}
+
+// Compared goes on where Sampled took a sample: it notes which other accounts
+// have a balance of their own, so that what they buy explains no rise of ours.
+func Compared(c Change, others []Shown) Change {
+	c.Next.Trail.compare(others, c.Next.raises())
+	return c
 }
 
 // Weighed goes on where Sampled asked: it shows the one rise at once, and claims
@@ -160,7 +193,7 @@ func Weighed(c Change, o *Others, now time.Time) Change {
 	case other != "":
 		next.Found = fmt.Sprintf("found %s, which does not count: %s", rise, other)
 		c.parkUnseen(rise+" has another explanation: "+other, now)
-	case next.Reason == FailedMismatch:
+	case next.Reason == FailedMismatch && next.Trail.Said == nil:
 		next.Found = fmt.Sprintf("found %s, which does not count: the answer was about another amount", rise)
 		c.parkUnseen("the answer was about another amount, so "+rise+" is for a person", now)
 	default:
@@ -195,7 +228,11 @@ func (c *Change) showRise(text string, now time.Time) {
 func (c *Change) claimJump(j Jump, now time.Time) {
 	next := &c.Next
 	from, at := next.State, j.After.at()
-	next.confirm(j.reference(), "evidence", now)
+	reference := j.reference()
+	if said := next.Trail.Said; said != nil {
+		reference, next.Charged = said.Reference, &said.Charged
+	}
+	next.confirm(reference, "evidence", now)
 	next.Payment, next.RowAt = PaymentNone, &at
 	next.Reason, next.Detail = FailedNone, ""
 	c.noteTrail(fmt.Sprintf("the balance shows it: it rose from %s to %s by %s", j.Before.Balance, j.After.Balance, at.UTC().Format(time.RFC3339)))

@@ -135,10 +135,14 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 	at := func(seconds int) time.Time { return confer.Add(time.Duration(seconds) * time.Second) }
 	row := func(seconds int) []Topup { return []Topup{{ID: "topup-1", Credits: 100 * Credit, At: at(seconds)}} }
 	elsewhere := Target{Provider: "talkover://app.talkover.ai/env-2", Customer: "env-2", Product: "credits"}
+	apart := Target{Provider: "talkover://app.talkover.ai/env-3", Customer: "env-3", Product: "credits"}
 	bought := func(target Target, change func(*Purchase)) []Purchase {
 		q := Purchase{ID: "0199-purchase-2", Target: target, Credits: 100 * Credit, State: Settled, SentAt: &confer, LastSentAt: &confer}
 		change(&q)
 		return []Purchase{q}
+	}
+	ended := func(sent int) func(*Purchase) {
+		return func(q *Purchase) { last := at(sent); q.ResolvedBy, q.SentAt, q.LastSentAt = "ana", &last, &last }
 	}
 	answered := func(row, finished int) func(*Purchase) {
 		return func(q *Purchase) {
@@ -166,6 +170,8 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 		{"a recharge under way for days", Others{Pending: row(-100_000)}, Parked},
 		{"a recharge that began afterwards", Others{Pending: row(600)}, Confirmed},
 		{"an earlier purchase that a person ended", Others{Purchases: bought(wallet, func(q *Purchase) { q.ResolvedBy = "ana" })}, Parked},
+		{"an earlier one that a person ended, sent as long before as a match may take", Others{Purchases: bought(wallet, ended(5-30*60))}, Parked},
+		{"one sent longer before", Others{Purchases: bought(wallet, ended(5-30*60-1))}, Confirmed},
 		{"an earlier one of another size", Others{Purchases: bought(wallet, func(q *Purchase) { q.ResolvedBy, q.Credits = "ana", 98*Credit })}, Confirmed},
 		{"an earlier one that was seen", Others{Purchases: bought(wallet, answered(-600, -590))}, Confirmed},
 		{"another account's, whose credits were not seen", Others{Purchases: bought(elsewhere, answered(10, 20))}, Parked},
@@ -173,6 +179,12 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 			answered(-600, 0)(q)
 			q.FinishedAt = nil
 		})}, Parked},
+		{"another account's, whose credits were seen there, which is apart", Others{Purchases: bought(apart, answered(10, 20))}, Confirmed},
+		{"another account's, still open, which is apart", Others{Purchases: bought(apart, func(q *Purchase) {
+			answered(-600, 0)(q)
+			q.FinishedAt = nil
+		})}, Parked},
+		{"another account rose at the same time, and is apart", Others{Purchases: bought(apart, seen(0, 10))}, Confirmed},
 		{"another account's, seen before", Others{Purchases: bought(elsewhere, answered(-10, 4))}, Confirmed},
 		{"another account's, bought afterwards", Others{Purchases: bought(elsewhere, answered(16, 30))}, Confirmed},
 		{"another account rose at the same time", Others{Purchases: bought(elsewhere, seen(0, 10))}, Parked},
@@ -181,7 +193,10 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := run(unclear(), &tt.others, rise...); got.State != tt.want {
+			p := unclear()
+			p.Trail.begin(p)
+			p.Trail.Apart = []Apart{{Account: apart.Provider, Times: apartTimes}, {Account: elsewhere.Provider, Times: apartTimes - 1}}
+			if got := run(p, &tt.others, rise...); got.State != tt.want {
 				t.Errorf("%s (%s), want %s", got.State, got.Found, tt.want)
 			}
 		})
@@ -189,10 +204,98 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 	other := unclear()
 	other.Reason = FailedMismatch
 	if got := run(other, &Others{}, rise...); got.State != Parked || !strings.Contains(got.Found, "another amount") {
-		t.Errorf("an answer about another amount: %s, found %q; want parked", got.State, got.Found)
+		t.Errorf("an answer about another purchase: %s, found %q; want parked", got.State, got.Found)
 	}
 	if got := run(unclear(), nil, rise...); got.State != Parked {
 		t.Errorf("nobody could be asked: %s, want parked", got.State)
+	}
+}
+
+// TestAnAnswerAboutAnotherAmountCountsOnceTheBalanceShowsIt: what was charged is
+// then known, and the rule can be stopped for it.
+func TestAnAnswerAboutAnotherAmountCountsOnceTheBalanceShowsIt(t *testing.T) {
+	t.Parallel()
+	usd := func(minor int64) *Money { return &Money{Minor: minor, Currency: "USD"} }
+	for _, tt := range []struct {
+		name    string
+		said    Answer
+		rise    Credits
+		want    State
+		charged *Money
+	}{
+		{"the rise that it names", Answer{Reference: "txn_1", Charged: usd(150_00)}, 150 * Credit, Confirmed, usd(150_00)},
+		{"usage hides a little of it", Answer{Reference: "txn_1", Charged: usd(150_00)}, 120 * Credit, Confirmed, usd(150_00)},
+		{"the rise that was ordered", Answer{Reference: "txn_1", Charged: usd(150_00)}, 100 * Credit, Parked, nil},
+		{"no rise", Answer{Reference: "txn_1", Charged: usd(150_00)}, 0, Parked, nil},
+		{"no reference", Answer{Charged: usd(150_00)}, 150 * Credit, Parked, nil},
+		{"another currency", Answer{Reference: "txn_1", Charged: &Money{Minor: 150_00, Currency: "EUR"}}, 150 * Credit, Parked, nil},
+		{"nothing", Answer{Reference: "txn_1", Charged: usd(0)}, 150 * Credit, Parked, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.said.Verdict, tt.said.Reason = Unclear, FailedMismatch
+			p := Answered(unclear(), tt.said, false, confer).Next
+			got := run(p, &Others{}, look{5, 41 * Credit, nil}, look{15, 41*Credit + tt.rise, nil}, look{25, 41*Credit + tt.rise, nil})
+			if got.State != tt.want || (got.State == Confirmed) != (got.Reference == "txn_1") {
+				t.Errorf("%s with reference %q (%s), want %s", got.State, got.Reference, got.Found, tt.want)
+			}
+			if (got.Charged == nil) != (tt.charged == nil) || got.Charged != nil && *got.Charged != *tt.charged {
+				t.Errorf("charged %v, want %v", got.Charged, tt.charged)
+			}
+		})
+	}
+}
+
+// TestWhoHasABalanceOfItsOwn: another account read between two samples that
+// stand still, and that shows something else, twice.
+func TestWhoHasABalanceOfItsOwn(t *testing.T) {
+	t.Parallel()
+	const other = ProviderID("talkover://app.talkover.ai/env-2")
+	shown := func(second int, balance Credits) Shown {
+		at := confer.Add(time.Duration(second) * time.Second)
+		return Shown{Account: other, Level: Level{Balance: balance, ReadAt: at.Add(time.Hour), AsOf: at}} // of a process whose clock is wrong
+	}
+	for _, tt := range []struct {
+		name   string
+		levels []Credits // 10 s apart, from 12:00:00 on
+		shown  []Shown   // by which the last two are compared, one after the other
+		want   bool
+	}{
+		{"twice another balance", []Credits{50, 49}, []Shown{shown(2, 90), shown(7, 90)}, true},
+		{"lower counts too", []Credits{50, 49}, []Shown{shown(2, 28), shown(7, 28)}, true},
+		{"at the samples themselves", []Credits{50, 49}, []Shown{shown(0, 90), shown(10, 90)}, true},
+		{"once", []Credits{50, 49}, []Shown{shown(2, 90)}, false},
+		{"one reading twice", []Credits{50, 49}, []Shown{shown(2, 90), shown(2, 90)}, false},
+		{"before the samples", []Credits{50, 49}, []Shown{shown(-2, 90), shown(-1, 90)}, false},
+		{"after the samples", []Credits{50, 49}, []Shown{shown(11, 90), shown(12, 90)}, false},
+		{"nearly the same", []Credits{50, 49}, []Shown{shown(2, 70), shown(7, 29)}, false},
+		{"while the balance rose", []Credits{50, 90}, []Shown{shown(2, 200), shown(7, 200)}, false},
+		{"one sample", []Credits{50}, []Shown{shown(0, 200), shown(0, 200)}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := Change{Next: unclear()}
+			for i, balance := range tt.levels {
+				at := confer.Add(time.Duration(10*i) * time.Second)
+				c.Next.Trail.Levels = append(c.Next.Trail.Levels, levelOf(balance*Credit, at, at))
+			}
+			for _, s := range tt.shown {
+				s.Level.Balance *= Credit
+				c = Compared(c, []Shown{s})
+			}
+			if got := c.Next.Trail.apart(other); got != tt.want {
+				t.Errorf("apart %t, want %t: %v", got, tt.want, c.Next.Trail.Apart)
+			}
+		})
+	}
+	var c Change
+	c.Next = unclear()
+	c.Next.Trail.Levels = []Level{levelOf(0, confer, confer), levelOf(0, confer, confer)}
+	for i := range 3 * maxApart {
+		c = Compared(c, []Shown{{Account: ProviderID(rune('a' + i)), Level: levelOf(1000*Credit, confer, confer)}})
+	}
+	if len(c.Next.Trail.Apart) != maxApart {
+		t.Errorf("%d accounts are remembered, want %d", len(c.Next.Trail.Apart), maxApart)
 	}
 }
 

@@ -67,6 +67,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 	case books:
 		next.restartLooks(*next.LastSentAt, now)
 	default:
+		next.said(a)
 		next.sampleSoon(now)
 	}
 	c.Evidence = append(c.Evidence, answerEvidence(p, next.State, a))

@@ -18,6 +18,9 @@ type Queue interface {
 	// Others lists what else may have raised the balance of the purchase's target
 	// since then: purchases sent at the same provider, and imported additions.
 	Others(ctx context.Context, p Purchase, since time.Time) (Others, error)
+	// Elsewhere lists what other accounts at the same host showed last, of those
+	// that have sent a purchase since then.
+	Elsewhere(ctx context.Context, p Purchase, since time.Time) ([]Shown, error)
 	// Pause throws a switch.
 	Pause(context.Context, Pause) error
 }
@@ -137,18 +140,28 @@ func (r *Reconciler) watch(ctx context.Context, p Purchase, now time.Time) {
 		}
 		return
 	}
-	sample, err := sampler.Sample(ctx, p.Target)
+	within, cancel := context.WithTimeout(ctx, sampleTimeout)
+	sample, err := sampler.Sample(within, p.Target)
+	cancel()
 	taken := &sample
 	if err != nil {
 		taken = nil // the next one is planned all the same
 	}
 	c, ask := Sampled(p, taken, now)
+	if taken != nil { // not knowing what others show is safe: they may explain more
+		if shown, err := r.Queue.Elsewhere(ctx, p, p.SentAt.Add(-othersSince)); err == nil {
+			c = Compared(c, shown)
+		}
+	}
 	if ask {
 		others, err := r.others(ctx, sampler, c.Next)
 		if err != nil {
 			r.tell(Event{Purchase: p, From: p.State, Text: "asking what else raised the balance", Err: err})
 		}
 		c = Weighed(c, others, now)
+	}
+	if !r.pauseRule(ctx, p, c.Next) {
+		return
 	}
 	if stored, ok := r.apply(ctx, p, c); ok && err != nil {
 		r.tell(Event{Purchase: stored, From: p.State, Text: "the balance could not be read", Err: err})
@@ -293,7 +306,7 @@ func (r *Reconciler) pauseRule(ctx context.Context, was, next Purchase) bool {
 	})
 	r.tell(Event{
 		Purchase: next, From: was.State, Failure: FailedMismatch, Err: err,
-		Text: "the rule is paused: the invoice differs from the configured price",
+		Text: "the rule is paused: what was charged differs from the configured price",
 	})
 	return err == nil
 }

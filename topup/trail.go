@@ -18,6 +18,12 @@ const (
 	maxLevels = 12
 	// maxJumps is enough to know that there are several.
 	maxJumps = 2
+	// apartTimes is how many readings show that another account has a balance of
+	// its own: one alone may be a slip.
+	apartTimes = 2
+	// maxApart bounds how many other accounts are compared, inclusive. Those
+	// beyond it may explain a rise, as if nothing were known of them.
+	maxApart = 20
 )
 
 // Sample is one look at the balance of a purchase of unknown outcome. Both
@@ -56,6 +62,19 @@ func (j Jump) Rise() Credits { return j.After.Balance - j.Before.Balance }
 // It does not look like any provider's id, and there is none.
 func (j Jump) reference() string { return "rise@" + j.After.at().UTC().Format(time.RFC3339) }
 
+// Shown is the balance that another account at the same provider showed last.
+type Shown struct {
+	Account ProviderID
+	Level   Level
+}
+
+// Apart counts the readings by which another account cannot share the balance.
+type Apart struct {
+	Account ProviderID `json:"account"`
+	Times   int        `json:"times"`
+	Last    time.Time  `json:"last"` // the newest of them, so that each counts once
+}
+
 // Trail is what the balance has shown since the confirm read, at a provider
 // without books.
 type Trail struct {
@@ -63,6 +82,15 @@ type Trail struct {
 	Newest time.Time `json:"newest,omitzero"`  // the provider's newest stamp; an older figure says nothing
 	Levels []Level   `json:"levels,omitempty"` // oldest first, of at most JumpGap
 	Jumps  []Jump    `json:"jumps,omitempty"`  // that fit, oldest first, at most two
+	Apart  []Apart   `json:"apart,omitempty"`  // other accounts that showed another balance
+	Said   *Said     `json:"said,omitempty"`   // the answer's charge, when it is not what was ordered
+}
+
+// Said is what an answer claims that was charged instead of the price. It counts
+// once the balance shows it too.
+type Said struct {
+	Reference string `json:"reference"`
+	Charged   Money  `json:"charged"`
 }
 
 // held lists the jumps that lasted. Exactly one is evidence.
@@ -77,8 +105,49 @@ func (t Trail) waiting() bool {
 
 // clone lets a change be made without touching the purchase that it was read as.
 func (t Trail) clone() Trail {
-	t.Levels, t.Jumps = slices.Clone(t.Levels), slices.Clone(t.Jumps)
+	t.Levels, t.Jumps, t.Apart = slices.Clone(t.Levels), slices.Clone(t.Jumps), slices.Clone(t.Apart)
 	return t
+}
+
+// compare holds the balances of other accounts against the last two samples.
+// Whoever was read between the two, while the balance stood still but for a
+// little usage, and showed something else, has a balance of its own. Whether
+// environments share one is not documented (Talkover docs, get-credits-balance,
+// read 2026-11-20).
+func (t *Trail) compare(others []Shown, amount Credits) {
+	n := len(t.Levels)
+	if n < 2 {
+		return
+	}
+	before, after := t.Levels[n-2], t.Levels[n-1]
+	little := amount - leastRise(amount)
+	low, high := min(before.Balance, after.Balance), max(before.Balance, after.Balance)
+	if high-low > little {
+		return
+	}
+	for _, o := range others {
+		at := o.Level.at()
+		same := o.Level.Balance >= low-little && o.Level.Balance <= high+little
+		if !same && !at.Before(before.at()) && !at.After(after.at()) {
+			t.count(o.Account, at)
+		}
+	}
+}
+
+func (t *Trail) count(account ProviderID, at time.Time) {
+	i := slices.IndexFunc(t.Apart, func(a Apart) bool { return a.Account == account })
+	switch {
+	case i < 0 && len(t.Apart) < maxApart:
+		t.Apart = append(t.Apart, Apart{Account: account, Times: 1, Last: at})
+	case i >= 0 && t.Apart[i].Times < apartTimes && at.After(t.Apart[i].Last):
+		t.Apart[i].Times++
+		t.Apart[i].Last = at
+	}
+}
+
+// apart tells whether the account is known to have a balance of its own.
+func (t Trail) apart(account ProviderID) bool {
+	return slices.ContainsFunc(t.Apart, func(a Apart) bool { return a.Account == account && a.Times >= apartTimes })
 }
 
 // begin starts with the confirm read: the last balance that is certainly of

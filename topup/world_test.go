@@ -357,6 +357,8 @@ func (m *memory) Others(_ context.Context, p Purchase, _ time.Time) (Others, err
 	return o, nil
 }
 
+func (*memory) Elsewhere(context.Context, Purchase, time.Time) ([]Shown, error) { return nil, nil }
+
 func (m *memory) open() (Purchase, bool) {
 	for _, p := range m.rows {
 		if p.State.Open() {
