@@ -131,8 +131,8 @@ func generate(seed uint64, purchases int, only weather) history {
 	h.Targets, h.Voices = 8+rng.IntN(17), 1+rng.IntN(2)
 	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
 	if purchases >= 500 { // the busier, the cheaper to simulate
-		h.Targets += 40
-		h.Voices += rng.IntN(4)
+		h.Targets += min(80, purchases/20)
+		h.Voices += rng.IntN(3)
 		h.Sweep = []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, time.Minute}[rng.IntN(4)]
 	}
 	h.Cooldown = []time.Duration{10 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}[rng.IntN(5)]
