@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,34 +19,86 @@ const ClusterPassword = "s3cret/pass word"
 // ClusterPassword; TLS is off. The server ends with the test.
 func Cluster(t testing.TB) (address string) {
 	t.Helper()
-	bin := os.Getenv("TOPUPD_TEST_POSTGRES_BIN")
-	if bin == "" {
+	s := newServer(t)
+	s.initialize()
+	s.start()
+	return s.address
+}
+
+// server is a PostgreSQL in a folder of its own.
+type server struct {
+	t       testing.TB
+	bin     string // folder of initdb
+	dir     string
+	as      []string // becomes the server's user
+	address string
+	running bool
+}
+
+// newServer makes a folder for a server and chooses its address.
+func newServer(t testing.TB) *server {
+	t.Helper()
+	s := &server{t: t, bin: os.Getenv("TOPUPD_TEST_POSTGRES_BIN"), address: freeAddress(t)}
+	if s.bin == "" {
 		t.Fatal("TOPUPD_TEST_POSTGRES_BIN names no folder with initdb: run make test, or scripts/test-postgres go test ./ledger/...")
 	}
-	dir, err := os.MkdirTemp("/tmp", "topupd-cluster-") //nolint:usetesting // t.TempDir is closed to the server's user and too long for a socket
-	if err != nil {
+	var err error
+	if s.dir, err = os.MkdirTemp("/tmp", "topupd-cluster-"); err != nil { //nolint:usetesting // t.TempDir is closed to the server's user and too long for a socket
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(ClusterPassword+"\n"), 0o600); err != nil {
+	t.Cleanup(func() { _ = os.RemoveAll(s.dir) })
+	t.Cleanup(s.kill)
+	if err := os.WriteFile(filepath.Join(s.dir, "password"), []byte(ClusterPassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var as []string
 	if os.Getuid() == 0 { // the server refuses to run as root
-		as = []string{"runuser", "-u", "postgres", "--"}
-		run(t, dir, nil, "chown", "-R", "postgres", dir)
+		s.as = []string{"runuser", "-u", "postgres", "--"}
+		run(t, s.dir, nil, "chown", "-R", "postgres", s.dir)
 	}
-	address = freeAddress(t)
-	_, port, err := net.SplitHostPort(address)
+	return s
+}
+
+func (s *server) initialize() {
+	s.t.Helper()
+	s.run("initdb", "-D", s.dir+"/data", "-U", "topupd", "--auth=scram-sha-256",
+		"--pwfile="+s.dir+"/password", "--encoding=UTF8", "--locale=C", "--no-sync")
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	_, port, err := net.SplitHostPort(s.address)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	run(t, dir, as, filepath.Join(bin, "initdb"), "-D", dir+"/data", "-U", "topupd", "--auth=scram-sha-256",
-		"--pwfile="+dir+"/password", "--encoding=UTF8", "--locale=C", "--no-sync")
-	options := fmt.Sprintf("-p %s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c fsync=off -c max_wal_senders=4", port, dir)
-	run(t, dir, as, filepath.Join(bin, "pg_ctl"), "-D", dir+"/data", "-l", dir+"/log", "-o", options, "-w", "-t", "30", "start")
-	t.Cleanup(func() { run(t, dir, as, filepath.Join(bin, "pg_ctl"), "-D", dir+"/data", "-m", "immediate", "stop") })
-	return address
+	options := fmt.Sprintf("-p %s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c fsync=off -c max_wal_senders=4", port, s.dir)
+	s.run("pg_ctl", "-D", s.dir+"/data", "-l", s.dir+"/log", "-o", options, "-w", "-t", "30", "start")
+	s.running = true
+}
+
+// kill ends the server as a power cut would.
+func (s *server) kill() {
+	if s.running {
+		s.run("pg_ctl", "-D", s.dir+"/data", "-m", "immediate", "stop")
+	}
+	s.running = false
+}
+
+// run runs one of PostgreSQL's programs as the server's user.
+func (s *server) run(program string, args ...string) {
+	s.t.Helper()
+	run(s.t, s.dir, s.as, append([]string{filepath.Join(s.bin, program)}, args...)...)
+}
+
+// dsn reaches the server's own database, postgres.
+func (s *server) dsn() string { return clusterDSN(s.address, nil) }
+
+func clusterDSN(host string, options url.Values) string {
+	query := url.Values{"sslmode": {"disable"}}
+	for key, value := range options {
+		query[key] = value
+	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("topupd", ClusterPassword), Host: host, Path: "/postgres", RawQuery: query.Encode()}
+	return u.String()
 }
 
 func freeAddress(t testing.TB) string {
