@@ -82,4 +82,3 @@ func stands(t *testing.T, length time.Duration, what string, condition func() bo
 		return time.Since(began) >= length
 	})
 }
-

@@ -185,7 +185,7 @@ func (t *transaction) commit(patience time.Duration) error {
 	select {
 	case err := <-answer:
 		if err != nil {
-			return fmt.Errorf("the commit answered %q: %w", err.Error(), topup.ErrInDoubt)
+			return fmt.Errorf("the commit answered %q: %w", explained(err).Error(), topup.ErrInDoubt)
 		}
 		return nil
 	case <-timer.C:

@@ -11,8 +11,8 @@ const (
 	// daemon goes on without it. It is paid once: while the reader is stuck, lines
 	// only queue. A purchase has 5 s between its connection and its first byte.
 	sinkPatience = 100 * time.Millisecond
-	// sinkLimit bounds the bytes that queue for a stuck reader: about 2,000 lines.
-	sinkLimit = 1 << 20
+	// sinkLimit bounds the bytes that queue for a stuck reader: about 500 lines.
+	sinkLimit = 256 << 10
 	// sinkFarewell is how long a process that ends waits for its last lines.
 	sinkFarewell = 2 * time.Second
 )

@@ -29,6 +29,7 @@ func NewSolo(t testing.TB, o SoloOptions) *Solo {
 	s := newServer(t)
 	if o.Prepare != nil {
 		o.Prepare(s.dir)
+		t.Cleanup(s.kill) // before what was prepared goes
 	}
 	s.settings, s.env = o.Settings, o.Env
 	s.initialize(o.Init...)
