@@ -44,3 +44,11 @@ func LimitPages(t testing.TB, s *Store) {
 
 // FailureReason is what Observe is told.
 func FailureReason(err error) string { return failureReason(err) }
+
+// Testifies tells whether the store has seen the log after its last
+// acknowledged write.
+func Testifies(s *Store) bool {
+	s.witness.mu.Lock()
+	defer s.witness.mu.Unlock()
+	return s.witness.flushed > 0 && s.witness.seen == s.witness.acked
+}

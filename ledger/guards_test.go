@@ -53,7 +53,12 @@ func takeLease(t *testing.T, s *ledger.Store) topup.Lease {
 
 func planRequest(t *testing.T, s *ledger.Store, customer topup.CustomerID) topup.PlanRequest {
 	t.Helper()
-	lease := takeLease(t, s)
+	return requestUnder(t, s, takeLease(t, s), customer)
+}
+
+// requestUnder asks to plan under a lease that the caller has.
+func requestUnder(t *testing.T, s *ledger.Store, lease topup.Lease, customer topup.CustomerID) topup.PlanRequest {
+	t.Helper()
 	target := topup.Target{Provider: provider, Customer: customer, Product: "itm_credits"}
 	standing, err := s.Standing(t.Context(), target)
 	if err != nil {

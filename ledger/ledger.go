@@ -45,6 +45,7 @@ type Store struct {
 	writing  chan struct{} // SQLite has one writer: ours queue here, in order, not in its busy loop
 	where    string        // the database in words for errors; no password
 	commits  time.Duration // how long a commit may stay unanswered
+	witness  witness       // what this process can prove after a promotion
 
 	migrator func() (db *sql.DB, done func() error, err error) // a pool that waits as long as a migration takes
 	guard    func(context.Context) (release func(), err error) // keeps two migrations of one file apart
@@ -60,6 +61,9 @@ type dialect struct {
 	table  string // whether a table of the name ? exists
 	share  string // locks a row against writers
 	update string // locks a row against everybody
+
+	lineage string // which database this is, in one row
+	logged  bool   // it has a log whose positions can be compared
 }
 
 // commitTimeout bounds the wait for an answer to COMMIT. A synchronous standby

@@ -34,7 +34,7 @@ func TestMigrate(t *testing.T) {
 				t.Errorf("an empty database: %v, want ErrSchemaTooOld and what to run", err)
 			}
 			applied, err := s.Migrate(t.Context())
-			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql", "0003_trail.sql"}, applied); diff != "" || err != nil {
+			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql", "0003_trail.sql", "0004_lineage.sql"}, applied); diff != "" || err != nil {
 				t.Errorf("Migrate: %v, (-want +got):\n%s", err, diff)
 			}
 			if applied, err = s.Migrate(t.Context()); len(applied) != 0 || err != nil {
@@ -69,7 +69,7 @@ func TestTwoProcessesMigrateOnce(t *testing.T) {
 				})
 			}
 			both.Wait()
-			if len(all) != 3 {
+			if len(all) != 4 {
 				t.Errorf("applied %v, want each migration once", all)
 			}
 		})
@@ -108,7 +108,10 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 			s := open(t, url, ledger.Options{})
 			planned := plannedPurchase(t, s)
 			for _, step := range []string{ // back to version 2, with the purchase
-				`ALTER TABLE purchase DROP COLUMN trail`, `DELETE FROM goose_db_version WHERE version_id = 3`,
+				`ALTER TABLE purchase DROP COLUMN trail`, `DROP TABLE lineage`,
+				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
+				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
+				`DELETE FROM goose_db_version WHERE version_id > 2`,
 			} {
 				if _, err := rawSQL(t, url).ExecContext(t.Context(), step); err != nil {
 					t.Fatal(err)
@@ -118,7 +121,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				t.Fatalf("CheckSchema = %v, want ErrSchemaTooOld", err)
 			}
 			applied, err := s.Migrate(t.Context())
-			if err != nil || len(applied) != 1 {
+			if err != nil || len(applied) != 2 {
 				t.Fatalf("Migrate = %v, %v", applied, err)
 			}
 			got, err := s.Purchase(t.Context(), planned.ID)

@@ -223,9 +223,14 @@ func (t tx) liftProvider(ctx context.Context, provider string, now time.Time, r 
 		return err
 	}
 	r.Stop, r.Quarantine, r.Hold = row.Stopped != "", row.Quarantined != "", row.HoldLiftedAt == nil && !bought
-	if _, err := t.exec(ctx, `UPDATE provider SET stopped = '', stopped_token = '', quarantined = '',
+	if _, err := t.exec(ctx, endQuarantine+`, stopped = '', stopped_token = '',
 		hold_lifted_at = coalesce(hold_lifted_at, ?) WHERE id = ?`, micros(now), provider); err != nil {
 		return err
+	}
+	if r.Quarantine { // whoever lifts it answers for what the books show
+		if err := t.raiseKnown(ctx, topup.ProviderID(provider), now); err != nil {
+			return err
+		}
 	}
 	n, err := t.exec(ctx, `UPDATE target SET implausible = '' WHERE provider = ? AND implausible <> ''`, provider)
 	r.Implausible = int(n)

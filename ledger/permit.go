@@ -35,6 +35,9 @@ func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purcha
 		if err != nil {
 			return err
 		}
+		if err := t.unmoved(ctx); err != nil {
+			return err
+		}
 		if err := provider.allows(now, r.Lease, r.TokenFingerprint); err != nil {
 			return err
 		}
@@ -48,6 +51,7 @@ func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purcha
 		permitted, err = t.givePermit(ctx, r, row, now)
 		return err
 	})
+	s.inspected(ctx, err)
 	if err != nil {
 		return topup.Purchase{}, fmt.Errorf("permit for %s: %w", r.Purchase, err)
 	}

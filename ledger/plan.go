@@ -49,6 +49,7 @@ func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, 
 		}
 		return t.countTowardsCaps(ctx, planned, r.Caps) // last: these rows are shared by all purchases
 	})
+	s.inspected(ctx, err)
 	if err != nil {
 		return topup.Purchase{}, fmt.Errorf("planning for %s, %s: %w", r.Purchase.Target.Customer, r.Purchase.Target.Product, err)
 	}
@@ -59,6 +60,9 @@ func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, 
 // mayPlan checks everything but the caps. The open purchase comes before the
 // version: it is the better explanation of the same thing.
 func (t tx) mayPlan(ctx context.Context, r topup.PlanRequest, provider providerRow, target targetRow, now time.Time) error {
+	if err := t.unmoved(ctx); err != nil {
+		return err
+	}
 	if err := provider.allows(now, r.Lease, r.TokenFingerprint); err != nil {
 		return err
 	}

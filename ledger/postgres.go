@@ -25,12 +25,15 @@ const maxConns = 8
 // wait gives up before its statement, a statement before the socket that waits
 // for its answer. A DSN may set the server's three itself.
 const (
-	connectTimeout   = 5 * time.Second
-	lockTimeout      = 5 * time.Second
-	statementTimeout = 15 * time.Second
-	idleInTxTimeout  = 30 * time.Second
-	socketTimeout    = 20 * time.Second
-	migrationTimeout = time.Hour // of the socket; the server then has no statement limit
+	connectTimeout = 5 * time.Second
+	// connectTimeoutEach is the same with several servers: whoever waits for a
+	// lease does so for 3 s, and must reach the second one when the first is gone.
+	connectTimeoutEach = time.Second
+	lockTimeout        = 5 * time.Second
+	statementTimeout   = 15 * time.Second
+	idleInTxTimeout    = 30 * time.Second
+	socketTimeout      = 20 * time.Second
+	migrationTimeout   = time.Hour // of the socket; the server then has no statement limit
 )
 
 var postgres = dialect{
@@ -39,6 +42,9 @@ var postgres = dialect{
 	table:  `SELECT to_regclass(?) IS NOT NULL`,
 	share:  ` FOR SHARE`,
 	update: ` FOR UPDATE`,
+
+	lineage: postgresLineage,
+	logged:  true,
 }
 
 func (s *Store) openPostgres(ctx context.Context, raw string, _ Options) error {
@@ -47,7 +53,7 @@ func (s *Store) openPostgres(ctx context.Context, raw string, _ Options) error {
 	if err != nil {
 		return err
 	}
-	s.where = fmt.Sprintf("%s at %s", cfg.Database, net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))))
+	s.where = fmt.Sprintf("%s at %s", cfg.Database, servers(cfg))
 	db, err := openPool(cfg, socketTimeout, maxConns)
 	if err != nil {
 		return err
@@ -76,7 +82,7 @@ func postgresConfig(raw string) (pq.Config, error) {
 	if err != nil { // its text may hold half a password
 		return pq.Config{}, errors.New("database_url is not a valid URL; write special characters in the user name and password as %XX, such as %40 for @")
 	}
-	cfg, err := pq.NewConfig(raw)
+	cfg, err := pq.NewConfig(eachPort(u).String())
 	if err != nil {
 		password, _ := u.User.Password()
 		return pq.Config{}, fmt.Errorf("reading database_url: %s", redacted(err, password))
@@ -101,6 +107,9 @@ func postgresConfig(raw string) (pq.Config, error) {
 	cfg.BinaryParameters = false // it skips the prepare step that types our parameters
 	if cfg.ConnectTimeout <= 0 {
 		cfg.ConnectTimeout = connectTimeout
+		if len(cfg.Multi) > 0 {
+			cfg.ConnectTimeout = connectTimeoutEach
+		}
 	}
 	if cfg.ApplicationName == "" {
 		cfg.ApplicationName = "topupd"
@@ -109,6 +118,35 @@ func postgresConfig(raw string) (pq.Config, error) {
 		cfg.TargetSessionAttrs = pq.TargetSessionAttrsReadWrite // never a standby: it lags
 	}
 	return cfg, nil
+}
+
+// eachPort writes several servers, host:port,host:port, as lib/pq wants them: it
+// reads the ports of a list from the parameter only.
+func eachPort(u *url.URL) *url.URL {
+	hosts, query := strings.Split(u.Host, ","), u.Query()
+	if len(hosts) < 2 || query.Has("port") {
+		return u
+	}
+	ports := make([]string, len(hosts))
+	for i, host := range hosts {
+		ports[i] = "5432"
+		if name, port, err := net.SplitHostPort(host); err == nil && port != "" {
+			hosts[i], ports[i] = name, port
+		}
+	}
+	each := *u
+	query.Set("port", strings.Join(ports, ","))
+	each.Host, each.RawQuery = strings.Join(hosts, ","), query.Encode()
+	return &each
+}
+
+// servers lists the addresses in a configuration.
+func servers(cfg pq.Config) string {
+	list := []string{net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}
+	for _, other := range cfg.Multi {
+		list = append(list, net.JoinHostPort(other.Host, strconv.Itoa(int(other.Port))))
+	}
+	return strings.Join(list, ", ")
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -141,7 +179,7 @@ func openPool(cfg pq.Config, socket time.Duration, conns int) (*sql.DB, error) {
 
 // connecting says what to do about a server that does not let us in.
 func connecting(cfg pq.Config, err error) error {
-	where := net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
+	where := servers(cfg)
 	text := redacted(err, cfg.Password)
 	e := pq.As(err)
 	switch {

@@ -19,23 +19,29 @@ type Provider struct {
 	Stopped      string    // why it refuses us; "" when it does not
 	StoppedToken string    // fingerprint of the token it refused
 	Quarantined  string    // why nothing may be bought there; "" when it may
+	KnownAt      time.Time // up to when the ledger knows every purchase that the provider's books show
 }
 
 type providerRow struct {
-	ID           string `db:"id"`
-	Name         string `db:"name"`
-	Type         string `db:"type"`
-	FirstSeenAt  int64  `db:"first_seen_at"`
-	HoldLiftedAt *int64 `db:"hold_lifted_at"`
-	Stopped      string `db:"stopped"`
-	StoppedToken string `db:"stopped_token"`
-	Quarantined  string `db:"quarantined"`
-	Holder       string `db:"holder"`
-	LeaseUntil   int64  `db:"lease_until"`
-	Term         int64  `db:"term"`
+	ID                string `db:"id"`
+	Name              string `db:"name"`
+	Type              string `db:"type"`
+	FirstSeenAt       int64  `db:"first_seen_at"`
+	HoldLiftedAt      *int64 `db:"hold_lifted_at"`
+	Stopped           string `db:"stopped"`
+	StoppedToken      string `db:"stopped_token"`
+	Quarantined       string `db:"quarantined"`
+	QuarantinedAt     *int64 `db:"quarantined_at"`
+	QuarantineHeld    int64  `db:"quarantine_held"`
+	QuarantineWitness string `db:"quarantine_witness"`
+	KnownAt           *int64 `db:"known_at"`
+	Holder            string `db:"holder"`
+	LeaseUntil        int64  `db:"lease_until"`
+	Term              int64  `db:"term"`
 }
 
-const providerColumns = `id, name, type, first_seen_at, hold_lifted_at, stopped, stopped_token, quarantined, holder, lease_until, term`
+const providerColumns = `id, name, type, first_seen_at, hold_lifted_at, stopped, stopped_token, quarantined, quarantined_at,
+	quarantine_held, quarantine_witness, known_at, holder, lease_until, term`
 
 // firstSeen is when the first hold began; the zero time when a person ended it.
 func (r providerRow) firstSeen() time.Time {
@@ -50,15 +56,18 @@ func (r providerRow) firstSeen() time.Time {
 func (s *Store) Register(ctx context.Context, providers []Provider) error {
 	sorted := slices.SortedFunc(slices.Values(providers), func(a, b Provider) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return s.write(ctx, "register", func(ctx context.Context, t tx) error {
+		if _, err := t.lockLineage(ctx); err != nil {
+			return err
+		}
 		now, err := t.now(ctx)
 		if err != nil {
 			return err
 		}
 		for _, p := range sorted {
 			if _, err := t.exec(ctx, `
-				INSERT INTO provider (id, name, type, first_seen_at) VALUES (?, ?, ?, ?)
+				INSERT INTO provider (id, name, type, first_seen_at, known_at) VALUES (?, ?, ?, ?, ?)
 				ON CONFLICT (id) DO UPDATE SET name = excluded.name, type = excluded.type`,
-				string(p.ID), p.Name, p.Type, micros(now)); err != nil {
+				string(p.ID), p.Name, p.Type, micros(now), micros(now)); err != nil {
 				return fmt.Errorf("provider %s: %w", p.ID, err)
 			}
 		}
@@ -77,6 +86,7 @@ func (s *Store) Providers(ctx context.Context) ([]Provider, error) {
 		list = append(list, Provider{
 			ID: topup.ProviderID(r.ID), Name: r.Name, Type: r.Type, FirstSeenAt: instant(r.FirstSeenAt),
 			Stopped: r.Stopped, StoppedToken: r.StoppedToken, Quarantined: r.Quarantined,
+			KnownAt: r.knownAt(),
 		})
 	}
 	return list, err
@@ -111,13 +121,6 @@ func (s *Store) NoteToken(ctx context.Context, provider topup.ProviderID, finger
 	return lifted && err == nil, err
 }
 
-// Quarantine stops purchases at a provider until Resume (P18).
-func (s *Store) Quarantine(ctx context.Context, provider topup.ProviderID, why string) error {
-	return s.write(ctx, "quarantine", func(ctx context.Context, t tx) error {
-		return t.one(ctx, "quarantining "+string(provider), `UPDATE provider SET quarantined = ? WHERE id = ?`, bound(why, 2000), string(provider))
-	})
-}
-
 // lockProvider is the first lock of every transaction that gives a right to
 // spend: shared, so that such transactions run beside each other, while Pause
 // and Resume, which lock it alone, wait for them (P12).
@@ -140,7 +143,7 @@ func (t tx) lockProviders(ctx context.Context) ([]string, error) {
 // allows tells whether anything may be planned or sent under the lease now.
 func (r providerRow) allows(now time.Time, lease topup.Lease, token string) error {
 	switch {
-	case lease.Provider != topup.ProviderID(r.ID), lease.Holder != r.Holder, lease.Term != r.Term, !instant(r.LeaseUntil).After(now):
+	case !r.heldUnder(lease, now):
 		return fmt.Errorf("%s, term %d of %s: %w", r.ID, lease.Term, lease.Holder, topup.ErrLeaseLost)
 	case r.Stopped != "" && r.StoppedToken == token:
 		return fmt.Errorf("%s: %s: %w", r.ID, r.Stopped, topup.ErrProviderStopped)

@@ -29,6 +29,8 @@ var sqliteDialect = dialect{
 	name:  "sqlite",
 	clock: `CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000`,
 	table: `SELECT count(name) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?`,
+
+	lineage: sqliteLineage,
 }
 
 func (s *Store) openSQLite(ctx context.Context, raw string, o Options) error {

@@ -141,6 +141,7 @@ func (v view) baseStanding(ctx context.Context, provider topup.ProviderID, now t
 	if known {
 		seen := row.firstSeen()
 		base.FirstSeenAt, base.Stopped, base.Quarantined = &seen, row.Stopped, row.Quarantined
+		base.KnownAt, base.QuarantinedAt, base.QuarantineHeld = row.knownAt(), pointer(row.QuarantinedAt), row.QuarantineHeld != 0
 	}
 	pauses, err := v.activePauses(ctx, now)
 	if err != nil {

@@ -95,12 +95,23 @@ func (s *Store) read(ctx context.Context, query string, fn func(context.Context,
 // ErrReadOnly, topup.ErrInDoubt, and what fn returns.
 func (s *Store) write(ctx context.Context, query string, fn func(context.Context, tx) error) error {
 	done := s.stopwatch(query)
-	err := s.failed(query, s.inTx(ctx, fn))
+	err := s.failed(query, s.inTx(ctx, s.logs(query), fn))
 	done(err)
 	return err
 }
 
-func (s *Store) inTx(ctx context.Context, fn func(context.Context, tx) error) error {
+// logs tells whether a lost commit of the operation could make somebody buy
+// twice: after those the position of the log is noted.
+func (s *Store) logs(query string) bool {
+	switch query {
+	case "plan", "permit", "advance", "import", "pause", "hold_implausible", "quarantine", "inspect", "end_quarantine", "note_known":
+		return s.sql.logged
+	default: // leases say by their term that they are missing
+		return false
+	}
+}
+
+func (s *Store) inTx(ctx context.Context, logged bool, fn func(context.Context, tx) error) error {
 	if s.readOnly {
 		return ErrReadOnly
 	}
@@ -121,10 +132,50 @@ func (s *Store) inTx(ctx context.Context, fn func(context.Context, tx) error) er
 		err = ctx.Err() // nothing is committed for somebody who has left
 	}
 	if err != nil {
-		open.abandon()
+		open.abandon(sqlState(err) == readOnlyServer)
+		if sqlState(err) == readOnlyServer {
+			s.leaveServer()
+		}
 		return err
 	}
-	return open.commit(s.commits)
+	if !logged {
+		return open.commit(s.commits, nil)
+	}
+	return s.commitLogged(ctx, open)
+}
+
+// commitLogged commits and then, while the caller goes on, notes the position
+// of the log on the same connection.
+func (s *Store) commitLogged(ctx context.Context, open *transaction) error {
+	inspections := s.witness.committing()
+	overtaken := make(chan bool, 1)
+	err := open.commit(s.commits, func(conn *sqlx.Conn) {
+		upTo, ok := s.witness.acknowledged(inspections)
+		overtaken <- !ok
+		if !ok {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+		defer cancel()
+		if here, err := (view{conn, s}).place(ctx); err == nil { // else the next one covers this one too
+			s.witness.saw(upTo, here)
+		}
+	})
+	if err == nil && <-overtaken {
+		return fmt.Errorf("the database moved while the change was committed: %w", topup.ErrInDoubt)
+	}
+	return err
+}
+
+// readOnlyServer is the SQLSTATE of a write on a standby: a pool can hold
+// connections to a server that has been one since it was demoted.
+const readOnlyServer = "25006"
+
+// leaveServer closes every idle connection, so that the next one goes where the
+// writes are.
+func (s *Store) leaveServer() {
+	s.db.SetMaxIdleConns(-1)
+	s.db.SetMaxIdleConns(maxConns)
 }
 
 // transaction is one open transaction on a connection of its own. Its context
@@ -151,32 +202,46 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 			return &transaction{conn, t, stop}, nil
 		}
 		stop()
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // not back into the pool
-		_ = conn.Close()                                           // the error of BEGIN says more
+		(&transaction{conn: conn}).discard()
+		_ = conn.Close() // the error of BEGIN says more
 		if !disconnected(err) || try >= maxConns {
 			return nil, err
 		}
 	}
 }
 
-// abandon rolls back; whatever goes wrong now, nothing is stored.
-func (t *transaction) abandon() {
+// abandon rolls back; whatever goes wrong now, nothing is stored. With the
+// server, the connection is given up too.
+func (t *transaction) abandon(server bool) {
 	_ = t.tx.Rollback()
 	t.stop()
+	if server {
+		t.discard()
+	}
 	_ = t.conn.Close()
+}
+
+// discard keeps the connection from being used again.
+func (t *transaction) discard() {
+	_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
 // commit is watched from outside: when no answer comes, the statement is
 // cancelled so that the connection is not lost, and the outcome is in doubt
-// whatever the server says then.
-func (t *transaction) commit(patience time.Duration) error {
-	answer := make(chan error, 1)
+// whatever the server says then. after, if any, has the connection after a yes,
+// while the caller goes on.
+func (t *transaction) commit(patience time.Duration, after func(*sqlx.Conn)) error {
+	answer := make(chan error, 2)
 	go func() {
 		err := t.tx.Commit()
 		if err != nil {
-			_ = t.conn.Raw(func(any) error { return driver.ErrBadConn }) // never use this connection again
+			t.discard()
 		}
 		t.stop()
+		if err == nil && after != nil {
+			answer <- nil
+			after(t.conn)
+		}
 		_ = t.conn.Close()
 		answer <- err
 	}()

@@ -33,6 +33,28 @@ type Sampler interface {
 	Recharges(ctx context.Context, target Target, since time.Time) (done, pending []Topup, err error)
 }
 
+// Biller is a provider that lists what was bought in the whole account, which
+// tells what a ledger that lost commits does not know (P18).
+type Biller interface {
+	// Billed lists the purchases of credits that were billed since then, whoever
+	// made them. An error when the list could not be read to its end.
+	Billed(ctx context.Context, since time.Time) (Billed, error)
+}
+
+// Billed is what was bought in an account.
+type Billed struct {
+	Topups     map[Target][]Topup // by invoice; without credits, which bills do not tell
+	Unreadable []string           // bills that may be for credits and could not be read
+}
+
+// QuarantineEnd asks for the end of a quarantine whose provider's books were read.
+type QuarantineEnd struct {
+	Lease  Lease
+	Since  time.Time // when the quarantine began: it must still be that one
+	ReadAt time.Time // database clock, before the books were read
+	Others time.Time // whatever is not ours and was bought later is somebody else's, who may go on
+}
+
 // Sender is one open connection that carries at most one request.
 type Sender interface {
 	// Send puts the request on the wire at most once and says what came of it.

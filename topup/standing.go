@@ -27,6 +27,10 @@ type Standing struct {
 	Stopped     string     // why the provider refuses us; "" when it does not
 	Implausible string     // why the target is held for a person; "" when it is not
 	Quarantined string     // why nothing may be bought at the provider; "" when it may
+
+	QuarantinedAt  *time.Time // when that began, database clock
+	QuarantineHeld bool       // only a person ends it
+	KnownAt        time.Time  // up to when the ledger knows every purchase in the provider's books
 }
 
 // PauseScope is what a pause covers.

@@ -86,6 +86,14 @@ func (p *Pair) RestartPrimary() {
 	p.primary.start()
 }
 
+// RestartStandby kills the standby, promoted or not, and starts it again on the
+// same files.
+func (p *Pair) RestartStandby() {
+	p.t.Helper()
+	p.standby.kill()
+	p.standby.start()
+}
+
 // Promote makes the standby a primary, with what it has received. What was kept
 // from it is lost.
 func (p *Pair) Promote() {
