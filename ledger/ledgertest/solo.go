@@ -17,9 +17,11 @@ type Solo struct {
 type SoloOptions struct {
 	Init     []string // more options of initdb
 	Settings []string // of the server, as "name=value"
-	Env      []string // of its processes, as "NAME=value"
+	// Env is what its processes have in their environment, as "NAME=value"; dir is
+	// the server's folder. It may be nil.
+	Env func(dir string) []string
 	// Prepare may put something under the server's folder, which holds the folder
-	// "data" later; nil does nothing.
+	// "data" later. It may be nil.
 	Prepare func(dir string)
 }
 
@@ -31,7 +33,10 @@ func NewSolo(t testing.TB, o SoloOptions) *Solo {
 		o.Prepare(s.dir)
 		t.Cleanup(s.kill) // before what was prepared goes
 	}
-	s.settings, s.env = o.Settings, o.Env
+	s.settings = o.Settings
+	if o.Env != nil {
+		s.env = o.Env(s.dir)
+	}
 	s.initialize(o.Init...)
 	s.start()
 	return &Solo{DSN: s.dsn(), server: s}
