@@ -25,6 +25,7 @@ type Facts struct {
 	FirstHold   time.Duration   // first_purchase_after of the provider
 	OverCap     *topup.CapError // what planning would refuse now; nil = nothing
 	Unreadable  string          // why the provider cannot be read; "" = it can
+	Behind      string          // why purchases at the provider may be unknown to the ledger; "" = none is
 	Repeating   *topup.Purchase // deciding again for this sent purchase
 }
 
@@ -189,6 +190,8 @@ func notHeld(f *Facts, d *Decision) bool {
 		return d.say(topup.Quarantined, "%s", s.Quarantined)
 	case s.Stopped != "":
 		return d.say(topup.ProviderUnavailable, "the provider refused the token: %s", s.Stopped)
+	case f.Behind != "":
+		return d.say(topup.ProviderUnavailable, "nothing is bought before it is known what was: %s", f.Behind)
 	case f.FirstHold > 0 && s.FirstSeenAt != nil && s.Now.Before(s.FirstSeenAt.Add(f.FirstHold)):
 		return d.say(topup.FirstHold, "first purchase at this provider not before %s (first_purchase_after)", clock(s.FirstSeenAt.Add(f.FirstHold)))
 	default:

@@ -187,6 +187,7 @@ var rowsOfPurchases = []row{
 	}, topup.InvoiceUnpaid, "inv_9 insufficient_funds"},
 	{"open is said before quarantined", func(f *Facts) { open(f, topup.Sent); f.Standing.Quarantined = "restored" }, topup.StillOpen, ""},
 	{"a provider in quarantine", func(f *Facts) { f.Standing.Quarantined = "the database was restored" }, topup.Quarantined, "restored"},
+	{"books that were not read", func(f *Facts) { f.Behind = "HTTP 503" }, topup.ProviderUnavailable, "before it is known what was: HTTP 503"},
 	{"a refused token", func(f *Facts) { f.Standing.Stopped = "HTTP 401" }, topup.ProviderUnavailable, "HTTP 401"},
 	{"the first hold to its last nanosecond", func(f *Facts) { f.Standing.FirstSeenAt = ago(150*time.Second - 1) }, topup.FirstHold, "first_purchase_after"},
 	{"the first hold is over", func(f *Facts) { f.Standing.FirstSeenAt = ago(150 * time.Second) }, topup.Buy, ""},

@@ -44,10 +44,13 @@ func (w *Watch) Again(ctx context.Context, p topup.Purchase) (topup.Again, error
 			standing.NewestRowAt = &row.At
 		}
 	}
+	w.mu.Lock()
+	behind := w.books.behind(w.Reader)
+	w.mu.Unlock()
 	d := rules.Decide(rules.Facts{
 		Now: w.Now(), Rule: &rule, Reading: &read.Reading, Standing: standing,
 		FirstLow: &p.ReadAt, Confirmation: &read,
-		AllowNative: w.AllowNative, Repeating: &p,
+		AllowNative: w.AllowNative, Repeating: &p, Behind: behind,
 	})
 	return topup.Again{
 		Reason: d.Reason, Text: d.Text, ServerTime: read.ServerTime,

@@ -37,10 +37,10 @@ func (w *Watch) check(ctx context.Context, target topup.Target) {
 		w.mu.Unlock()
 		return
 	}
-	snapshot := *t
+	snapshot, behind := *t, w.books.behind(w.Reader)
 	w.mu.Unlock()
 
-	c := confirm{w: w, target: target, lease: lease, t: snapshot, book: w.Rulebook()}
+	c := confirm{w: w, target: target, lease: lease, t: snapshot, book: w.Rulebook(), behind: behind}
 	d, err := c.run(ctx)
 	if err != nil && ctx.Err() != nil {
 		return // shutting down; nothing was learnt
@@ -55,6 +55,7 @@ type confirm struct {
 	lease    topup.Lease
 	t        tracked // as it was when the check began
 	book     *Rulebook
+	behind   string // why purchases may be unknown to the ledger
 	facts    rules.Facts
 	purchase *topup.Purchase
 }
@@ -68,7 +69,7 @@ func (c *confirm) run(ctx context.Context) (rules.Decision, error) {
 	rule, excluded := c.book.Rules.Match(w.candidate(c.target, &c.t))
 	c.facts = rules.Facts{
 		Now: w.Now(), Rule: rule, Excluded: excluded, Reading: &c.t.reading, Standing: standing,
-		FirstLow: c.t.firstLow, AllowNative: w.AllowNative, FirstHold: w.FirstHold,
+		FirstLow: c.t.firstLow, AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: c.behind,
 	}
 	d := rules.Decide(c.facts)
 	if d.Reason == topup.Suspended {

@@ -30,6 +30,7 @@ type memory struct {
 	recorded []topup.Evaluation
 	plans    []topup.PlanRequest
 	renewals int
+	archive                // what the provider's books have to do with it
 	hang     chan struct{} // lease requests hang until it is closed or given up
 }
 
@@ -67,6 +68,7 @@ func (m *memory) read(t topup.Target) topup.Standing {
 		s = *row
 	}
 	s.Now = time.Now()
+	m.into(&s)
 	if m.change != nil {
 		m.change(&s)
 	}

@@ -43,6 +43,17 @@ type Planner interface {
 	Import(ctx context.Context, target topup.Target, rows []topup.Topup) (int, error)
 }
 
+// Archive knows how much of the provider's books the ledger explains (P18).
+type Archive interface {
+	// Claimed tells which of the references explain a purchase other than except.
+	Claimed(ctx context.Context, provider topup.ProviderID, references []string, except string) (map[string]bool, error)
+	// NoteKnown notes that every purchase until then is known. Nothing while the
+	// provider is quarantined.
+	NoteKnown(ctx context.Context, lease topup.Lease, at time.Time) error
+	// EndQuarantine ends a quarantine whose books were read; why it stays, if it does.
+	EndQuarantine(ctx context.Context, end topup.QuarantineEnd) (why string, err error)
+}
+
 // Holds keeps targets from being bought for until a person or a changed fact
 // lifts it.
 type Holds interface {

@@ -67,6 +67,11 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 	if now, held := w.holding.current(); !held || now.Term != lease.Term {
 		return "", nil // the picture is another process's by now
 	}
+	if w.catchUp(ctx, lease, base) {
+		if standings, base, err = w.Standings.Standings(ctx, w.ID); err != nil {
+			return SweptError, fmt.Errorf("reading the ledger: %w", err)
+		}
+	}
 	w.evaluate(ctx, book, sweep, failed, standings, base)
 	return result, nil
 }
@@ -129,7 +134,7 @@ func (w *Watch) decide(book *Rulebook, target topup.Target, t *tracked, standing
 	}
 	f := rules.Facts{
 		Now: now, Rule: rule, Excluded: excluded, Standing: standing,
-		AllowNative: w.AllowNative, FirstHold: w.FirstHold,
+		AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: w.books.behind(w.Reader),
 	}
 	if t.seen || failed != nil {
 		f.Reading = &t.reading

@@ -32,6 +32,7 @@ type Options struct {
 	Leases           Leases
 	Standings        Standings
 	Planner          Planner
+	Archive          Archive
 	Holds            Holds
 	Decisions        Decisions
 	Purchaser        Purchaser
@@ -63,6 +64,7 @@ type Watch struct {
 	lastEnd      time.Time         // of the last sweep that ended, well or badly
 	openProducts []topup.ProductID // of open purchases, as of the last sweep
 	unheld       []topup.Target    // implausible, and the ledger has not taken the hold yet
+	books        books
 }
 
 // tracked is what this process remembers about a target between sweeps. All of

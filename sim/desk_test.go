@@ -117,6 +117,20 @@ func (d *desk) Claimed(ctx context.Context, provider topup.ProviderID, reference
 	return d.Store.Claimed(ctx, provider, references, except)
 }
 
+func (d *desk) NoteKnown(ctx context.Context, lease topup.Lease, at time.Time) error {
+	if err := d.enter("note known", string(lease.Provider)); err != nil {
+		return err
+	}
+	return d.Store.NoteKnown(ctx, lease, at)
+}
+
+func (d *desk) EndQuarantine(ctx context.Context, end topup.QuarantineEnd) (string, error) {
+	if err := d.enter("end quarantine", string(end.Lease.Provider)); err != nil {
+		return "", err
+	}
+	return d.Store.EndQuarantine(ctx, end)
+}
+
 func (d *desk) Pause(ctx context.Context, p topup.Pause) error {
 	if err := d.enter("pause", p.ID); err != nil {
 		return err

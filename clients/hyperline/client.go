@@ -46,7 +46,10 @@ type Client struct {
 	noPrefixes time.Time // until then the prefix filter is not used: it was ignored
 }
 
-var _ topup.Provider = (*Client)(nil)
+var (
+	_ topup.Provider = (*Client)(nil)
+	_ topup.Biller   = (*Client)(nil)
+)
 
 // New makes the client. No I/O.
 func New(o Options) (*Client, error) {

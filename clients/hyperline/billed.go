@@ -1,0 +1,116 @@
+package hyperline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"topupd/clients"
+	"topupd/topup"
+)
+
+// maxBilledPages bounds one look at the bills of the whole account: 50,000.
+const maxBilledPages = 500
+
+// Billed reads the bills of the whole account, newest first, back to since. A
+// bill that was voided bought nothing and is left out. Purchases wait for it, so
+// it goes before polling.
+func (c *Client) Billed(ctx context.Context, since time.Time) (topup.Billed, error) {
+	b := billed{since: since, provider: c.id, found: topup.Billed{Topups: map[topup.Target][]topup.Topup{}}, seen: map[string]bool{}}
+	ended, err := c.urgent().cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxBilledPages, func(page cursorPage) bool {
+		b.young = 0
+		for _, row := range page.rows {
+			b.take(row)
+		}
+		return !b.reached()
+	})
+	if err == nil && !ended && !b.reached() {
+		err = malformed("invoices", "the account has more than %d bills since %s, or they come in no order",
+			maxBilledPages*pageSize, since.Format(time.RFC3339))
+	}
+	if err != nil {
+		return topup.Billed{}, fmt.Errorf("%s: reading what was bought in the account: %w", c.name, err)
+	}
+	return b.found, nil
+}
+
+// billed collects bills in the order of the list.
+type billed struct {
+	since    time.Time
+	provider topup.ProviderID
+	found    topup.Billed
+	seen     map[string]bool
+
+	last         time.Time
+	falls, rises int // between neighbours: which way the list runs
+	young        int // bills of the page that are not from before since
+}
+
+// reached tells whether everything that follows is from before since: the list
+// goes by creation, and a purchase is billed in the moment in which it is made.
+// Other bills may be dated back or issued late, so one old bill proves nothing,
+// and a whole page of them does. The order is asked for, but a parameter that is
+// not known is ignored without a word, so the list must show it too.
+func (b *billed) reached() bool { return b.young == 0 && b.falls > b.rises }
+
+// take reads one bill. What cannot be read is told unless it is certainly older,
+// or for something else.
+func (b *billed) take(row clients.Object) {
+	i, ok, err := readInvoice(row)
+	if err != nil {
+		i.ID, i.At = row.ID("id"), row.Time("issued_at")
+	}
+	b.order(i.At)
+	products, readable := creditLines(row)
+	switch {
+	case err == nil && !ok, !i.At.IsZero() && i.At.Before(b.since), readable && len(products) == 0, b.seen[i.ID]:
+	case err != nil || !readable:
+		b.found.Unreadable = append(b.found.Unreadable, short(i.ID))
+	case i.Payment != topup.PaymentVoid:
+		for _, p := range products {
+			t := topup.Target{Provider: b.provider, Customer: i.Customer, Product: p}
+			b.found.Topups[t] = append(b.found.Topups[t], topup.Topup{
+				ID: i.ID, Invoice: i.ID, Price: i.Amount, Source: "invoice " + i.Status, At: i.At,
+			})
+		}
+	}
+	b.seen[i.ID] = true
+}
+
+func (b *billed) order(at time.Time) {
+	if at.IsZero() || !at.Before(b.since) {
+		b.young++
+	}
+	switch {
+	case at.IsZero():
+		return
+	case b.last.IsZero():
+	case at.Before(b.last):
+		b.falls++
+	case at.After(b.last):
+		b.rises++
+	}
+	b.last = at
+}
+
+// creditLines lists the products of the bill's lines that are for credits, or do
+// not say for what; readable is false when there are no lines to be read. A line
+// without a product, such as a discount, buys nothing.
+func creditLines(row clients.Object) (products []topup.ProductID, readable bool) {
+	lines, ok := row.List("line_items")
+	if !ok {
+		return nil, false
+	}
+	for _, raw := range lines {
+		line, err := clients.ParsePart(raw)
+		if err != nil {
+			return nil, false
+		}
+		kind, id := line.Text("product_type"), topup.ProductID(line.ID("product_id"))
+		if (kind == "" || kind == "credit") && id != "" && !slices.Contains(products, id) {
+			products = append(products, id)
+		}
+	}
+	return products, true
+}

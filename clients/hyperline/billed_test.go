@@ -1,0 +1,119 @@
+package hyperline_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"topupd/clients/emulator"
+	"topupd/topup"
+)
+
+func TestBilledListsThePurchasesOfTheAccount(t *testing.T) {
+	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 5}})
+	c := w.client(t)
+	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Yes {
+		t.Fatalf("answer %+v", a)
+	}
+	w.pass(2 * time.Hour)
+	since := w.now()
+	w.pass(time.Minute)
+	newer := buy(t, c, pack(aCard), "6d1f0b2e-6c0b-4d0c-9f0e-3a7f5e0c9b12")
+	w.pass(time.Minute)
+	before := w.reads()
+	b, err := c.Billed(t.Context(), since)
+	must(t, err)
+	got := b.Topups[pack(aCard).Target]
+	if len(b.Topups) != 1 || len(got) != 1 || len(b.Unreadable) != 0 {
+		t.Fatalf("billed %+v, want the newer purchase alone", b)
+	}
+	if r := got[0]; r.ID != newer.Reference || r.Invoice != newer.Reference || r.Price != pack(aCard).Price || r.At.Before(since) {
+		t.Errorf("billed %+v, want invoice %s of %s", r, newer.Reference, pack(aCard).Price)
+	}
+	if n := w.reads() - before; n != 1 {
+		t.Errorf("it took %d reads, want 1", n)
+	}
+}
+
+// bill is one row of the list, issued the given time before noon.
+func bill(id string, ago time.Duration, change ...string) string {
+	text := fmt.Sprintf(`{"id":%q,"type":"invoice","status":"paid","currency":"EUR","amount_excluding_tax":20000,"amount_paid":20000,
+		"customer":{"id":"cus_1"},"issued_at":%q,"line_items":[{"product_id":"itm_1","product_type":"credit"}]}`, id, noon.Add(-ago).Format(time.RFC3339))
+	return strings.NewReplacer(change...).Replace(text)
+}
+
+// account serves bills in pages of 100.
+func account(bills ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+		to := min(from+100, len(bills))
+		next := "null"
+		if to < len(bills) {
+			next = fmt.Sprintf("%q", strconv.Itoa(to))
+		}
+		fmt.Fprintf(w, `{"data":[%s],"next_cursor":%s,"has_more":%t}`, strings.Join(bills[from:to], ","), next, to < len(bills))
+	})
+}
+
+func TestBilledReadsWhatItMust(t *testing.T) {
+	hours := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, bill(fmt.Sprintf("inv_%d", i), time.Duration(i)*time.Hour))
+		}
+		return list
+	}
+	reversed := func(list []string) []string { slices.Reverse(list); return list }
+	backdated := hours(250)
+	backdated[0] = bill("inv_0", 2000*time.Hour)
+	for _, tt := range []struct {
+		name       string
+		bills      []string
+		want       int
+		unreadable []string
+	}{
+		{"an empty account", nil, 0, nil},
+		{"back to the moment asked for, and a page beyond", hours(1000), 100, nil},
+		{"to the end when the order is not the one asked for", reversed(hours(1000)), 100, nil},
+		{"past a bill that was dated back", backdated, 99, nil},
+		{"a void bill bought nothing", []string{bill("inv_1", 0, `"paid"`, `"voided"`)}, 0, nil},
+		{"a failed payment is a purchase all the same", []string{bill("inv_1", 0, `"paid"`, `"error"`)}, 1, nil},
+		{"a credit note is none", []string{bill("inv_1", 0, `"type":"invoice"`, `"type":"refund"`)}, 0, nil},
+		{"a subscription is none", []string{bill("inv_1", 0, `"credit"`, `"flat_fee"`)}, 0, nil},
+		{"a line that does not say counts", []string{bill("inv_1", 0, `,"product_type":"credit"`, ``)}, 1, nil},
+		{"a bill twice counts once", []string{bill("inv_1", 0), bill("inv_1", 0)}, 1, nil},
+		{"a bill that cannot be read is told", []string{bill("inv_1", 0, `"EUR"`, `"???"`), bill("inv_2", 0)}, 1, []string{"inv_1"}},
+		{"a bill without a time is told", []string{bill("inv_1", 0, `"issued_at"`, `"elsewhere"`)}, 0, []string{"inv_1"}},
+		{"an old bill that cannot be read matters to nobody", []string{bill("inv_1", 200*time.Hour, `"EUR"`, `"???"`)}, 0, nil},
+		{"nor does a subscription", []string{bill("inv_1", 0, `"EUR"`, `"???"`, `"credit"`, `"flat_fee"`)}, 0, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, err := serve(t, account(tt.bills...)).Billed(t.Context(), noon.Add(-99*time.Hour))
+			must(t, err)
+			n := len(b.Topups[topup.Target{Provider: provider, Customer: "cus_1", Product: "itm_1"}])
+			if n != tt.want || !slices.Equal(b.Unreadable, tt.unreadable) {
+				t.Errorf("%d purchases, unreadable %q; want %d, %q", n, b.Unreadable, tt.want, tt.unreadable)
+			}
+		})
+	}
+}
+
+func TestBilledDoesNotHideWhatItCouldNotRead(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, body string
+	}{
+		{"no list", "no list", `{}`},
+		{"a list that does not end", "circles", `{"data":[` + bill("inv_1", 0) + `],"next_cursor":"a","has_more":true}`},
+		{"rows that are none", "row 0", `{"data":[1],"has_more":false}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := serve(t, files{"/v2/invoices": tt.body}).Billed(t.Context(), noon)
+			if !contains(err, tt.text) || !contains(err, "billing: reading what was bought in the account") {
+				t.Errorf("Billed = %v, want %q", err, tt.text)
+			}
+		})
+	}
+}
