@@ -89,11 +89,13 @@ clean: ## remove what make built
 
 tools: $(GOLANGCI_LINT) $(GOTESTSUM) test-tools ## install what lint and test need
 
-# promtool checks the alert rules, systemd-analyze the unit, gcc is for -race.
+# promtool checks the alert rules, systemd-analyze the unit, gcc is for -race,
+# faketime sets a database's clock.
 test-tools:
 	@scripts/need gcc gcc libc6-dev
 	@scripts/need promtool prometheus prometheus-alertmanager
 	@scripts/need systemd-analyze systemd
+	@scripts/need faketime faketime
 
 # The version is part of the file name: a new pin installs a new program.
 $(GOLANGCI_LINT):

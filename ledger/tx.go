@@ -250,7 +250,7 @@ func (t *transaction) commit(patience time.Duration, after func(*sqlx.Conn)) err
 	select {
 	case err := <-answer:
 		if err != nil {
-			return fmt.Errorf("the commit answered %q: %w", err.Error(), topup.ErrInDoubt)
+			return fmt.Errorf("the commit answered %q: %w", explained(err).Error(), topup.ErrInDoubt)
 		}
 		return nil
 	case <-timer.C:

@@ -26,7 +26,8 @@ type Options struct {
 
 	Version, Revision, GoVersion string // labels of topup_build_info
 
-	Logger *slog.Logger // nil logs nothing
+	Logger     *slog.Logger   // nil logs nothing
+	LogDropped func() float64 // how many lines of the log were dropped so far; nil counts none
 }
 
 // Metrics holds every metric of the daemon. All methods are safe for
@@ -165,6 +166,14 @@ func (m *Metrics) addProcess(f factory, o Options) {
 	m.ledgerErrors = f.counter("topup_ledger_errors_total",
 		"Operations of the ledger that failed, by cause.",
 		"query", "reason")
+	dropped := o.LogDropped
+	if dropped == nil {
+		dropped = func() float64 { return 0 }
+	}
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "topup_log_lines_dropped_total",
+		Help: "Lines of the log that nobody took: whoever reads it was too slow or gone.",
+	}, dropped)
 	build := f.gauge("topup_build_info", "Always 1; the labels say what is running.", "version", "revision", "goversion")
 	with(m, build.GetMetricWithLabelValues, func(g prometheus.Gauge) { g.Set(1) }, o.Version, o.Revision, o.GoVersion)
 }

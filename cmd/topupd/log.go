@@ -1,16 +1,32 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"log/slog"
+	"time"
 
 	"topupd/config"
 )
 
-// newLogger makes the daemon's log, on stderr.
-func newLogger(a *app, c config.Log) *slog.Logger {
+// newLogger makes the daemon's log, on stderr. A reader of the log that stops
+// reading holds up nothing: see sink.
+func newLogger(a *app, c config.Log) (*slog.Logger, *sink) {
+	s := &sink{out: a.stderr, patience: sinkPatience, limit: sinkLimit, note: func(lines int, since time.Time) []byte {
+		var note bytes.Buffer
+		slog.New(logHandler(&note, c)).LogAttrs(context.Background(), slog.LevelWarn, "log",
+			slog.Int("dropped_lines", lines), slog.Time("since", since),
+			slog.String("text", "whoever reads this log was too slow or gone; what is missing here is in the ledger, see topupd purchases list and topupd explain"))
+		return note.Bytes()
+	}, now: a.now}
+	return slog.New(logHandler(s, c)), s
+}
+
+func logHandler(w io.Writer, c config.Log) slog.Handler {
 	o := &slog.HandlerOptions{Level: c.Level}
 	if c.Format == config.LogText {
-		return slog.New(slog.NewTextHandler(a.stderr, o))
+		return slog.NewTextHandler(w, o)
 	}
-	return slog.New(slog.NewJSONHandler(a.stderr, o))
+	return slog.NewJSONHandler(w, o)
 }

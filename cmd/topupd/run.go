@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os/signal"
+	"syscall"
 
 	"topupd/scheduler"
 	"topupd/topup"
@@ -27,7 +29,11 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	d, err := newDaemon(a, loaded, daemonOptions{log: newLogger(a, loaded.cfg.Log)})
+	// A log whose reader has gone is no reason to end: sink counts what it loses.
+	signal.Ignore(syscall.SIGPIPE)
+	log, lines := newLogger(a, loaded.cfg.Log)
+	defer lines.close()
+	d, err := newDaemon(a, loaded, daemonOptions{log: log, logDropped: lines.dropped})
 	if err != nil && a.ctx.Err() != nil && !c.Once {
 		return nil // told to stop while it waited for the database
 	}

@@ -41,7 +41,9 @@ const (
 
 // daemonOptions is what run, run --once and demo do differently.
 type daemonOptions struct {
-	log   *slog.Logger
+	log        *slog.Logger
+	logDropped func() float64 // lines of the log that nobody took; may be nil
+
 	watch func(provider string, e topup.Event)                      // may be nil
 	plan  func(provider string, p topup.Purchase, d rules.Decision) // may be nil
 	every time.Duration                                             // replaces every sweep interval; 0 keeps them
@@ -82,7 +84,7 @@ func newDaemon(a *app, l *loaded, o daemonOptions) (*daemon, error) {
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d.metrics = metrics.New(d.registry, metrics.Options{
 		PerTarget: string(l.cfg.Metrics.PerTarget), MaxSeries: l.cfg.Metrics.MaxSeries,
-		Version: programVersion(), GoVersion: runtime.Version(), Logger: o.log,
+		Version: programVersion(), GoVersion: runtime.Version(), Logger: o.log, LogDropped: o.logDropped,
 	})
 	d.metrics.Reloaded(true, d.started)
 	if err := d.openLedger(a.ctx); err != nil {

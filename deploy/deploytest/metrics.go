@@ -63,6 +63,7 @@ var Metrics = map[string]Metric{
 	"topup_build_info":                                   gauge(nil, "version", "revision", "goversion"),
 	"topup_ledger_query_duration_seconds":                histogram("query"),
 	"topup_ledger_errors_total":                          counter(map[string][]string{"reason": causes}, "query"),
+	"topup_log_lines_dropped_total":                      counter(nil),
 }
 
 func counter(values map[string][]string, labels ...string) Metric {

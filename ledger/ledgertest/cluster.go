@@ -33,6 +33,9 @@ type server struct {
 	as      []string // becomes the server's user
 	address string
 	running bool
+
+	settings []string // "name=value"
+	env      []string // "NAME=value"
 }
 
 // newServer makes a folder for a server and chooses its address.
@@ -58,10 +61,12 @@ func newServer(t testing.TB) *server {
 	return s
 }
 
-func (s *server) initialize() {
+func (s *server) initialize(more ...string) {
 	s.t.Helper()
-	s.run("initdb", "-D", s.dir+"/data", "-U", "topupd", "--auth=scram-sha-256",
-		"--pwfile="+s.dir+"/password", "--encoding=UTF8", "--locale=C", "--no-sync")
+	s.run("initdb", append([]string{
+		"-D", s.dir + "/data", "-U", "topupd", "--auth=scram-sha-256",
+		"--pwfile=" + s.dir + "/password", "--encoding=UTF8", "--locale=C", "--no-sync",
+	}, more...)...)
 }
 
 func (s *server) start() {
@@ -71,14 +76,24 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	options := fmt.Sprintf("-p %s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c fsync=off -c max_wal_senders=4", port, s.dir)
-	s.run("pg_ctl", "-D", s.dir+"/data", "-l", s.dir+"/log", "-o", options, "-w", "-t", "30", "start")
+	for _, setting := range s.settings {
+		options += " -c " + setting
+	}
+	start := []string{filepath.Join(s.bin, "pg_ctl"), "-D", s.dir + "/data", "-l", s.dir + "/log", "-o", options, "-w", "-t", "30", "start"}
+	if len(s.env) > 0 {
+		start = append(append([]string{"env"}, s.env...), start...)
+	}
+	run(s.t, s.dir, s.as, start...)
 	s.running = true
 }
 
 // kill ends the server as a power cut would.
-func (s *server) kill() {
+func (s *server) kill() { s.stop("immediate") }
+
+func (s *server) stop(mode string) {
+	s.t.Helper()
 	if s.running {
-		s.run("pg_ctl", "-D", s.dir+"/data", "-m", "immediate", "stop")
+		s.run("pg_ctl", "-D", s.dir+"/data", "-m", mode, "-w", "-t", "60", "stop")
 	}
 	s.running = false
 }
