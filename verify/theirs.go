@@ -153,20 +153,18 @@ func (c *comparison) unknown(i *topup.Invoice) Finding {
 
 // row asks what explains one addition of credits.
 func (c *comparison) row(r *Row) {
+	i := c.invoices[r.Invoice]
 	switch {
 	case r.At.Before(c.Since):
 		return
 	case c.ours(r):
 		c.report.Rows++
 		return
+	case i != nil && i.Credit && !i.At.Before(c.Since):
+		return // told of the bill
 	case !r.At.Before(c.cutoff):
 		c.report.Waiting++
 		return
-	}
-	i := c.invoices[r.Invoice]
-	switch {
-	case i != nil && i.Credit && !i.At.Before(c.Since):
-		return // told of the bill
 	case c.imported[r.ID] || r.Invoice != "" && c.imported[r.Invoice]:
 		c.report.Imported++
 		return

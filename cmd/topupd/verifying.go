@@ -41,3 +41,14 @@ func (f files) Answers(ctx context.Context, provider topup.ProviderID, since tim
 	}
 	return list, err
 }
+
+// lastOf is the newest comparison of a provider that the ledger has; zero when
+// it has none.
+func lastOf(list []ledger.Verification, id topup.ProviderID) ledger.Verification {
+	for _, n := range list {
+		if n.Provider == id {
+			return n
+		}
+	}
+	return ledger.Verification{Provider: id}
+}
