@@ -21,13 +21,14 @@ func (m *Metrics) WatchVerify(provider string) {
 	for _, k := range verify.Kinds() {
 		with(m, m.differences.GetMetricWithLabelValues, exists, provider, string(k))
 	}
+	with(m, m.differences.GetMetricWithLabelValues, exists, provider, other)
 	with(m, m.verified.GetMetricWithLabelValues, exists, provider)
 }
 
 // Verified sets what the newest complete comparison found. Kinds that are
 // absent are set to 0; those that are not in verify.Kinds count as other.
 func (m *Metrics) Verified(provider string, counts map[string]int, at time.Time) {
-	rest := 0
+	rest := 0 // of kinds that a newer replica knows
 	for _, n := range counts {
 		rest += n
 	}
@@ -35,8 +36,6 @@ func (m *Metrics) Verified(provider string, counts map[string]int, at time.Time)
 		with(m, m.differences.GetMetricWithLabelValues, set(float64(counts[string(k)])), provider, string(k))
 		rest -= counts[string(k)]
 	}
-	if rest > 0 { // a newer replica's kinds
-		with(m, m.differences.GetMetricWithLabelValues, set(float64(rest)), provider, other)
-	}
+	with(m, m.differences.GetMetricWithLabelValues, set(float64(rest)), provider, other)
 	with(m, m.verified.GetMetricWithLabelValues, set(timestamp(at)), provider)
 }

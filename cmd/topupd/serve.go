@@ -191,7 +191,7 @@ func (d *daemon) assemble(a *app) error {
 		d.scheduler.Watches = append(d.scheduler.Watches, l.watch)
 		if !d.loaded.cfg.Verify.Off {
 			d.metrics.WatchVerify(l.Name)
-			d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: verifyTick, Run: (&comparing{d: d, line: l}).tick})
+			d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: verifyTick, Run: (&comparing{d: d, from: c, held: l.watch.Held}).tick})
 		}
 	}
 	d.createSeries()

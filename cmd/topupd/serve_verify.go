@@ -26,7 +26,8 @@ const (
 // comparing is the daemon's comparison of one connection with its books.
 type comparing struct {
 	d      *daemon
-	line   *line
+	from   *connection
+	held   func() bool     // whether this replica holds the lease
 	tried  time.Time       // when the last run that was not whole ended
 	logged map[string]bool // findings of such runs: the ledger remembers the others
 }
@@ -35,14 +36,14 @@ type comparing struct {
 // What is due goes by the ledger: a run that was missed while nobody was there
 // is made up for, and a second replica does not repeat it.
 func (c *comparing) tick(ctx context.Context) {
-	if !c.line.watch.Held() {
+	if !c.held() {
 		return
 	}
 	list, err := c.d.store.Verifications(ctx)
 	if err != nil {
 		return // housekeeping reads the same, and says so
 	}
-	last := lastOf(list, c.line.id)
+	last := lastOf(list, c.from.id)
 	if now := c.d.now(); c.due(last, now) {
 		c.run(ctx, last, now)
 	}
@@ -64,7 +65,7 @@ func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.
 	l.book = c.d.rulebook.Load()
 	bounded, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	report, err := verifierOf(c.line.connection, &l, c.d.store, c.d.now).Run(bounded, since)
+	report, err := verifierOf(c.from, &l, c.d.store, c.d.now).Run(bounded, since)
 	if ctx.Err() != nil {
 		return // stopping
 	}
@@ -73,13 +74,13 @@ func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.
 	}
 	c.tell(ctx, report, last)
 	if err == nil {
-		err = c.d.store.SaveVerification(ctx, outcome(c.line.connection, report, last))
+		err = c.d.store.SaveVerification(ctx, outcome(c.from, report, last))
 	}
 	if err != nil || !report.Whole() {
 		c.tried = c.d.now()
 	}
 	if err != nil {
-		c.d.options.log.LogAttrs(ctx, slog.LevelError, "verify", slog.String("provider", c.line.Name), slog.Any("err", err))
+		c.d.options.log.LogAttrs(ctx, slog.LevelError, "verify", slog.String("provider", c.from.Name), slog.Any("err", err))
 	}
 }
 
@@ -117,12 +118,12 @@ func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verif
 	for _, f := range r.Findings {
 		c.logged[f.Key()] = true
 		if !known[f.Key()] {
-			c.d.options.log.LogAttrs(ctx, slog.LevelWarn, "difference", findingAttrs(c.line.Name, f)...)
+			c.d.options.log.LogAttrs(ctx, slog.LevelWarn, "difference", findingAttrs(c.from.Name, f)...)
 		}
 	}
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
-		slog.String("provider", c.line.Name), slog.Time("since", r.Since), slog.Int("purchases", r.Purchases),
+		slog.String("provider", c.from.Name), slog.Time("since", r.Since), slog.Int("purchases", r.Purchases),
 		slog.Int("invoices", r.Invoices), slog.Int("rows", r.Rows), slog.Int("differences", len(r.Findings)),
 		slog.Int("not_judged", r.Open+r.Young+r.Waiting), slog.Bool("complete", r.Whole()),
 	}
