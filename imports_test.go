@@ -32,10 +32,12 @@ var allowed = map[string][]string{
 	"clients/emulator": {"clients/emulator/..."},
 	// Any provider: clients/hyperline, clients/talkover.
 	"clients/*": {"topup", "clients"},
-	"metrics":   {"topup", "rules"},
+	"metrics":   {"topup", "rules", "verify"},
 	"scheduler": {"topup", "rules"},
-	"cmd":       {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler", "cmd/..."},
-	"e2e":       {"cmd/..."},
+	// What is compared is topup's words; who reads them is cmd's affair.
+	"verify": {"topup"},
+	"cmd":    {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler", "verify", "cmd/..."},
+	"e2e":    {"cmd/..."},
 	// Histories are run through every part, joined as cmd joins them.
 	"sim": {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler"},
 	// What changes the source of every part is a part of none.

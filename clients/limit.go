@@ -55,13 +55,26 @@ func budget(r Rate, sharePercent int) (burst int, perSecond float64) {
 	return burst, steady / r.Window.Seconds()
 }
 
+// class is how urgent a request is.
+type class int
+
+const (
+	urgent     class = iota // purchases and the evidence for them
+	polling                 // sweeps: leave the reserve alone
+	background              // comparisons: leave twice as much
+)
+
+// backgroundPatience is how long a background request lets polling go first.
+// Sweeps that use their whole share up would otherwise keep it waiting for ever.
+const backgroundPatience = 2 * time.Second
+
 // take spends a token and returns 0, or says how long to wait before asking
 // again, and whether that is because the provider asked for silence.
-func (b *bucket) take(now time.Time, polling bool) (wait time.Duration, silence bool) {
+func (b *bucket) take(now time.Time, c class) (wait time.Duration, silence bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	until := b.silent
-	if polling && b.pollAgain.After(until) {
+	if c != urgent && b.pollAgain.After(until) {
 		until = b.pollAgain
 	}
 	if now.Before(until) {
@@ -70,10 +83,7 @@ func (b *bucket) take(now time.Time, polling bool) (wait time.Duration, silence 
 	if b.limiter == nil {
 		return 0, false
 	}
-	need := 1.0
-	if polling {
-		need += b.reserve
-	}
+	need := 1 + float64(c)*b.reserve
 	if tokens := b.limiter.TokensAt(now); tokens < need {
 		missing := (need - tokens) / float64(b.limiter.Limit())
 		return max(time.Millisecond, time.Duration(missing*float64(time.Second))), false
@@ -116,10 +126,14 @@ func (b *bucket) pausePolling(until time.Time) {
 
 // wait returns when one request may be sent. A silence that outlasts patience
 // is an error at once: the caller should say so rather than hang.
-func (a *API) wait(ctx context.Context, op string, b *bucket, polling bool, patience time.Duration) error {
+func (a *API) wait(ctx context.Context, op string, b *bucket, c class, patience time.Duration) error {
+	began := a.o.Now()
 	for {
 		now := a.o.Now()
-		d, silence := b.take(now, polling)
+		if c == background && now.Sub(began) >= backgroundPatience {
+			c = polling
+		}
+		d, silence := b.take(now, c)
 		if d == 0 {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -35,10 +36,10 @@ func TestTheBudgetOfTheDocumentedLimits(t *testing.T) {
 }
 
 // drain takes as greedily as the bucket lets it for a while and returns when.
-func drain(b *bucket, polling bool, d time.Duration, step func() time.Duration) []time.Time {
+func drain(b *bucket, c class, d time.Duration, step func() time.Duration) []time.Time {
 	var taken []time.Time
 	for now := noon; now.Before(noon.Add(d)); {
-		wait, _ := b.take(now, polling)
+		wait, _ := b.take(now, c)
 		if wait == 0 {
 			taken = append(taken, now)
 			continue
@@ -67,10 +68,10 @@ func TestNoWindowHoldsMoreThanTheShareOfTheLimit(t *testing.T) {
 			Window: time.Duration(rapid.IntRange(1, 60).Draw(t, "window")) * time.Second,
 		}
 		share := rapid.IntRange(1, 100).Draw(t, "share")
-		polling := rapid.Bool().Draw(t, "polling")
+		c := rapid.SampledFrom([]class{urgent, polling, background}).Draw(t, "class")
 		pause := rapid.SliceOfN(rapid.IntRange(0, 20_000), 1, 20).Draw(t, "pauses in ms")
 		i := 0
-		taken := drain(newBucket(limit, share), polling, 3*limit.Window, func() time.Duration {
+		taken := drain(newBucket(limit, share), c, 3*limit.Window, func() time.Duration {
 			i++
 			if i%7 != 0 {
 				return 0 // greedy
@@ -91,7 +92,7 @@ func TestPollingLeavesAQuarterOfTheBurst(t *testing.T) {
 	b := newBucket(Rate{200, 10 * time.Second}, 100)
 	polled := 0
 	for ; polled < 100; polled++ {
-		if wait, _ := b.take(noon, true); wait > 0 {
+		if wait, _ := b.take(noon, polling); wait > 0 {
 			break
 		}
 	}
@@ -99,11 +100,11 @@ func TestPollingLeavesAQuarterOfTheBurst(t *testing.T) {
 		t.Errorf("polling took %d of a burst of 20, want 15", polled)
 	}
 	for i := range 5 {
-		if wait, _ := b.take(noon, false); wait != 0 {
+		if wait, _ := b.take(noon, urgent); wait != 0 {
 			t.Fatalf("evidence %d has to wait %v behind polling", i+1, wait)
 		}
 	}
-	if wait, _ := b.take(noon, false); wait == 0 {
+	if wait, _ := b.take(noon, urgent); wait == 0 {
 		t.Error("evidence got more than the burst")
 	}
 	if used := b.used(noon); used != 1 {
@@ -111,10 +112,49 @@ func TestPollingLeavesAQuarterOfTheBurst(t *testing.T) {
 	}
 }
 
+func TestBackgroundLeavesHalfOfTheBurst(t *testing.T) {
+	b := newBucket(Rate{200, 10 * time.Second}, 100)
+	taken := 0
+	for ; taken < 100; taken++ {
+		if wait, _ := b.take(noon, background); wait > 0 {
+			break
+		}
+	}
+	if taken != 10 {
+		t.Errorf("background took %d of a burst of 20, want 10", taken)
+	}
+	if wait, _ := b.take(noon, polling); wait != 0 {
+		t.Errorf("polling waits %v behind background", wait)
+	}
+}
+
+func TestBackgroundGetsItsTurnAlthoughPollingUsesTheShareUp(t *testing.T) {
+	now := noon
+	a := New(Options{Limits: Limits{Reads: Rate{200, 10 * time.Second}, SharePercent: 100}, Now: func() time.Time { return now }})
+	sweeps := func() {
+		for wait := time.Duration(0); wait == 0; {
+			wait, _ = a.reads.take(now, polling)
+		}
+	}
+	sweeps()
+	a.sleep = func(_ context.Context, d time.Duration) error {
+		for end := now.Add(d); now.Before(end); now = now.Add(10 * time.Millisecond) {
+			sweeps()
+		}
+		return nil
+	}
+	if err := a.wait(t.Context(), "invoices", a.reads, background, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if waited := now.Sub(noon); waited < backgroundPatience || waited > 10*backgroundPatience {
+		t.Errorf("got its turn after %v, want it a little after %v", waited, backgroundPatience)
+	}
+}
+
 func TestNoLimitNeverWaits(t *testing.T) {
 	b := newBucket(Rate{}, 50)
 	for range 1000 {
-		if wait, _ := b.take(noon, true); wait != 0 {
+		if wait, _ := b.take(noon, polling); wait != 0 {
 			t.Fatalf("waited %v without a limit", wait)
 		}
 	}
@@ -127,10 +167,10 @@ func TestASilenceHoldsUntilItsEnd(t *testing.T) {
 	b := newBucket(Rate{200, 10 * time.Second}, 50)
 	b.silence(noon.Add(5 * time.Second))
 	b.silence(noon.Add(2 * time.Second)) // a shorter one does not shorten it
-	if wait, silent := b.take(noon, false); wait != 5*time.Second || !silent {
+	if wait, silent := b.take(noon, urgent); wait != 5*time.Second || !silent {
 		t.Errorf("take = %v, %v; want 5s of silence", wait, silent)
 	}
-	if wait, _ := b.take(noon.Add(5*time.Second), false); wait != 0 {
+	if wait, _ := b.take(noon.Add(5*time.Second), urgent); wait != 0 {
 		t.Errorf("take after the silence waits %v", wait)
 	}
 }

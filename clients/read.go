@@ -22,6 +22,18 @@ type Read struct {
 	Query    url.Values
 	Token    Token
 	Evidence bool // goes before polling: a purchase waits for it
+	Patient  bool // goes after polling: nobody waits for it
+}
+
+func (r Read) class() class {
+	switch {
+	case r.Evidence:
+		return urgent
+	case r.Patient:
+		return background
+	default:
+		return polling
+	}
 }
 
 // Response is a complete 2xx answer in JSON.
@@ -110,7 +122,7 @@ func (a *API) readOnce(ctx context.Context, r Read) (Response, error) {
 	if err != nil {
 		return Response{}, &Error{Op: r.Op, Reason: topup.FailedInvalid, Message: err.Error()}
 	}
-	if err := a.wait(ctx, r.Op, a.reads, !r.Evidence, a.o.ReadTimeout); err != nil {
+	if err := a.wait(ctx, r.Op, a.reads, r.class(), a.o.ReadTimeout); err != nil {
 		return Response{}, err
 	}
 	u.RawQuery = r.Query.Encode()

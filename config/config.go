@@ -31,6 +31,7 @@ type Config struct {
 	Metrics   Metrics
 	Providers []Provider // in file order, names and identities unique
 	Limits    Limits
+	Verify    Verify
 	RuleFiles []string // the files that the globs matched, each once, sorted within its glob
 }
 

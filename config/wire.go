@@ -25,6 +25,7 @@ type fileYAML struct {
 	Metrics         metricsYAML    `yaml:"metrics" jsonschema_description:"Bounds the series that carry customer ids."`
 	Providers       []providerYAML `yaml:"providers" jsonschema:"required,minItems=1" jsonschema_description:"Connections to billing providers."`
 	Limits          limitsYAML     `yaml:"limits" jsonschema_description:"Caps over all rules. limits.global is required in active mode."`
+	Verify          verifyYAML     `yaml:"verify" jsonschema_description:"When purchases are compared with the provider's books; off: never."`
 	RuleFiles       []string       `yaml:"rule_files" jsonschema:"required,minItems=1" jsonschema_description:"Rule files or globs, relative to this file; the first rule that matches wins, in the order of this list."`
 }
 
@@ -33,6 +34,7 @@ func (c *fileYAML) Defaults() {
 	c.HTTP.Listen = "127.0.0.1:9846"
 	c.Log = logYAML{Level: "info", Format: LogJSON}
 	c.Metrics = metricsYAML{PerTarget: PerTargetAll, MaxSeries: 2000}
+	c.Verify = verifyYAML{Schedule: "17 3 * * *", Since: yamlfile.Duration(48 * time.Hour)}
 }
 
 type httpYAML struct {

@@ -64,6 +64,9 @@ type Metrics struct {
 	reloadAt       prometheus.Gauge
 	ledgerDuration *prometheus.HistogramVec
 	ledgerErrors   *prometheus.CounterVec
+
+	differences *prometheus.GaugeVec
+	verified    *prometheus.GaugeVec
 }
 
 // New registers every metric. A registerer takes them once: a second New with
@@ -89,6 +92,7 @@ func New(reg prometheus.Registerer, o Options) *Metrics {
 	m.addSweeps(f)
 	m.addRequests(f)
 	m.addProcess(f, o)
+	m.addVerify(f)
 	return m
 }
 

@@ -41,6 +41,9 @@ func aDay(t testing.TB) fixture {
 	f.Failed("voice", "voice", topup.FailedTimeout)
 	f.Open("hyperline", []metrics.OpenCount{{State: topup.Sent, Count: 1, Oldest: noon.Add(-time.Minute)}})
 	f.Unpaid("hyperline", map[topup.Payment]int{topup.PaymentFailed: 1, topup.PaymentPaid: 7})
+	f.WatchVerify("hyperline")
+	f.WatchVerify("voice")
+	f.Verified("hyperline", map[string]int{"double_charge": 1, "unknown_invoice": 2}, noon)
 	f.LedgerQuery("permit", 3*time.Millisecond, "")
 	f.LedgerQuery("plan", 40*time.Millisecond, "conflict")
 	return f
@@ -66,6 +69,7 @@ func TestABareDaemonStartsAtZero(t *testing.T) {
 	t.Parallel()
 	f := setup(t, metrics.Options{Version: "v1.2.3"})
 	f.Watch("voice", []string{"voice"})
+	f.WatchVerify("voice")
 	golden(t, "zero.prom", f.text(t))
 }
 
@@ -125,6 +129,21 @@ func TestMoneyAndCreditsMoveOnceAtSettled(t *testing.T) {
 				t.Errorf("charged: %s", got)
 			}
 		})
+	}
+}
+
+func TestDifferencesGoBackToZeroAndUnknownKindsAreSeen(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{})
+	f.WatchVerify("voice")
+	f.Verified("voice", map[string]int{"reversed": 3, "a_newer_kind": 2}, noon)
+	f.has(t, `topup_verify_differences{kind="reversed",provider="voice"} 3`)
+	f.has(t, `topup_verify_differences{kind="other",provider="voice"} 2`)
+	f.Verified("voice", map[string]int{}, noon)
+	f.has(t, `topup_verify_differences{kind="reversed",provider="voice"} 0`)
+	f.has(t, `topup_verify_differences{kind="other",provider="voice"} 0`)
+	if got := f.series(t, "topup_verify_differences"); strings.Contains(got, "hyperline") {
+		t.Errorf("series of a provider that is not compared: %s", got)
 	}
 }
 

@@ -65,6 +65,12 @@ func checkPlan(t *testing.T, w *world) {
 	if len(plan.Evidence) != 1 || plan.Evidence[0].Kind != topup.EvidencePlanned || !json.Valid(plan.Evidence[0].Detail) {
 		t.Errorf("evidence: %+v", plan.Evidence)
 	}
+	var why struct {
+		Caps []string `json:"caps"`
+	}
+	if err := json.Unmarshal(plan.Evidence[0].Detail, &why); err != nil || len(why.Caps) != len(plan.Caps) || why.Caps[0] != plan.Caps[0].String() {
+		t.Errorf("evidence names the caps %q, %v; want %v", why.Caps, err, plan.Caps)
+	}
 }
 
 func TestTheSecondReadingDecides(t *testing.T) {

@@ -220,9 +220,14 @@ func (c *confirm) purchaseFor(d rules.Decision) (topup.Purchase, error) {
 	}, nil
 }
 
-// why is the first line of a purchase's evidence: the readings and the rule.
+// why is the first line of a purchase's evidence: the readings, the rule and
+// the caps.
 func (c *confirm) why(d rules.Decision) topup.Evidence {
-	detail, _ := json.Marshal(factsDetail(c.facts)) // plain values always marshal
+	facts := factsDetail(c.facts)
+	for _, limit := range c.caps() {
+		facts.Caps = append(facts.Caps, limit.String())
+	}
+	detail, _ := json.Marshal(facts) // plain values always marshal
 	return topup.Evidence{
 		Kind: topup.EvidencePlanned, To: topup.Planned, Detail: detail,
 		Text: fmt.Sprintf("balance %s, read again %s, below %s; rule %s: %s",

@@ -123,3 +123,30 @@ func TestHousekeepingRuns(t *testing.T) {
 		}
 	})
 }
+
+func TestChoresRunBesideTheWatchesAndNeverTwiceAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var begun, ended, most atomic.Int32
+		p := w.process("a")
+		p.scheduler.Chores = []Chore{{Every: 10 * time.Second, Run: func(ctx context.Context) {
+			most.Store(max(most.Load(), begun.Add(1)-ended.Load()))
+			select {
+			case <-ctx.Done():
+			case <-time.After(25 * time.Second):
+			}
+			ended.Add(1)
+		}}}
+		p.begin(t)
+		after(75 * time.Second)
+		if begun.Load() != 3 || ended.Load() != 2 || most.Load() != 1 {
+			t.Errorf("begun %d, ended %d, %d at once; want 3, 2 and 1", begun.Load(), ended.Load(), most.Load())
+		}
+		if len(w.swept(w.start)) < 12 {
+			t.Error("a long chore holds up the sweeps")
+		}
+		p.end(t)
+		if ended.Load() != 3 {
+			t.Error("the scheduler ended before its chore")
+		}
+	})
+}

@@ -41,6 +41,7 @@ type detail struct {
 	Declines      int             `json:"declines,omitempty"`
 	BackoffUntil  *time.Time      `json:"backoff_until,omitempty"`
 	Invoices      []detailInvoice `json:"invoices,omitempty"`
+	Caps          []string        `json:"caps,omitempty"` // that the purchase was planned under
 	TroubleSince  time.Time       `json:"trouble_since,omitzero"`
 	DrySince      time.Time       `json:"dry_since,omitzero"`
 }

@@ -24,6 +24,15 @@ type Scheduler struct {
 	// Housekeeping runs every HousekeepingEvery; it keeps gauges current.
 	Housekeeping      func(context.Context)
 	HousekeepingEvery time.Duration
+
+	Chores []Chore
+}
+
+// Chore is periodic work beside the watches. It never overlaps with itself, and
+// its context ends when the scheduler stops, which waits for it.
+type Chore struct {
+	Every time.Duration // at least a second
+	Run   func(context.Context)
 }
 
 // Run works until ctx ends, then waits for what is in flight: a purchase that
@@ -106,6 +115,9 @@ func (s *Scheduler) cron(ctx context.Context) (*cron.Cron, []cron.Job, error) {
 	}
 	if s.Housekeeping != nil {
 		add(s.HousekeepingEvery, s.Housekeeping)
+	}
+	for _, chore := range s.Chores {
+		add(chore.Every, chore.Run)
 	}
 	return c, sweeps, errors.Join(errs...)
 }

@@ -132,7 +132,12 @@ type Topup struct {
 	PriceID string // "" for a custom amount
 	Source  string // the provider's word for who did it; a hint only
 	At      time.Time
+
+	ExpiresOn string // date of the provider, "2026-12-20", or Never; "" when it does not say
 }
+
+// Never is the ExpiresOn of credits that do not expire.
+const Never = "never"
 
 // Invoice is the provider's bill for one or more purchases.
 type Invoice struct {
@@ -147,6 +152,7 @@ type Invoice struct {
 	Uncounted  bool        // pending by agreement (billed with a parent or in a batch): not an unpaid one
 	Unexpected string      // why a person should look at it; "" when all is usual
 	At         time.Time   // issued
+	RefundedAt time.Time   // zero when it was not
 	Detail     string      // why it is not paid, in the provider's words
 }
 

@@ -35,6 +35,7 @@ func (e *Emulator) controlRoutes(mux *http.ServeMux) {
 		"card":               func(id string, b controlBody) error { return e.SetCard(id, b.Card) },
 		"auto-topup":         func(id string, b controlBody) error { return e.SetAutoTopup(id, b.On) },
 		"archive":            func(id string, _ controlBody) error { return e.Archive(id) },
+		"grant":              func(id string, b controlBody) error { return e.Grant(id, b.Credits) },
 		"portal-purchase":    func(id string, b controlBody) error { return e.portalPurchase(id, b.Pack) },
 		"switch-environment": func(id string, b controlBody) error { return e.SwitchEnvironment(id, b.To) },
 	} {
@@ -46,6 +47,15 @@ func (e *Emulator) controlRoutes(mux *http.ServeMux) {
 			return set(r.PathValue("id"), b)
 		}))
 	}
+	mux.HandleFunc("POST /_emulator/invoices/{id}/spoil", e.change(func(r *http.Request, body []byte) error {
+		var b struct {
+			Mistake Mistake `json:"mistake"`
+		}
+		if err := strictly(body, &b); err != nil {
+			return err
+		}
+		return e.Spoil(r.PathValue("id"), b.Mistake)
+	}))
 	mux.HandleFunc("POST /_emulator/prices/{id}", e.change(func(r *http.Request, body []byte) error {
 		var b struct {
 			Amount int64 `json:"amount"`
@@ -62,6 +72,7 @@ func (e *Emulator) controlRoutes(mux *http.ServeMux) {
 type controlBody struct {
 	PerSecond decimal.Decimal  `json:"per_second"`
 	Balance   decimal.Decimal  `json:"balance"`
+	Credits   decimal.Decimal  `json:"credits"`
 	Threshold *decimal.Decimal `json:"threshold"`
 	Card      Card             `json:"card"`
 	On        bool             `json:"on"`

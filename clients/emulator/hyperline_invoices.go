@@ -86,7 +86,7 @@ func (inv *invoice) wire() wireInvoice {
 		Currency: owner.currency, Source: "hyperline", TotalAmount: inv.total, AmountDue: inv.total - inv.paid,
 		AmountPaid: inv.paid, AmountExcl: o.amount, TaxAmount: inv.tax,
 		Customer: wireInvoiceCustomer{ID: owner.id, Name: owner.name, Email: owner.email, ExternalID: &owner.externalID},
-		DueAt:    stamp(inv.due), SettledAt: stampOrNull(inv.settled), UpdatedAt: stamp(inv.updated), IssuedAt: stamp(inv.issued),
+		DueAt:    stamp(inv.due), SettledAt: stampOrNull(inv.settled), RefundedAt: stampOrNull(inv.refunded), UpdatedAt: stamp(inv.updated), IssuedAt: stamp(inv.issued),
 		CustomProperties: map[string]string{}, PaymentMethodID: inv.method,
 		LineItems: []wireLine{{
 			ID: "ili_" + inv.id[len("inv_"):], EntryType: "debit", ProductID: o.credit.product.id, ProductType: "credit",

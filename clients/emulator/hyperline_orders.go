@@ -28,7 +28,7 @@ type invoice struct {
 	method                *string // what is charged, null if there is none
 	tax, total, paid      int64
 	issued, updated, due  time.Time
-	settled               *time.Time
+	settled, refunded     *time.Time
 	payments              []*payment
 	retries               int
 	row                   *creditRow

@@ -87,15 +87,17 @@ func (c *Client) BudgetUsed() (reads, writes float64) { return c.api.BudgetUsed(
 type reader struct {
 	*Client
 	evidence bool // a purchase waits for these reads
+	patient  bool // nobody waits for them
 	reads    int
 }
 
 func (c *Client) polling() *reader { return &reader{Client: c} }
 func (c *Client) urgent() *reader  { return &reader{Client: c, evidence: true} }
+func (c *Client) patient() *reader { return &reader{Client: c, patient: true} }
 
 func (r *reader) get(ctx context.Context, op, path string, query url.Values) (clients.Response, error) {
 	r.reads++
-	return r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Evidence: r.evidence})
+	return r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Evidence: r.evidence, Patient: r.patient})
 }
 
 // path puts ids between the fixed parts of a path, escaped.

@@ -49,7 +49,7 @@ func TestConfirmWithThePublishedExamples(t *testing.T) {
 		}},
 		Topups: []topup.Topup{{
 			ID: "cdt_BPZ19obsBS2qyo", Invoice: "inv_1eTaiytfA0i2Va", Credits: 32 * topup.Credit,
-			Price: topup.Money{Minor: 123, Currency: "EUR"}, PriceID: "pri_0Jv8EbMDOGsHcn", Source: "api",
+			Price: topup.Money{Minor: 123, Currency: "EUR"}, PriceID: "pri_0Jv8EbMDOGsHcn", Source: "api", ExpiresOn: topup.Never,
 			At: time.Date(2026, 11, 13, 7, 0, 1, 860e6, time.UTC),
 		}},
 		ServerTime: noon,

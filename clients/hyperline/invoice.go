@@ -44,6 +44,7 @@ func readInvoice(row clients.Object) (i topup.Invoice, ok bool, err error) {
 	if err := readLines(row, &i); err != nil {
 		return topup.Invoice{}, false, fmt.Errorf("invoice %s: %w", i.ID, err)
 	}
+	i.RefundedAt = row.Time("refunded_at")
 	i.Payment, i.Unexpected = paymentOf(i)
 	i.Uncounted = i.Status == "consolidated" || i.Status == "charged_on_parent" // paid with another bill
 	i.Detail = failureOf(row)

@@ -35,7 +35,26 @@ func readRow(row clients.Object, currency topup.Currency) (t topup.Topup, ok boo
 		return topup.Topup{}, false, fmt.Errorf("ledger row %s: credit_count: %w", t.ID, err)
 	}
 	t.Price, t.PriceID = priceOf(row, t.Credits, currency)
+	t.ExpiresOn = expiresOn(row)
 	return t, true, nil
+}
+
+// expiresOn is the date of expires_at, which is declared a date although
+// date-times go in (Hyperline API reference, "List credit transactions", read
+// 2026-11-20). What is neither says nothing.
+func expiresOn(row clients.Object) string {
+	if row.Present("expires_at") && !row.Twice("expires_at") && !row.Has("expires_at") {
+		return topup.Never // null
+	}
+	text := row.Text("expires_at")
+	if len(text) < len(time.DateOnly) {
+		return ""
+	}
+	day, err := time.Parse(time.DateOnly, text[:len(time.DateOnly)])
+	if err != nil {
+		return ""
+	}
+	return day.Format(time.DateOnly)
 }
 
 // priceOf is what a row says about its price. A row has no currency of its own;

@@ -114,6 +114,9 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.verifyGauges(ctx); err != nil {
+		return err
+	}
 	for _, l := range d.lines {
 		d.metrics.Open(l.Name, openOf(open, l.id))
 		d.metrics.Unpaid(l.Name, unpaidOf(unpaid, l.id))

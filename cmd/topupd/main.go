@@ -59,6 +59,7 @@ type cli struct {
 	Targets   targetsCmd   `cmd:"" help:"List balances and thresholds; attach a credit product to a customer."`
 	Explain   explainCmd   `cmd:"" help:"Say why a customer was or was not charged."`
 	Purchases purchasesCmd `cmd:"" help:"List purchases, show the evidence of one, settle a parked one."`
+	Verify    verifyCmd    `cmd:"" help:"Compare the purchases with the providers' books and list every difference."`
 	Pause     pauseCmd     `cmd:"" help:"Stop buying: everywhere, at a provider, by a rule or for a customer."`
 	Resume    resumeCmd    `cmd:"" help:"Take a pause back; lift a suspension, a stop or a hold."`
 	Emulator  emulatorCmd  `cmd:"" help:"Serve both billing providers emulated, with faults on demand."`

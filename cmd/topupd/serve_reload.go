@@ -85,6 +85,7 @@ func fixedChanges(was, is *config.Config) string {
 	differs("http", was.HTTP != is.HTTP)
 	differs("log", was.Log != is.Log)
 	differs("metrics", was.Metrics != is.Metrics)
+	differs("verify", was.Verify != is.Verify)
 	for _, old := range was.Providers {
 		i := slices.IndexFunc(is.Providers, func(p config.Provider) bool { return p.Name == old.Name })
 		if i < 0 {

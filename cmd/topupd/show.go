@@ -11,7 +11,8 @@ import (
 
 // purchasesShowCmd prints one purchase with all its evidence.
 type purchasesShowCmd struct {
-	ID string `arg:"" help:"The id, or at least four characters of its beginning or end."`
+	ID       string `arg:"" help:"The id, or at least four characters of its beginning or end."`
+	Evidence bool   `help:"The whole proof of one charge, on one page: both readings, the frozen rule and caps, the request, every permit, answer and look, the balances, the invoice and who decided."`
 	outputFlags
 }
 
@@ -21,6 +22,7 @@ func (*purchasesShowCmd) Help() string {
 Examples:
 
     topupd purchases show 7f3c
+    topupd purchases show 7f3c --evidence > 7f3c.txt
     topupd purchases show 019a3c51-77aa-7c3e-9d5e-1f2a3b4c7f3c -o json`
 }
 
@@ -45,10 +47,25 @@ func (c *purchasesShowCmd) Run(a *app) (err error) {
 		if c.Output == "json" {
 			encoder.SetIndent("", "  ")
 		}
+		if c.Evidence {
+			proof, err := a.proof(store, p, evidence)
+			if err != nil {
+				return err
+			}
+			return encoder.Encode(proof)
+		}
 		return encoder.Encode(fileOf(p, evidence))
-	default:
-		return listing(a, c.Output, []purchaseRecord{recordOf(p)}, func() { a.page(store, p, evidence) })
+	case "table":
+		if c.Evidence {
+			proof, err := a.proof(store, p, evidence)
+			if err != nil {
+				return err
+			}
+			a.proofPage(p, evidence, proof)
+			return nil
+		}
 	}
+	return listing(a, c.Output, []purchaseRecord{recordOf(p)}, func() { a.page(store, p, evidence) })
 }
 
 // file reads a purchase and its evidence.

@@ -31,6 +31,11 @@ var (
 		"over_cap", "backing_off", "suspended", "quarantined", "implausible", "provider_unavailable",
 		"other", // none of the above, which would be a mistake in topupd
 	}
+	differences = []string{
+		"double_charge", "charged_after_no", "claimed_twice", "missing_invoice", "missing_row", "credited_twice",
+		"amount_differs", "credits_differ", "expiry_differs", "payment_differs", "reversed",
+		"unknown_invoice", "unknown_row", "row_without_invoice", "other",
+	}
 )
 
 // Metrics is every metric that topupd exports, by name.
@@ -61,6 +66,8 @@ var Metrics = map[string]Metric{
 	"topup_config_last_reload_successful":                gauge(nil),
 	"topup_config_last_reload_success_timestamp_seconds": gauge(nil),
 	"topup_build_info":                                   gauge(nil, "version", "revision", "goversion"),
+	"topup_verify_differences":                           gauge(map[string][]string{"kind": differences}, "provider"),
+	"topup_verify_last_success_timestamp_seconds":        gauge(nil, "provider"),
 	"topup_ledger_query_duration_seconds":                histogram("query"),
 	"topup_ledger_errors_total":                          counter(map[string][]string{"reason": causes}, "query"),
 	"topup_log_lines_dropped_total":                      counter(nil),

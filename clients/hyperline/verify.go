@@ -1,0 +1,125 @@
+package hyperline
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"topupd/clients"
+	"topupd/topup"
+)
+
+const (
+	// maxBillPages bounds the bills of one comparison: half a million.
+	maxBillPages = 5000
+	// maxUnreadable bounds the bills that are named as unreadable.
+	maxUnreadable = 20
+)
+
+// Bills reads every bill of the account issued since then, page by page, after
+// everything else that needs the rate budget. What is missing is told in unread;
+// an error means that nothing was read. seen hears how many were read so far.
+func (c *Client) Bills(ctx context.Context, since time.Time, seen func(int)) (list []topup.Invoice, unread []string, err error) {
+	r := &billing{reader: c.patient(), since: since, seen: seen, ids: map[string]bool{}}
+	query := newestInvoices()
+	// The filter is documented (Hyperline API reference, "List invoices", read
+	// 2026-11-20). Should it be ignored, the order of the list ends the reading.
+	query.Set("issued_at__gte", since.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	ended, err := r.cursors(ctx, "invoices", invoicesPath, query, maxBillPages, r.page)
+	switch {
+	case err != nil && len(r.list) == 0:
+		return nil, nil, fmt.Errorf("%s: %w", c.name, err)
+	case err != nil:
+		r.unread = append(r.unread, fmt.Sprintf("the bills before %s: %v", r.oldest.UTC().Format(time.RFC3339), err))
+	case !ended && !r.done():
+		r.unread = append(r.unread, fmt.Sprintf("the bills after the first %d", len(r.ids)))
+	}
+	if r.bad > maxUnreadable {
+		r.unread = append(r.unread, fmt.Sprintf("%d more bills", r.bad-maxUnreadable))
+	}
+	return r.list, r.unread, nil
+}
+
+// billing is one pass over all bills.
+type billing struct {
+	*reader
+	since time.Time
+	seen  func(int)
+
+	list    []topup.Invoice // issued since
+	ids     map[string]bool
+	unread  []string
+	bad     int
+	oldest  time.Time // of what was read so far
+	last    time.Time // of the newest page's last bill
+	jumbled bool      // the list is in no order: it must be read to its end
+}
+
+// page takes one page over, and tells whether more are needed.
+func (b *billing) page(page cursorPage) bool {
+	for _, row := range page.rows {
+		i, ok, err := readInvoice(row)
+		switch {
+		case err != nil:
+			b.cannot(row, err)
+		case ok && !b.ids[i.ID]:
+			b.take(i)
+		}
+	}
+	b.seen(len(b.ids))
+	return !b.done()
+}
+
+func (b *billing) take(i topup.Invoice) {
+	b.ids[i.ID] = true
+	b.jumbled = b.jumbled || !b.oldest.IsZero() && i.At.After(b.oldest.Add(issuedLate))
+	if b.oldest.IsZero() || i.At.Before(b.oldest) {
+		b.oldest = i.At
+	}
+	b.last = i.At
+	if !i.At.Before(b.since) {
+		b.list = append(b.list, i)
+	}
+}
+
+// done tells whether what follows can only be older: as reached does for the
+// bills of one customer.
+func (b *billing) done() bool {
+	return len(b.ids) >= pageSize && !b.jumbled && b.last.Before(b.since.Add(-issuedLate))
+}
+
+// cannot remembers a bill that cannot be read, unless every line says that it is
+// for something else than credits.
+func (b *billing) cannot(row clients.Object, err error) {
+	var i topup.Invoice
+	if lines := readLines(row, &i); lines == nil && !i.Credit {
+		return
+	}
+	b.bad++
+	if b.bad <= maxUnreadable {
+		b.unread = append(b.unread, fmt.Sprintf("a bill: %v", err))
+	}
+}
+
+// Bill reads one bill; ok is false when the provider says that it has none.
+func (c *Client) Bill(ctx context.Context, id string) (i topup.Invoice, ok bool, err error) {
+	if !clients.ValidID(id) { // a person may have named anything
+		return topup.Invoice{}, false, nil
+	}
+	i, _, err = c.patient().oneInvoice(ctx, id)
+	if clients.Refused(err, http.StatusNotFound) {
+		return topup.Invoice{}, false, nil
+	}
+	return i, err == nil, err
+}
+
+// Additions reads the ledger rows of a target since then. A row has no currency
+// of its own; currency is the customer's.
+func (c *Client) Additions(ctx context.Context, t topup.Target, currency topup.Currency, since time.Time) (list []topup.Topup, whole bool, err error) {
+	rows, err := c.patient().additions(ctx, t, currency, since)
+	if clients.Refused(err, http.StatusNotFound) { // the credit was detached, or the customer deleted: there are no rows
+		return nil, true, nil
+	}
+	return rows.list, rows.complete, err
+}

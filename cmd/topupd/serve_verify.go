@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"topupd/ledger"
+	"topupd/verify"
+)
+
+const (
+	// verifyTick is how often the daemon asks whether a comparison is due.
+	verifyTick = time.Minute
+	// verifyAgain is the rest after one that did not read everything: halved, a
+	// provider that is down is asked for its bills twice as often.
+	verifyAgain = time.Hour
+	// verifyPatience bounds one run, so that a provider that answers slowly for
+	// ever is a late comparison and not none.
+	verifyPatience = 6 * time.Hour
+)
+
+// comparing is the daemon's comparison of one connection with its books.
+type comparing struct {
+	d      *daemon
+	from   *connection
+	held   func() bool     // whether this replica holds the lease
+	tried  time.Time       // when the last run that was not whole ended
+	logged map[string]bool // findings of such runs: the ledger remembers the others
+}
+
+// tick runs a comparison when one is due, on the replica that holds the lease.
+// What is due goes by the ledger: a run that was missed while nobody was there
+// is made up for, and a second replica does not repeat it.
+func (c *comparing) tick(ctx context.Context) {
+	if !c.held() {
+		return
+	}
+	list, err := c.d.store.Verifications(ctx)
+	if err != nil {
+		return // housekeeping reads the same, and says so
+	}
+	last := lastOf(list, c.from.id)
+	if now := c.d.now(); c.due(last, now) {
+		c.run(ctx, last, now)
+	}
+}
+
+func (c *comparing) due(last ledger.Verification, now time.Time) bool {
+	from := last.At
+	if from.IsZero() {
+		from = c.d.started
+	}
+	next := c.d.loaded.cfg.Verify.Next(from)
+	return !next.IsZero() && !now.Before(next) && now.Sub(c.tried) >= verifyAgain
+}
+
+// run compares once, and tells the log, the ledger and through it the gauges.
+func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.Time) {
+	since := sinceLast(last.At, now, c.d.loaded.cfg.Verify.Since)
+	l := *c.d.loaded
+	l.book = c.d.rulebook.Load()
+	bounded, cancel := context.WithTimeout(ctx, verifyPatience)
+	defer cancel()
+	report, err := verifierOf(c.from, &l, c.d.store, c.d.now).Run(bounded, since)
+	if ctx.Err() != nil {
+		return // stopping
+	}
+	if err != nil {
+		report.Incomplete = append(report.Incomplete, err.Error())
+	}
+	c.tell(ctx, report, last)
+	if err == nil {
+		err = c.d.store.SaveVerification(ctx, outcome(c.from, report, last))
+	}
+	if err != nil || !report.Whole() {
+		c.tried = c.d.now()
+	}
+	if err != nil {
+		c.d.options.log.LogAttrs(ctx, slog.LevelError, "verify", slog.String("provider", c.from.Name), slog.Any("err", err))
+	}
+}
+
+// outcome is what the ledger keeps of a run. One that is not whole is no
+// success, and what it did not find may still be there: the larger count stands.
+func outcome(from *connection, r verify.Report, last ledger.Verification) ledger.Verification {
+	n := ledger.Verification{Provider: from.id, At: r.At, Since: r.Since, Counts: map[string]int{}}
+	for k, count := range r.Counts() {
+		n.Counts[string(k)] = count
+	}
+	for _, f := range r.Findings {
+		n.Keys = append(n.Keys, f.Key())
+	}
+	if r.Whole() {
+		return n
+	}
+	n.At, n.Since = last.At, last.Since
+	for k, count := range last.Counts {
+		n.Counts[k] = max(n.Counts[k], count)
+	}
+	n.Keys = slices.Compact(slices.Sorted(slices.Values(append(n.Keys, last.Keys...))))
+	return n
+}
+
+// tell logs each finding once, and one line about the run.
+func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verification) {
+	if c.logged == nil {
+		c.logged = map[string]bool{}
+	}
+	known := maps.Clone(c.logged)
+	for _, key := range last.Keys {
+		known[key] = true
+	}
+	clear(c.logged)
+	for _, f := range r.Findings {
+		c.logged[f.Key()] = true
+		if !known[f.Key()] {
+			c.d.options.log.LogAttrs(ctx, slog.LevelWarn, "difference", findingAttrs(c.from.Name, f)...)
+		}
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("provider", c.from.Name), slog.Time("since", r.Since), slog.Int("purchases", r.Purchases),
+		slog.Int("invoices", r.Invoices), slog.Int("rows", r.Rows), slog.Int("differences", len(r.Findings)),
+		slog.Int("not_judged", r.Open+r.Young+r.Waiting), slog.Bool("complete", r.Whole()),
+	}
+	if !r.Whole() {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("unread", strings.Join(r.Incomplete[:min(len(r.Incomplete), 5)], "; ")))
+	}
+	c.d.options.log.LogAttrs(ctx, level, "verify", attrs...)
+}
+
+func findingAttrs(provider string, f verify.Finding) []slog.Attr {
+	attrs := []slog.Attr{slog.String("provider", provider), slog.String("kind", string(f.Kind)), slog.String("customer", string(f.Customer))}
+	for _, part := range [][2]string{
+		{"product", string(f.Product)}, {"purchase", f.Purchase}, {"other_purchase", f.Other}, {"reference", f.Invoice},
+		{"row", f.Row}, {"ours", f.Ours}, {"theirs", f.Theirs},
+	} {
+		if part[1] != "" {
+			attrs = append(attrs, slog.String(part[0], part[1]))
+		}
+	}
+	return attrs
+}
+
+// verifyGauges shows what the newest comparisons found, on every replica.
+func (d *daemon) verifyGauges(ctx context.Context) error {
+	if d.loaded.cfg.Verify.Off {
+		return nil
+	}
+	list, err := d.store.Verifications(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range d.lines {
+		if n := lastOf(list, l.id); n.Counts != nil {
+			d.metrics.Verified(l.Name, n.Counts, n.At)
+		}
+	}
+	return nil
+}

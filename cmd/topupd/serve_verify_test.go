@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"topupd/clients/emulator"
+	"topupd/config"
+	"topupd/ledger"
+	"topupd/metrics"
+	"topupd/rules"
+	"topupd/scheduler"
+	"topupd/verify"
+)
+
+// night is a daemon's comparison at work in a month, begun at its end: noon.
+type night struct {
+	*month
+	*comparing
+	log      *bytes.Buffer
+	registry *prometheus.Registry
+	lease    atomic.Bool
+	down     atomic.Bool // the provider
+}
+
+func newNight(t *testing.T) *night {
+	t.Helper()
+	n := &night{month: newMonth(t, 5), log: &bytes.Buffer{}, registry: prometheus.NewRegistry()}
+	n.fill(20)
+	n.lease.Store(true)
+	world := n.world.Handler()
+	gate := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if n.down.Load() {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		world.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(gate.Close)
+	base, err := url.Parse(gate.URL)
+	n.must(err)
+	from := n.provider
+	from.BaseURL = base
+	client, err := connectTo(from, slog.New(slog.DiscardHandler), nil)
+	n.must(err)
+	client.id = n.provider.Identity()
+	d := &daemon{
+		options: daemonOptions{log: slog.New(slog.NewTextHandler(n.log, nil))},
+		loaded:  &loaded{cfg: &config.Config{Verify: config.Verify{Schedule: "17 3 * * *", Since: 48 * time.Hour}}},
+		now:     func() time.Time { return n.now }, started: n.now, store: n.store,
+		metrics: metrics.New(n.registry, metrics.Options{}),
+		lines:   []*line{{connection: client}},
+	}
+	d.rulebook.Store(&scheduler.Rulebook{Rules: rules.Set{Rules: []rules.Rule{{Name: "api-credits", Providers: []string{"hyperline"}, Product: emulator.Product}}}})
+	d.metrics.WatchVerify("hyperline")
+	n.comparing = &comparing{d: d, from: client, held: n.lease.Load}
+	return n
+}
+
+// at moves the clocks to a time of day on a later date and lets the tick come.
+func (n *night) at(day int, clock string) {
+	n.t.Helper()
+	at, err := time.Parse("2006-01-02 15:04", monthEnd.AddDate(0, 0, day).Format(time.DateOnly)+" "+clock)
+	n.must(err)
+	n.now = at
+	n.tick(n.ctx())
+	n.must(n.d.verifyGauges(n.ctx()))
+}
+
+// runs counts the comparisons that the log tells of, and forgets them.
+func (n *night) runs() (runs, differences int) {
+	runs, differences = strings.Count(n.log.String(), "msg=verify"), strings.Count(n.log.String(), "msg=difference")
+	n.log.Reset()
+	return runs, differences
+}
+
+func (n *night) wantRuns(runs, differences int, why string) {
+	n.t.Helper()
+	text := n.log.String()
+	if r, d := n.runs(); r != runs || d != differences {
+		n.t.Errorf("%s: %d runs, %d differences logged; want %d, %d\n%s", why, r, d, runs, differences, text)
+	}
+}
+
+// gauge is the value of a series of the comparison's metrics.
+func (n *night) gauge(name, kind string) float64 {
+	n.t.Helper()
+	families, err := n.registry.Gather()
+	n.must(err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			wanted := kind == ""
+			for _, l := range m.GetLabel() {
+				wanted = wanted || l.GetName() == "kind" && l.GetValue() == kind
+			}
+			if f.GetName() == name && wanted {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	n.t.Fatalf("no series %s %s", name, kind)
+	return 0
+}
+
+func TestTheDaemonComparesOnceADay(t *testing.T) {
+	t.Parallel()
+	n := newNight(t)
+	n.at(0, "12:01")
+	n.wantRuns(0, 0, "before the first time of the schedule")
+	n.at(1, "03:16")
+	n.wantRuns(0, 0, "a minute before")
+	n.at(1, "03:17")
+	n.wantRuns(1, 0, "on time")
+	n.at(1, "03:18")
+	n.at(1, "23:00")
+	n.wantRuns(0, 0, "once a day")
+	n.lease.Store(false)
+	n.at(2, "03:17")
+	n.wantRuns(0, 0, "without the lease")
+	n.lease.Store(true)
+	n.at(2, "09:00")
+	n.wantRuns(1, 0, "a missed one is made up for")
+	again := &comparing{d: n.d, from: n.from, held: n.held}
+	again.tick(n.ctx())
+	n.wantRuns(0, 0, "a restarted daemon does not repeat it")
+}
+
+func TestEachDifferenceIsLoggedOnceAndCountedUntilItIsGone(t *testing.T) {
+	t.Parallel()
+	n := newNight(t)
+	n.now = monthEnd
+	late := n.buy(0)
+	n.must(n.world.Spoil(late.Reference, emulator.MistakeNoRow))
+	n.at(1, "03:17")
+	n.wantRuns(1, 1, "the first time")
+	if got := n.gauge("topup_verify_differences", "missing_row"); got != 1 {
+		t.Errorf("missing_row = %v, want 1", got)
+	}
+	n.at(2, "03:17")
+	n.wantRuns(1, 0, "still there")
+	if got := n.gauge("topup_verify_differences", "missing_row"); got != 1 {
+		t.Errorf("missing_row = %v the day after, want 1", got)
+	}
+	n.at(4, "03:17") // out of the window
+	n.wantRuns(1, 0, "gone")
+	if got := n.gauge("topup_verify_differences", "missing_row"); got != 0 {
+		t.Errorf("missing_row = %v when it is gone, want 0", got)
+	}
+}
+
+func TestAComparisonThatIsNotWholeIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	n := newNight(t)
+	n.now = monthEnd
+	late := n.buy(0)
+	n.must(n.world.Spoil(late.Reference, emulator.MistakeNoRow))
+	n.at(1, "03:17")
+	n.runs()
+	success := n.gauge("topup_verify_last_success_timestamp_seconds", "")
+	if want := n.now.Unix(); success != float64(want) {
+		t.Errorf("last success %v, want %v", success, want)
+	}
+	n.down.Store(true)
+	n.at(2, "03:17")
+	text := n.log.String()
+	n.runs()
+	if !strings.Contains(text, "complete=false") || !strings.Contains(text, "level=ERROR") {
+		t.Errorf("a provider that is down: %s", text)
+	}
+	n.at(2, "03:30")
+	n.wantRuns(0, 0, "again before its rest is over")
+	if got := n.gauge("topup_verify_last_success_timestamp_seconds", ""); got != success {
+		t.Errorf("last success moved to %v", got)
+	}
+	if got := n.gauge("topup_verify_differences", "missing_row"); got != 1 {
+		t.Errorf("missing_row = %v though nobody looked, want 1", got)
+	}
+	n.down.Store(false)
+	n.at(2, "04:20")
+	n.wantRuns(1, 0, "again after its rest")
+	if got := n.gauge("topup_verify_last_success_timestamp_seconds", ""); got != float64(n.now.Unix()) {
+		t.Errorf("last success %v, want now", got)
+	}
+}
+
+func TestWhatAPartialRunDidNotFindMayStillBeThere(t *testing.T) {
+	t.Parallel()
+	last := ledger.Verification{At: monthEnd, Since: monthEnd.Add(-time.Hour), Counts: map[string]int{"missing_row": 2, "reversed": 1}, Keys: []string{"a"}}
+	part := verify.Report{At: monthEnd.Add(time.Hour), Incomplete: []string{"the rest"}, Findings: []verify.Finding{{Kind: verify.Reversed, Invoice: "inv_1"}, {Kind: verify.Reversed, Invoice: "inv_2"}}}
+	got := outcome(&connection{}, part, last)
+	if !got.At.Equal(last.At) || got.Counts["missing_row"] != 2 || got.Counts["reversed"] != 2 || len(got.Keys) != 3 {
+		t.Errorf("after a partial run %+v", got)
+	}
+	part.Incomplete = nil
+	got = outcome(&connection{}, part, last)
+	if !got.At.Equal(part.At) || got.Counts["missing_row"] != 0 || got.Counts["reversed"] != 2 || len(got.Keys) != 2 {
+		t.Errorf("after a whole run %+v", got)
+	}
+}
+
+func TestAComparisonReachesBackToTheLastCompleteOne(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) time.Time { return monthEnd.Add(-d) }
+	for _, tt := range []struct {
+		name string
+		last time.Time
+		want time.Time
+	}{
+		{"never before", time.Time{}, ago(24 * time.Hour)},
+		{"an hour ago", ago(time.Hour), ago(24 * time.Hour)},
+		{"five days ago", ago(5 * 24 * time.Hour), ago(5 * 24 * time.Hour)},
+		{"a year ago", ago(365 * 24 * time.Hour), ago(verifyMost)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := sinceLast(tt.last, monthEnd, 24*time.Hour); !got.Equal(tt.want) {
+				t.Errorf("sinceLast = %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	at := &connection{Provider: config.Provider{Name: "hyperline"}}
+	found := verify.Report{Findings: []verify.Finding{{Kind: verify.Reversed}}}
+	for _, tt := range []struct {
+		name    string
+		results []compared
+		code    int
+	}{
+		{"no difference", []compared{{from: at}}, exitDone},
+		{"a difference", []compared{{from: at}, {from: at, report: found}}, exitPerson},
+		{"not everything read", []compared{{from: at, report: verify.Report{Incomplete: []string{"a bill"}}}}, exitFailed},
+		{"a difference and not everything read", []compared{{from: at, report: found}, {from: at, err: errors.New("down")}}, exitFailed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if code := report(&bytes.Buffer{}, verdict(tt.results)); code != tt.code {
+				t.Errorf("exit %d, want %d", code, tt.code)
+			}
+		})
+	}
+}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"topupd/config"
+	"topupd/ledger"
+	"topupd/verify"
+)
+
+// verifyCmd compares the ledger with the providers' books.
+type verifyCmd struct {
+	Since    string `help:"Compare what was planned or billed since then: a date (2026-11-01), a time (2026-11-20T09:00:00Z) or how long ago (30d). Default: 24h, or since the daemon's last complete comparison." placeholder:"D"`
+	Provider string `help:"Only this provider, by its name in the configuration." placeholder:"NAME"`
+	outputFlags
+}
+
+func (*verifyCmd) Help() string {
+	return `Reads every bill of the account, the credits of customers who bought or were billed, and the ledger, and lists each difference with what to do about it. Changes nothing, anywhere. Purchases that are open, or younger than their quiet period, are not judged.
+
+Exits 0 when there is no difference, 3 when there are some, 1 when not everything could be read: then no difference means nothing.
+
+Examples:
+
+    topupd verify
+    topupd verify --since 30d -o csv > november.csv
+    topupd verify --provider hyperline --since 2026-11-01`
+}
+
+func (c *verifyCmd) Run(a *app) (err error) {
+	l, err := a.load()
+	if err != nil {
+		return err
+	}
+	if _, err := l.providerID(c.Provider); err != nil {
+		return err
+	}
+	since, err := c.moment(a)
+	if err != nil {
+		return err
+	}
+	store, err := a.history(l, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	connections, err := a.connect(l, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return err
+	}
+	results, err := c.compare(a, l, store, connections, since)
+	if err != nil {
+		return err
+	}
+	if err := c.print(a, results); err != nil {
+		return err
+	}
+	return verdict(results)
+}
+
+// moment is --since; the zero time for the default.
+func (c *verifyCmd) moment(a *app) (time.Time, error) {
+	since, err := time.Parse(time.DateOnly, c.Since)
+	if err != nil {
+		since, err = a.moment("--since", c.Since, -1)
+	}
+	if err == nil && since.After(a.now()) {
+		err = usage("--since %s is in the future", c.Since)
+	}
+	return since, err
+}
+
+const (
+	// verifyDefault is how far back a comparison reaches when nobody says.
+	verifyDefault = 24 * time.Hour
+	// verifyMost bounds what is made up for: more is a person's decision.
+	verifyMost = 90 * 24 * time.Hour
+)
+
+// sinceLast reaches back to the last complete comparison, at least so far.
+func sinceLast(last, now time.Time, least time.Duration) time.Time {
+	since := now.Add(-least)
+	if last.IsZero() || !last.Before(since) {
+		return since
+	}
+	if earliest := now.Add(-verifyMost); last.Before(earliest) {
+		return earliest
+	}
+	return last
+}
+
+// compared is what came of one connection.
+type compared struct {
+	from   *connection
+	report verify.Report
+	err    error
+}
+
+// whole tells whether everything was read.
+func (r compared) whole() bool { return r.err == nil && r.report.Whole() }
+
+func (c *verifyCmd) compare(a *app, l *loaded, store *ledger.Store, connections []*connection, since time.Time) ([]compared, error) {
+	last, err := store.Verifications(a.ctx)
+	if err != nil {
+		return nil, err
+	}
+	var at atomic.Pointer[verify.Verifier]
+	stop := a.progress(func() string {
+		v := at.Load()
+		if v == nil {
+			return "Reading …"
+		}
+		bills, ledgers, of := v.Progress()
+		return fmt.Sprintf("Reading the books … %s, credits of %s of %s", plural(bills, "bill"), grouped(ledgers), plural(of, "customer"))
+	})
+	defer stop()
+	var results []compared
+	for _, from := range connections {
+		if c.Provider != "" && from.Name != c.Provider {
+			continue
+		}
+		v := verifierOf(from, l, store, a.now)
+		at.Store(v)
+		begin := since
+		if begin.IsZero() {
+			begin = sinceLast(lastOf(last, from.id).At, a.now(), verifyDefault)
+		}
+		report, err := v.Run(a.ctx, begin)
+		if a.ctx.Err() != nil {
+			return nil, a.ctx.Err()
+		}
+		report.Since = begin
+		results = append(results, compared{from, report, err})
+	}
+	return results, nil
+}
+
+// verdict is the exit code: what could not be read outweighs what was found,
+// since nobody knows what else there is.
+func verdict(results []compared) error {
+	var unread []string
+	found := 0
+	for _, r := range results {
+		found += len(r.report.Findings)
+		if r.err != nil {
+			unread = append(unread, fmt.Sprintf("%s: %v", r.from.Name, r.err))
+		}
+		for _, what := range r.report.Incomplete {
+			unread = append(unread, fmt.Sprintf("%s: %s", r.from.Name, what))
+		}
+	}
+	switch {
+	case len(unread) > 0:
+		return fmt.Errorf("%w; run it again when the provider answers:\n  %s", verify.ErrIncomplete, strings.Join(unread, "\n  "))
+	case found > 0:
+		return &exitError{code: exitPerson}
+	default:
+		return nil
+	}
+}
+
+// findingRecord is one difference for programs. Its fields and their order are
+// relied on outside: add at the end, remove nothing.
+type findingRecord struct {
+	Provider      string  `json:"provider"`
+	Kind          string  `json:"kind"`
+	Meaning       string  `json:"meaning"`
+	Customer      string  `json:"customer"`
+	Product       *string `json:"product"`
+	Purchase      *string `json:"purchase"`
+	OtherPurchase *string `json:"other_purchase"`
+	Invoice       *string `json:"invoice"`
+	Row           *string `json:"row"`
+	Ours          *string `json:"ours"`
+	Theirs        *string `json:"theirs"`
+	At            *string `json:"at"`
+	Next          string  `json:"next"`
+}
+
+func findingOf(provider string, f verify.Finding) findingRecord {
+	return findingRecord{
+		Provider: provider, Kind: string(f.Kind), Meaning: f.Kind.Words(), Customer: string(f.Customer), Product: word(f.Product),
+		Purchase: word(f.Purchase), OtherPurchase: word(f.Other), Invoice: word(f.Invoice), Row: word(f.Row),
+		Ours: word(f.Ours), Theirs: word(f.Theirs), At: stamp(&f.At), Next: f.Kind.Next(),
+	}
+}
+
+// print writes the findings, and what was compared: for people after the
+// findings, for programs on stderr.
+func (c *verifyCmd) print(a *app, results []compared) error {
+	var records []findingRecord
+	for _, r := range results {
+		for _, f := range r.report.Findings {
+			records = append(records, findingOf(r.from.Name, f))
+		}
+	}
+	out := a.stderr
+	if c.Output == "table" {
+		out = a.stdout
+	}
+	if err := listing(a, c.Output, records, func() { a.findingTable(records) }); err != nil {
+		return err
+	}
+	for _, r := range results {
+		a.compareLine(out, r)
+	}
+	return nil
+}
+
+// findingTable prints differences for people, and below them what to do.
+func (a *app) findingTable(records []findingRecord) {
+	if len(records) == 0 {
+		return
+	}
+	g := grid{columns: []column{
+		{title: "provider"}, {title: "difference"}, {title: "customer"}, {title: "purchase"}, {title: "at the provider"},
+		{title: "ours → theirs", wrap: true},
+	}}
+	counts := map[string]int{}
+	for _, r := range records {
+		counts[r.Kind]++
+		g.rows = append(g.rows, []string{
+			r.Provider, a.paint(findingColor(r.Kind), r.Kind), printable(r.Customer), lastOfID(r.Purchase),
+			printable(either(given(r.Invoice), given(r.Row))), printable(strings.TrimPrefix(given(r.Ours)+" → "+given(r.Theirs), " → ")),
+		})
+	}
+	a.printf("%s\nWhat to do\n", g.render(a.width))
+	for _, k := range verify.Kinds() {
+		if n := counts[string(k)]; n > 0 {
+			a.printf("  %s (%s): %s\n    %s\n", k, grouped(n), k.Words(), a.fold(sentence(k.Next())+".", 4))
+		}
+	}
+	a.printf("\n")
+}
+
+func findingColor(kind string) string {
+	if verify.Kind(kind).Unexplained() {
+		return yellow
+	}
+	return red
+}
+
+func given(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// lastOfID is enough of a purchase's id for a person to type.
+func lastOfID(id *string) string {
+	s := given(id)
+	if len(s) > 8 {
+		s = s[len(s)-8:]
+	}
+	return dash(s)
+}
+
+// sentence begins with a capital.
+func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// compareLine says what one connection's comparison rests on. A comparison that
+// is not whole never says that there is no difference.
+func (a *app) compareLine(out io.Writer, r compared) {
+	if r.err != nil {
+		fmt.Fprintf(out, "%s: nothing could be compared\n", r.from.Name)
+		return
+	}
+	n := r.report
+	result := plural(len(n.Findings), "difference")
+	switch {
+	case !n.Whole():
+		result += " so far: NOT EVERYTHING COULD BE READ"
+	case len(n.Findings) == 0 && n.Blind != "":
+		result = "no difference in what can be compared"
+	case len(n.Findings) == 0:
+		result = "no difference"
+	}
+	parts := []string{fmt.Sprintf("%s: %s since %s", r.from.Name, result, a.clock(n.Since))}
+	if r.from.Type == config.Talkover {
+		parts = append(parts, plural(n.Rows, "own recharge")+" of the provider")
+	} else {
+		parts = append(parts, plural(n.Purchases, "purchase")+", "+plural(n.Invoices, "invoice")+" and "+plural(n.Rows, "ledger row")+" compared")
+	}
+	for _, rest := range []struct {
+		n    int
+		what string
+	}{
+		{n.Open, "%s still open, not judged"},
+		{n.Young, "%s younger than their quiet period, not judged"},
+		{n.Waiting, "%s at the provider too young or perhaps of an open purchase, not judged"},
+		{n.Imported, "%s of somebody else, imported"},
+		{n.Reversals, "%s of somebody else, refunded"},
+		{n.Unnamed, "%s settled by a person without a reference"},
+		{n.Unwatched, "%s for products that no rule buys"},
+	} {
+		if rest.n > 0 {
+			parts = append(parts, fmt.Sprintf(rest.what, grouped(rest.n)))
+		}
+	}
+	if n.Blind != "" {
+		parts = append(parts, n.Blind)
+	}
+	fmt.Fprintf(out, "%s\n", a.fold(strings.Join(parts, " · "), 2))
+}

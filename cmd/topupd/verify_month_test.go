@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/govalues/decimal"
+
+	"topupd/clients/emulator"
+	"topupd/config"
+	"topupd/ledger"
+	"topupd/rules"
+	"topupd/scheduler"
+	"topupd/topup"
+	"topupd/verify"
+)
+
+// month is a month of purchases, in the emulated provider's books and in a
+// ledger, and a connection between the two without a rate limit.
+type month struct {
+	t         testing.TB
+	now       time.Time // of every clock
+	world     *emulator.Emulator
+	customers []string
+	store     *ledger.Store
+	provider  config.Provider
+	lease     topup.Lease
+	client    *connection
+	n         int
+}
+
+var monthEnd = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+const monthDays = 30
+
+func newMonth(t testing.TB, customers int) *month {
+	t.Helper()
+	m := &month{t: t, now: monthEnd.AddDate(0, 0, -monthDays)}
+	clock := func() time.Time { return m.now }
+	same := emulator.Range{Min: decimal.MustNew(500, 0), Max: decimal.MustNew(500, 0)}
+	m.world = emulator.New(emulator.Options{
+		Seed: 11, Now: clock,
+		Hyperline: emulator.HyperlineOptions{Customers: customers, NoUsage: true, StartBalance: same, Reads: -1, Writes: -1},
+	})
+	server := httptest.NewServer(m.world.Handler())
+	t.Cleanup(server.Close)
+	for _, c := range m.world.Customers() {
+		m.customers = append(m.customers, c.ID)
+	}
+	base, err := url.Parse(server.URL)
+	m.must(err)
+	m.provider = config.Provider{
+		Name: "hyperline", Type: config.Hyperline, BaseURL: base, Token: config.NewSecret(emulator.DefaultToken),
+		RateLimit:       config.RateLimit{Reads: config.Rate{Count: 999_999, Window: time.Second}, Writes: config.Rate{Count: 999_999, Window: time.Second}, SharePercent: 100},
+		PurchaseTimeout: 75 * time.Second, Unclear: config.Unclear{Policy: config.Replay, QuietPeriod: 15 * time.Minute},
+	}
+	m.store, err = ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{Now: clock})
+	m.must(err)
+	t.Cleanup(func() { _ = m.store.Close() })
+	_, err = m.store.Migrate(t.Context())
+	m.must(err)
+	m.must(m.store.Register(t.Context(), []ledger.Provider{{ID: m.provider.Identity(), Name: "hyperline", Type: "hyperline"}}))
+	m.client, err = connectTo(m.provider, slog.New(slog.DiscardHandler), nil)
+	m.must(err)
+	return m
+}
+
+func (m *month) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *month) ctx() context.Context { return m.t.Context() }
+
+// fill makes n purchases spread over the month, ten minutes or more before its
+// end each, and moves the clocks to the end.
+func (m *month) fill(n int) (made []topup.Purchase) {
+	m.t.Helper()
+	step := (monthDays*24*time.Hour - 2*time.Hour) / time.Duration(n)
+	for i := range n {
+		m.now = monthEnd.AddDate(0, 0, -monthDays).Add(time.Duration(i) * step)
+		made = append(made, m.buy(i))
+	}
+	m.now = monthEnd
+	return made
+}
+
+// buy settles one purchase of the small pack on both sides.
+func (m *month) buy(i int) topup.Purchase {
+	m.t.Helper()
+	expires := monthEnd.AddDate(0, 6, 0)
+	customer := m.customers[i%len(m.customers)]
+	p := m.send(customer, &expires)
+	ids, err := m.world.AddPast(emulator.PastPurchase{Customer: customer, At: m.now, Expires: &expires, Key: p.Key})
+	m.must(err)
+	return m.settle(p, ids[0])
+}
+
+// send plans and permits a purchase of the small pack.
+func (m *month) send(customer string, expires *time.Time) topup.Purchase {
+	m.t.Helper()
+	var ok bool
+	var err error
+	m.lease, ok, err = m.store.Acquire(m.ctx(), m.provider.Identity(), "month", time.Hour)
+	if m.must(err); !ok {
+		m.t.Fatal("the lease is somebody else's")
+	}
+	m.n++
+	id, key := fmt.Sprintf("0198c0de-0000-7000-8000-%012d", m.n), fmt.Sprintf("0198c0de-0000-4000-8000-%012d", m.n)
+	target := topup.Target{Provider: m.provider.Identity(), Customer: topup.CustomerID(customer), Product: emulator.Product}
+	standing, err := m.store.Standing(m.ctx(), target)
+	m.must(err)
+	request := topup.Request{Method: "POST", Path: "/v1/customers/" + customer + "/credits/" + emulator.Product + "/purchase", Body: []byte(`{"credit_count":120}`)}
+	p, err := m.store.Plan(m.ctx(), topup.PlanRequest{
+		Purchase: topup.Purchase{
+			ID: id, Key: key, Target: target, ProviderName: "hyperline", Rule: "api-credits", RuleVersion: "v1", Terms: []byte(`{}`),
+			Credits: 120 * topup.Credit, Price: topup.Money{Minor: 200_00, Currency: "EUR"}, PriceID: emulator.SmallPack, ExpiresAt: expires,
+			Request: request, Fingerprint: request.Fingerprint(), Policy: topup.PolicyReplay,
+			QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second, MaxReadingAge: 2 * time.Minute,
+			Declines:      topup.DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4},
+			BalanceBefore: 40 * topup.Credit, Threshold: 100 * topup.Credit, ReadAt: m.now, RefreshedAt: m.now,
+		},
+		Lease: m.lease, TokenFingerprint: "token", Facts: topup.Facts{Version: standing.Version, At: m.now, MaxAge: time.Minute},
+	})
+	m.must(err)
+	p, err = m.store.Permit(m.ctx(), topup.PermitRequest{Purchase: p, Token: "token-" + id, Replica: "month", Lease: m.lease, TokenFingerprint: "token"})
+	m.must(err)
+	return p
+}
+
+func (m *month) advance(c topup.Change) topup.Purchase {
+	m.t.Helper()
+	p, err := m.store.Advance(m.ctx(), c)
+	m.must(err)
+	return p
+}
+
+// settle answers yes with the invoice, and lets books and balance show it.
+func (m *month) settle(p topup.Purchase, invoice string) topup.Purchase {
+	m.t.Helper()
+	p = m.advance(topup.Answered(p, topup.Answer{Verdict: topup.Yes, Reference: invoice, Status: 201, Written: 400}, true, m.now))
+	reading := topup.Reading{Target: p.Target, Balance: 160 * topup.Credit, ReadAt: m.now, RefreshedAt: m.now}
+	return m.advance(topup.Followed(p, topup.Books{
+		Complete: true,
+		Topups:   []topup.Topup{{ID: "row", Invoice: invoice, Credits: p.Credits, At: m.now}},
+		Invoices: []topup.Invoice{{ID: invoice, Amount: p.Price, Status: "paid", Payment: topup.PaymentPaid, Credit: true}},
+	}, &reading, true, m.now))
+}
+
+// refuse lets the provider say no, which two complete looks bear out.
+func (m *month) refuse(p topup.Purchase) topup.Purchase {
+	m.t.Helper()
+	p = m.advance(topup.Answered(p, topup.Answer{Verdict: topup.No, Reason: topup.FailedDeclined, Detail: "card declined", Status: 402, Written: 400}, true, m.now))
+	for range 2 {
+		m.now = m.now.Add(10 * time.Minute)
+		c, _ := topup.Looked(p, topup.Books{Complete: true}, nil, m.now)
+		p = m.advance(c)
+	}
+	return p
+}
+
+func (m *month) verify() verify.Report {
+	m.t.Helper()
+	l := &loaded{book: &scheduler.Rulebook{Rules: rules.Set{Rules: []rules.Rule{{Name: "api-credits", Providers: []string{"hyperline"}, Product: emulator.Product}}}}}
+	report, err := verifierOf(m.client, l, m.store, func() time.Time { return m.now }).Run(m.ctx(), monthEnd.AddDate(0, 0, -monthDays))
+	m.must(err)
+	return report
+}
+
+// planted is what stands in a finding of the month; texts are left out.
+type planted struct {
+	Kind              verify.Kind
+	Customer          string
+	Purchase, Invoice string
+}
+
+// plant makes ten kinds of differences, one each, and returns what must be found.
+func (m *month) plant(made []topup.Purchase) (want []planted) {
+	m.t.Helper()
+	spoiled := func(n int, mistake emulator.Mistake, kind verify.Kind) {
+		p := made[n]
+		m.must(m.world.Spoil(p.Reference, mistake))
+		want = append(want, planted{kind, string(p.Target.Customer), p.ID, p.Reference})
+	}
+	// A second charge within minutes of the first.
+	twice := made[len(made)/2]
+	ids, err := m.world.AddPast(emulator.PastPurchase{Customer: string(twice.Target.Customer), At: twice.SentAt.Add(3 * time.Minute), Expires: twice.ExpiresAt})
+	m.must(err)
+	want = append(want, planted{verify.DoubleCharge, string(twice.Target.Customer), twice.ID, ids[0]})
+	// Refused here, charged there after all.
+	m.now = monthEnd.Add(-time.Hour)
+	no := m.send(m.customers[0], nil)
+	ids, err = m.world.AddPast(emulator.PastPurchase{Customer: m.customers[0], At: m.now.Add(20 * time.Second)})
+	m.must(err)
+	m.refuse(no)
+	want = append(want, planted{verify.ChargedAfterNo, m.customers[0], no.ID, ids[0]})
+	m.now = monthEnd
+	spoiled(10, emulator.MistakeNoInvoice, verify.MissingInvoice)
+	spoiled(20, emulator.MistakeNoRow, verify.MissingRow)
+	spoiled(30, emulator.MistakeTwoRows, verify.CreditedTwice)
+	spoiled(40, emulator.MistakeAmount, verify.AmountDiffers)
+	spoiled(50, emulator.MistakeExpiry, verify.ExpiryDiffers)
+	spoiled(60, emulator.MistakeUnpaid, verify.PaymentDiffers)
+	spoiled(70, emulator.MistakeRefunded, verify.Reversed)
+	// Somebody else's, far from every purchase of the customer.
+	ids, err = m.world.AddPast(emulator.PastPurchase{
+		Customer: string(made[80].Target.Customer), Price: emulator.LargePack, At: made[80].SentAt.Add(2 * time.Hour),
+	})
+	m.must(err)
+	return append(want, planted{verify.UnknownInvoice, string(made[80].Target.Customer), "", ids[0]})
+}
+
+// innocent adds what must not be found: imported purchases of the customer, a
+// bill that was refunded, purchases that are open or young.
+func (m *month) innocent(made []topup.Purchase) {
+	m.t.Helper()
+	p := made[90]
+	at := p.SentAt.Add(5 * time.Minute)
+	ids, err := m.world.AddPast(emulator.PastPurchase{Customer: string(p.Target.Customer), At: at, Source: emulator.SourcePortal})
+	m.must(err)
+	_, err = m.store.Import(m.ctx(), p.Target, []topup.Topup{{ID: "cdt_portal", Invoice: ids[0], Credits: p.Credits, Price: p.Price, Source: "portal", At: at}})
+	m.must(err)
+	ids, err = m.world.AddPast(emulator.PastPurchase{Customer: string(p.Target.Customer), At: p.SentAt.Add(6 * time.Minute)})
+	m.must(err)
+	m.must(m.world.Spoil(ids[0], emulator.MistakeRefunded))
+	m.now = monthEnd.Add(-5 * time.Minute)
+	m.send(m.customers[1], nil)
+	_, err = m.world.AddPast(emulator.PastPurchase{Customer: m.customers[1], At: m.now})
+	m.must(err)
+	m.buy(2)
+	m.now = monthEnd
+}
+
+// monthSize is how many purchases the month has; TOPUPD_VERIFY_MONTH=10000 for
+// the figures of docs/benchmarks.md.
+func monthSize(t testing.TB) int {
+	text := os.Getenv("TOPUPD_VERIFY_MONTH")
+	if text == "" {
+		return 1000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 100 {
+		t.Fatalf("TOPUPD_VERIFY_MONTH=%s: write 100 or more", text)
+	}
+	return n
+}
+
+func TestVerifyFindsTenPlantedDifferencesInAMonthAndNothingElse(t *testing.T) {
+	t.Parallel()
+	n := monthSize(t)
+	m := newMonth(t, max(20, n/20))
+	began := time.Now()
+	made := m.fill(n)
+	t.Logf("%d purchases of %d customers made in %s", n, len(m.customers), time.Since(began).Round(time.Millisecond))
+
+	if clean := m.verify(); len(clean.Findings) != 0 || !clean.Whole() || clean.Purchases != n {
+		t.Fatalf("equal books: %d judged, findings %+v, unread %q", clean.Purchases, clean.Findings, clean.Incomplete)
+	}
+	want := m.plant(made)
+	m.innocent(made)
+	began = time.Now()
+	report := m.verify()
+	took := time.Since(began)
+	t.Logf("compared in %s", took.Round(time.Millisecond))
+
+	var got []planted
+	for _, f := range report.Findings {
+		got = append(got, planted{f.Kind, string(f.Customer), f.Purchase, f.Invoice})
+	}
+	sorted := func(list []planted) map[planted]int {
+		count := map[planted]int{}
+		for _, p := range list {
+			count[p]++
+		}
+		return count
+	}
+	if diff := cmp.Diff(sorted(want), sorted(got)); diff != "" {
+		t.Errorf("findings (-want +got):\n%s\n%+v", diff, report.Findings)
+	}
+	if !report.Whole() || report.Open != 1 || report.Young != 1 || report.Imported != 1 || report.Reversals != 1 {
+		t.Errorf("open %d, young %d, imported %d, reversals %d, unread %q; want one each, and all read",
+			report.Open, report.Young, report.Imported, report.Reversals, report.Incomplete)
+	}
+	if took > time.Minute {
+		t.Errorf("it took %s, want less than a minute", took)
+	}
+}
+
+func BenchmarkVerifyMonth(b *testing.B) {
+	m := newMonth(b, max(20, monthSize(b)/20))
+	m.fill(monthSize(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		if report := m.verify(); len(report.Findings) != 0 || !report.Whole() {
+			b.Fatalf("%+v", report)
+		}
+	}
+	b.ReportMetric(float64(monthSize(b)), "purchases")
+}

@@ -1,0 +1,191 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"topupd/topup"
+)
+
+// pageRows is how many rows one query of a long list reads. Halved, a month of
+// purchases takes twice the queries; doubled, each holds twice the memory.
+const pageRows = 2000
+
+// Planned lists every purchase of a provider planned since then, oldest first,
+// however many there are.
+func (s *Store) Planned(ctx context.Context, provider topup.ProviderID, since time.Time) ([]topup.Purchase, error) {
+	var all []topup.Purchase
+	err := s.read(ctx, "planned", func(ctx context.Context, v view) error {
+		at, id := micros(since), ""
+		for {
+			page, err := v.purchases(ctx, `provider = ? AND (planned_at > ? OR planned_at = ? AND id > ?) ORDER BY planned_at, id LIMIT ?`,
+				string(provider), at, at, id, pageRows)
+			if err != nil {
+				return err
+			}
+			all = append(all, page...)
+			if len(page) < pageRows {
+				return nil
+			}
+			last := page[len(page)-1]
+			at, id = micros(last.PlannedAt), last.ID
+		}
+	})
+	return all, err
+}
+
+// Named is a charge that the answer to a purchase request named.
+type Named struct {
+	Purchase  string // id
+	Reference string
+}
+
+// Named lists the charges that clear answers named, of purchases of a provider
+// planned since then, in the order of the purchases.
+func (s *Store) Named(ctx context.Context, provider topup.ProviderID, since time.Time) ([]Named, error) {
+	var rows []struct {
+		Purchase string `db:"purchase_id"`
+		Detail   string `db:"detail"`
+	}
+	err := s.read(ctx, "named", func(ctx context.Context, v view) error {
+		return v.list(ctx, &rows, `SELECT e.purchase_id, e.detail FROM purchase AS p JOIN evidence AS e ON e.purchase_id = p.id
+			WHERE p.provider = ? AND p.planned_at >= ? AND e.kind = 'answer' ORDER BY p.planned_at, p.id, e.n`,
+			string(provider), micros(since))
+	})
+	var list []Named
+	for _, r := range rows {
+		var answer topup.Answer
+		if r.Detail == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(r.Detail), &answer); err != nil {
+			return nil, fmt.Errorf("decoding an answer to purchase %s: %w", r.Purchase, err)
+		}
+		if answer.Reference != "" {
+			list = append(list, Named{r.Purchase, answer.Reference})
+		}
+	}
+	return list, err
+}
+
+// Imports lists the additions of somebody else that are dated, or were
+// imported, since then: at most a million.
+func (s *Store) Imports(ctx context.Context, provider topup.ProviderID, since time.Time) ([]topup.Topup, error) {
+	const most = 1_000_000
+	var rows []struct {
+		ID      string `db:"id"`
+		Invoice string `db:"invoice"`
+		Credits int64  `db:"credits_micro"`
+		Source  string `db:"source"`
+		At      int64  `db:"at"`
+	}
+	err := s.read(ctx, "imports", func(ctx context.Context, v view) error {
+		return v.list(ctx, &rows, `SELECT id, invoice, credits_micro, source, at FROM foreign_topup
+			WHERE provider = ? AND (at >= ? OR imported_at >= ?) ORDER BY at, id LIMIT ?`,
+			string(provider), micros(since), micros(since), most)
+	})
+	if err == nil && len(rows) == most {
+		err = fmt.Errorf("%d additions were imported since %s, too many to compare: verify a shorter time", most, since.UTC().Format(time.RFC3339))
+	}
+	list := make([]topup.Topup, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, topup.Topup{ID: r.ID, Invoice: r.Invoice, Credits: topup.Credits(r.Credits), Source: r.Source, At: instant(r.At)})
+	}
+	return list, err
+}
+
+// Permit is one right to send that a purchase was given.
+type Permit struct {
+	N                int // from 1
+	At               time.Time
+	Replica          string
+	Key              string // idempotency key
+	Fingerprint      string // of the request
+	TokenFingerprint string // of the provider token; it does not give the token away
+	Term             int64  // of the lease
+	Used             bool   // false: certainly not run
+}
+
+// Permits lists the permits of a purchase, oldest first.
+func (s *Store) Permits(ctx context.Context, id string) ([]Permit, error) {
+	var rows []struct {
+		N                int    `db:"n"`
+		At               int64  `db:"at"`
+		Replica          string `db:"replica"`
+		Key              string `db:"idempotency_key"`
+		Fingerprint      string `db:"fingerprint"`
+		TokenFingerprint string `db:"token_fingerprint"`
+		Term             int64  `db:"term"`
+		Used             int64  `db:"used"`
+	}
+	err := s.read(ctx, "permits", func(ctx context.Context, v view) error {
+		return v.list(ctx, &rows, `SELECT n, at, replica, idempotency_key, fingerprint, token_fingerprint, term, used
+			FROM permit WHERE purchase_id = ? ORDER BY n`, id)
+	})
+	list := make([]Permit, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, Permit{r.N, instant(r.At), r.Replica, r.Key, r.Fingerprint, r.TokenFingerprint, r.Term, r.Used != 0})
+	}
+	return list, err
+}
+
+// Verification is the newest complete comparison of a provider with its books.
+type Verification struct {
+	Provider topup.ProviderID
+	At       time.Time // when it began
+	Since    time.Time // what it compared
+	Counts   map[string]int
+	Keys     []string // of its findings, at most 1,000
+}
+
+// maxKeys bounds the findings that are remembered.
+const maxKeys = 1000
+
+// SaveVerification replaces the comparison of a provider by a newer one.
+func (s *Store) SaveVerification(ctx context.Context, n Verification) error {
+	n.Keys = n.Keys[:min(len(n.Keys), maxKeys)]
+	counts, err := json.Marshal(n.Counts)
+	if err != nil {
+		return fmt.Errorf("encoding the counts: %w", err)
+	}
+	keys, err := json.Marshal(n.Keys)
+	if err != nil {
+		return fmt.Errorf("encoding the findings: %w", err)
+	}
+	return s.write(ctx, "save_verification", func(ctx context.Context, t tx) error {
+		_, err := t.exec(ctx, `INSERT INTO verification (provider, at, since_at, counts, findings) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (provider) DO UPDATE SET at = excluded.at, since_at = excluded.since_at, counts = excluded.counts,
+				findings = excluded.findings
+			WHERE excluded.at >= verification.at`,
+			string(n.Provider), micros(n.At), micros(n.Since), string(counts), string(keys))
+		return err
+	})
+}
+
+// Verifications lists the newest comparison of each provider that has one.
+func (s *Store) Verifications(ctx context.Context) ([]Verification, error) {
+	var rows []struct {
+		Provider string `db:"provider"`
+		At       int64  `db:"at"`
+		Since    int64  `db:"since_at"`
+		Counts   string `db:"counts"`
+		Findings string `db:"findings"`
+	}
+	err := s.read(ctx, "verifications", func(ctx context.Context, v view) error {
+		return v.list(ctx, &rows, `SELECT provider, at, since_at, counts, findings FROM verification ORDER BY provider`)
+	})
+	list := make([]Verification, 0, len(rows))
+	for _, r := range rows {
+		n := Verification{Provider: topup.ProviderID(r.Provider), At: instant(r.At), Since: instant(r.Since)}
+		if err := json.Unmarshal([]byte(r.Counts), &n.Counts); err != nil {
+			return nil, fmt.Errorf("decoding the comparison of %s: %w", r.Provider, err)
+		}
+		if err := json.Unmarshal([]byte(r.Findings), &n.Keys); err != nil {
+			return nil, fmt.Errorf("decoding the comparison of %s: %w", r.Provider, err)
+		}
+		list = append(list, n)
+	}
+	return list, err
+}

@@ -1,0 +1,395 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"topupd/topup"
+)
+
+// told is what a finding is about, without its words.
+func told(f Finding) string {
+	return strings.Join([]string{string(f.Kind), f.Purchase, f.Other, f.Invoice, f.Row}, "|")
+}
+
+func TestEachKindIsFound(t *testing.T) {
+	t.Parallel()
+	yesterday := noon.Add(-24 * time.Hour)
+	for _, tt := range []struct {
+		name  string
+		spoil func(b *books)
+		want  []string
+	}{
+		{"equal books have no difference", func(*books) {}, nil},
+
+		{"a second bill minutes later is a double charge", func(b *books) {
+			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+			b.row("cdt_again", "inv_again", "cus_1", yesterday.Add(3*time.Minute))
+		}, []string{"double_charge|purchase-0001||inv_again|cdt_again"}},
+		{"a second bill that is not collected yet is one too", func(b *books) {
+			i := b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+			i.Status, i.Payment = "to_pay", topup.PaymentPending
+		}, []string{"double_charge|purchase-0001||inv_again|"}},
+		{"an imported bill of the API in the window is a double charge", func(b *books) {
+			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+			b.row("cdt_again", "inv_again", "cus_1", yesterday.Add(3*time.Minute))
+			b.Imports = []topup.Topup{{ID: "cdt_again", Invoice: "inv_again"}}
+		}, []string{"double_charge|purchase-0001||inv_again|cdt_again"}},
+		{"an imported bill of the portal in the window is the customer's", func(b *books) {
+			b.bill("inv_portal", "cus_1", yesterday.Add(3*time.Minute))
+			b.row("cdt_portal", "inv_portal", "cus_1", yesterday.Add(3*time.Minute)).Source = "portal"
+			b.Imports = []topup.Topup{{ID: "cdt_portal", Invoice: "inv_portal"}}
+		}, nil},
+		{"a second bill that was refunded is over", func(b *books) {
+			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute)).RefundedAt = noon
+		}, nil},
+		{"a bill that an answer named belongs to its purchase whatever it costs", func(b *books) {
+			b.bill("inv_named", "cus_1", yesterday.Add(5*time.Hour)).Amount = eur(300_00)
+			b.Answers = append(b.Answers, Answer{"purchase-0001", "inv_named"})
+		}, []string{"double_charge|purchase-0001||inv_named|"}},
+		{"a bill from before the purchase was known to it", func(b *books) {
+			b.bill("inv_before", "cus_1", yesterday.Add(-time.Minute))
+			b.Purchases[0].Baseline = []string{"inv_before"}
+		}, []string{"unknown_invoice|||inv_before|"}},
+
+		{"a refused purchase that was billed", func(b *books) {
+			end(&b.Purchases[0], topup.Declined)
+			b.Answers = nil
+		}, []string{"charged_after_no|purchase-0001||inv_1|cdt_inv_1"}},
+		{"a cancelled purchase that was billed", func(b *books) {
+			end(&b.Purchases[0], topup.Cancelled)
+		}, []string{"charged_after_no|purchase-0001||inv_1|cdt_inv_1"}},
+		{"a declined purchase whose bill was paid after all", func(b *books) {
+			b.Purchases[0].State, b.Purchases[0].Payment = topup.Declined, topup.PaymentVoid
+		}, []string{"charged_after_no|purchase-0001||inv_1|"}},
+		{"a declined purchase whose bill is void is as it should be", func(b *books) {
+			b.Purchases[0].State, b.Purchases[0].Payment = topup.Declined, topup.PaymentVoid
+			b.Invoices[0].Status, b.Invoices[0].Payment = "voided", topup.PaymentVoid
+		}, nil},
+
+		{"two purchases with one reference", func(b *books) {
+			p := b.buy(2, "cus_1", yesterday.Add(time.Hour))
+			p.Reference = "inv_1"
+			b.Invoices, b.Rows, b.Answers = b.Invoices[:1], b.Rows[:1], b.Answers[:1]
+		}, []string{"claimed_twice|purchase-0002|purchase-0001|inv_1|"}},
+		{"an answer that names another purchase's charge", func(b *books) {
+			b.buy(2, "cus_1", yesterday.Add(time.Hour))
+			b.Answers = append(b.Answers, Answer{"purchase-0002", "inv_1"})
+		}, []string{"claimed_twice|purchase-0002|purchase-0001|inv_1|"}},
+		{"an answer that names an older purchase's charge", func(b *books) {
+			b.Answers = append(b.Answers, Answer{"purchase-0001", "inv_old"})
+			b.Claimed["inv_old"] = true
+		}, []string{"claimed_twice|purchase-0001||inv_old|"}},
+
+		{"a bill that the provider does not have", func(b *books) {
+			b.Invoices, b.Rows, b.Gone["inv_1"] = nil, nil, true
+		}, []string{"missing_invoice|purchase-0001||inv_1|"}},
+		{"a bill that was not read is not missing", func(b *books) { b.Invoices = nil }, nil},
+		{"a bill without credits", func(b *books) { b.Rows = nil }, []string{"missing_row|purchase-0001||inv_1|"}},
+		{"credits that were not read are not missing", func(b *books) {
+			b.Rows = nil
+			delete(b.Read, target("cus_1"))
+		}, nil},
+		{"credits booked twice", func(b *books) {
+			b.row("cdt_more", "inv_1", "cus_1", yesterday.Add(time.Minute))
+		}, []string{"credited_twice|purchase-0001||inv_1|cdt_more"}},
+		{"another price", func(b *books) { b.Invoices[0].Amount = eur(250_00) }, []string{"amount_differs|purchase-0001||inv_1|"}},
+		{"another currency", func(b *books) { b.Invoices[0].Amount.Currency = "USD" }, []string{"amount_differs|purchase-0001||inv_1|"}},
+		{"another customer", func(b *books) { b.Invoices[0].Customer = "cus_2" }, []string{"amount_differs|purchase-0001||inv_1|"}},
+		{"another price that we know of is in both books", func(b *books) {
+			b.Invoices[0].Amount, b.Purchases[0].Charged = eur(250_00), new(eur(250_00))
+		}, nil},
+		{"a bill for several things has no price of ours", func(b *books) {
+			b.Invoices[0].Amount, b.Invoices[0].Products = eur(900_00), []topup.ProductID{product, "itm_seats"}
+		}, nil},
+		{"fewer credits", func(b *books) { b.Rows[0].Credits = 119 * topup.Credit }, []string{"credits_differ|purchase-0001||inv_1|cdt_inv_1"}},
+		{"an earlier expiry", func(b *books) { b.Rows[0].ExpiresOn = "2026-12-01" }, []string{"expiry_differs|purchase-0001||inv_1|cdt_inv_1"}},
+		{"an expiry that was not asked for", func(b *books) { b.Purchases[0].ExpiresAt = nil }, []string{"expiry_differs|purchase-0001||inv_1|cdt_inv_1"}},
+		{"no expiry although one was asked for", func(b *books) { b.Rows[0].ExpiresOn = topup.Never }, []string{"expiry_differs|purchase-0001||inv_1|cdt_inv_1"}},
+		{"the day of another time zone is the same expiry", func(b *books) {
+			b.Rows[0].ExpiresOn = b.Purchases[0].ExpiresAt.AddDate(0, 0, 1).Format(time.DateOnly)
+		}, nil},
+		{"an expiry that the provider does not say", func(b *books) { b.Rows[0].ExpiresOn = "" }, nil},
+		{"paid here, open there", func(b *books) {
+			b.Invoices[0].Status, b.Invoices[0].Payment = "to_pay", topup.PaymentPending
+		}, []string{"payment_differs|purchase-0001||inv_1|"}},
+		{"a payment that we still follow is not judged", func(b *books) {
+			b.Purchases[0].Payment = topup.PaymentPending
+		}, nil},
+		{"voided after it was paid", func(b *books) {
+			b.Invoices[0].Status, b.Invoices[0].Payment = "voided", topup.PaymentVoid
+		}, []string{"reversed|purchase-0001||inv_1|"}},
+		{"refunded after it was paid", func(b *books) { b.Invoices[0].RefundedAt = noon }, []string{"reversed|purchase-0001||inv_1|"}},
+
+		{"a bill that nothing explains", func(b *books) {
+			b.bill("inv_x", "cus_9", yesterday)
+		}, []string{"unknown_invoice|||inv_x|"}},
+		{"a bill of another price is not our double charge", func(b *books) {
+			b.bill("inv_x", "cus_1", yesterday.Add(time.Minute)).Amount = eur(900_00)
+		}, []string{"unknown_invoice|||inv_x|"}},
+		{"an unexplained purchase in the portal", func(b *books) {
+			b.bill("inv_x", "cus_1", yesterday.Add(time.Minute))
+			b.row("cdt_x", "inv_x", "cus_1", yesterday.Add(time.Minute)).Source = "portal"
+		}, []string{"unknown_invoice|||inv_x|cdt_x"}},
+		{"a bill of an older purchase", func(b *books) {
+			b.bill("inv_x", "cus_9", yesterday)
+			b.Claimed["inv_x"] = true
+		}, nil},
+		{"a bill for something else", func(b *books) { b.bill("inv_x", "cus_9", yesterday).Credit = false }, nil},
+		{"a bill for credits that no rule buys", func(b *books) {
+			b.bill("inv_x", "cus_9", yesterday).Products = []topup.ProductID{"itm_other"}
+		}, nil},
+		{"a bill that is void", func(b *books) { b.bill("inv_x", "cus_9", yesterday).Payment = topup.PaymentVoid }, nil},
+		{"a draft", func(b *books) {
+			i := b.bill("inv_x", "cus_9", yesterday)
+			i.Status, i.Payment = "draft", topup.PaymentPending
+		}, nil},
+		{"credits that name a bill of another time", func(b *books) {
+			b.bill("inv_x", "cus_1", b.Since.Add(-time.Hour))
+			b.row("cdt_x", "inv_x", "cus_1", yesterday.Add(4*time.Hour))
+		}, []string{"unknown_row|||inv_x|cdt_x"}},
+		{"credits without a bill", func(b *books) {
+			b.row("cdt_x", "", "cus_1", yesterday)
+		}, []string{"row_without_invoice||||cdt_x"}},
+		{"credits that name a bill that does not exist", func(b *books) {
+			b.row("cdt_x", "inv_x", "cus_1", yesterday)
+			b.Gone["inv_x"] = true
+		}, []string{"row_without_invoice|||inv_x|cdt_x"}},
+		{"imported credits without a bill", func(b *books) {
+			b.row("cdt_x", "", "cus_1", yesterday)
+			b.Imports = []topup.Topup{{ID: "cdt_x"}}
+		}, nil},
+
+		{"a person's purchase without a reference takes the bill around its time", func(b *books) {
+			b.Purchases[0].Reference, b.Answers = "", nil
+		}, nil},
+		{"but only one", func(b *books) {
+			b.Purchases[0].Reference, b.Answers = "", nil
+			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+		}, []string{"double_charge|purchase-0001||inv_again|"}},
+		{"a bill around an open purchase may be its own", func(b *books) {
+			p := &b.Purchases[0]
+			p.State, p.Reference, p.FinishedAt, b.Answers = topup.Parked, "", nil, nil
+		}, nil},
+		{"a bill around a young purchase may be its own", func(b *books) {
+			p := b.buy(2, "cus_2", noon.Add(-16*time.Minute))
+			end(p, topup.Declined)
+			p.LastSentAt = new(noon.Add(-5 * time.Minute))
+		}, nil},
+		{"what is young at the provider is left to the next run", func(b *books) {
+			b.bill("inv_x", "cus_9", noon.Add(-quiet))
+			b.row("cdt_y", "", "cus_1", noon.Add(-quiet))
+		}, nil},
+		{"what is from before is not judged", func(b *books) {
+			b.bill("inv_x", "cus_9", b.Since.Add(-time.Microsecond))
+			p := b.buy(2, "cus_2", b.Since.Add(-time.Second))
+			p.Price = eur(1)
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBooks()
+			b.buy(1, "cus_1", yesterday)
+			tt.spoil(b)
+			var got []string
+			for _, f := range Compare(b.Facts).Findings {
+				got = append(got, told(f))
+				if f.Ours == "" && f.Theirs == "" || f.Kind.Next() == "" || f.At.IsZero() {
+					t.Errorf("%+v leaves a person without words", f)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Without books only the provider's own recharges and the answers are compared.
+func TestWithoutBooks(t *testing.T) {
+	t.Parallel()
+	yesterday := noon.Add(-24 * time.Hour)
+	for _, tt := range []struct {
+		name  string
+		spoil func(b *books)
+		want  []string
+	}{
+		{"purchases without bills are no difference", func(*books) {}, nil},
+		{"an own recharge that was imported", func(b *books) {
+			b.row("rec_1", "txn_1", "env-1", yesterday)
+			b.Imports = []topup.Topup{{ID: "rec_1", Invoice: "txn_1"}}
+		}, nil},
+		{"an own recharge that nobody imported", func(b *books) {
+			b.row("rec_1", "txn_1", "env-1", yesterday)
+		}, []string{"unknown_row|||txn_1|rec_1"}},
+		{"an own recharge that is a purchase of ours", func(b *books) {
+			b.row("rec_1", "inv_1", "env-1", yesterday)
+		}, nil},
+		{"a late yes to a purchase that was given up", func(b *books) {
+			end(&b.Purchases[0], topup.Declined)
+		}, []string{"charged_after_no|purchase-0001||inv_1|"}},
+		{"two transactions answered to one purchase", func(b *books) {
+			b.Answers = append(b.Answers, Answer{"purchase-0001", "txn_2"})
+		}, []string{"double_charge|purchase-0001||txn_2|"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBooks()
+			b.buy(1, "env-1", yesterday)
+			b.Books, b.Invoices, b.Rows = false, nil, nil
+			tt.spoil(b)
+			var got []string
+			for _, f := range Compare(b.Facts).Findings {
+				got = append(got, told(f))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotJudgedIsCounted(t *testing.T) {
+	t.Parallel()
+	b := newBooks()
+	b.buy(1, "cus_1", noon.Add(-time.Hour))
+	open := b.buy(2, "cus_2", noon.Add(-time.Hour))
+	open.State, open.FinishedAt = topup.Confirmed, nil
+	b.buy(3, "cus_3", noon.Add(-time.Minute))
+	unnamed := b.buy(4, "cus_4", noon.Add(-2*time.Hour))
+	unnamed.Reference = ""
+	r := Compare(b.Facts)
+	got := []int{len(r.Findings), r.Purchases, r.Open, r.Young, r.Unnamed}
+	if diff := cmp.Diff([]int{0, 2, 1, 1, 1}, got); diff != "" {
+		t.Errorf("findings, judged, open, young, unnamed (-want +got):\n%s", diff)
+	}
+}
+
+func TestFindingsComeInAFixedOrderAndOnce(t *testing.T) {
+	t.Parallel()
+	b := newBooks()
+	for n := range 5 {
+		b.buy(n, "cus_1", noon.Add(-time.Duration(20-n)*time.Hour))
+		b.Invoices[n].RefundedAt = noon
+	}
+	b.bill("inv_x", "cus_9", noon.Add(-30*time.Hour))
+	b.Answers = append(b.Answers, Answer{"purchase-0003", "inv_1"}, Answer{"purchase-0003", "inv_1"})
+	first := Compare(b.Facts).Findings
+	slices.Reverse(b.Purchases)
+	slices.Reverse(b.Invoices)
+	slices.Reverse(b.Rows)
+	var got []string
+	for _, f := range first {
+		got = append(got, told(f))
+	}
+	want := []string{
+		"claimed_twice|purchase-0003|purchase-0001|inv_1|",
+		"reversed|purchase-0000||inv_0|", "reversed|purchase-0001||inv_1|", "reversed|purchase-0002||inv_2|",
+		"reversed|purchase-0003||inv_3|", "reversed|purchase-0004||inv_4|",
+		"unknown_invoice|||inv_x|",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(first, Compare(b.Facts).Findings); diff != "" {
+		t.Errorf("another order of the facts (-want +got):\n%s", diff)
+	}
+}
+
+func TestEqualBooksHaveNoDifference(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBooks()
+		for n := range rapid.IntRange(0, 30).Draw(t, "purchases") {
+			at := noon.Add(-time.Duration(rapid.IntRange(0, 60*60).Draw(t, "minutes ago")) * time.Minute)
+			customer := topup.CustomerID(fmt.Sprintf("cus_%d", rapid.IntRange(0, 40).Draw(t, "customer")*100+n))
+			p := b.buy(n, customer, at)
+			if p.PlannedAt.Before(b.Since) {
+				b.Claimed[p.Reference] = true
+			}
+			switch rapid.IntRange(0, 5).Draw(t, "end") {
+			case 0: // never executed
+				end(p, topup.Cancelled)
+				b.Invoices, b.Rows, b.Answers = b.Invoices[:len(b.Invoices)-1], b.Rows[:len(b.Rows)-1], b.Answers[:len(b.Answers)-1]
+			case 1: // its bill was voided
+				p.State, p.Payment = topup.Declined, topup.PaymentVoid
+				b.Invoices[len(b.Invoices)-1].Payment = topup.PaymentVoid
+			case 2: // still followed
+				p.Payment = topup.PaymentPending
+			case 3: // open
+				p.State, p.FinishedAt = topup.Sent, nil
+			default:
+			}
+		}
+		if r := Compare(b.Facts); len(r.Findings) != 0 {
+			t.Fatalf("equal books: %+v", r.Findings)
+		}
+	})
+}
+
+// Whatever one mistake is made in books that are otherwise equal, there is one
+// finding and it is about the right purchase.
+func TestOneMistakeIsOneFinding(t *testing.T) {
+	t.Parallel()
+	mistakes := map[Kind]func(b *books, n int){
+		MissingInvoice: func(b *books, n int) {
+			b.Gone[b.Invoices[n].ID] = true
+			b.Invoices, b.Rows = slices.Delete(b.Invoices, n, n+1), slices.Delete(b.Rows, n, n+1)
+		},
+		MissingRow:     func(b *books, n int) { b.Rows = slices.Delete(b.Rows, n, n+1) },
+		AmountDiffers:  func(b *books, n int) { b.Invoices[n].Amount.Minor++ },
+		CreditsDiffer:  func(b *books, n int) { b.Rows[n].Credits++ },
+		PaymentDiffers: func(b *books, n int) { b.Invoices[n].Payment = topup.PaymentFailed },
+		Reversed:       func(b *books, n int) { b.Invoices[n].Payment = topup.PaymentVoid },
+		ChargedAfterNo: func(b *books, n int) { end(&b.Purchases[n], topup.Declined) },
+		DoubleCharge: func(b *books, n int) {
+			b.bill("inv_again", b.Invoices[n].Customer, b.Invoices[n].At.Add(time.Minute))
+		},
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBooks()
+		size := rapid.IntRange(1, 20).Draw(t, "purchases")
+		for n := range size {
+			b.buy(n, topup.CustomerID(fmt.Sprintf("cus_%d", n%7)), noon.Add(-time.Duration(n+1)*time.Hour))
+		}
+		kind := rapid.SampledFrom(slices.Sorted(keys(mistakes))).Draw(t, "mistake")
+		n := rapid.IntRange(0, size-1).Draw(t, "of")
+		mistakes[kind](b, n)
+		got := Compare(b.Facts).Findings
+		if len(got) != 1 || got[0].Kind != kind || got[0].Purchase != fmt.Sprintf("purchase-%04d", n) {
+			t.Fatalf("found %+v, want one %s of purchase %d", got, kind, n)
+		}
+	})
+}
+
+func keys[K comparable, V any](m map[K]V) func(func(K) bool) {
+	return func(yield func(K) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func TestEveryKindHasWords(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, k := range Kinds() {
+		if words := k.Words(); words == string(k) || seen[words] {
+			t.Errorf("%s says %q", k, words)
+		} else {
+			seen[words] = true
+		}
+		if !strings.Contains("double_charge charged_after_no claimed_twice missing_invoice missing_row credited_twice amount_differs "+
+			"credits_differ expiry_differs payment_differs reversed unknown_invoice unknown_row row_without_invoice", string(k)) {
+			t.Errorf("%s is a label that boards and alerts do not know", k)
+		}
+	}
+}
