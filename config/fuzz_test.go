@@ -110,8 +110,18 @@ func checkURL(t *testing.T, u *url.URL) {
 	}
 }
 
-// value puts one text where a configuration has a value.
-func value(t *testing.T, key, text string) (*Config, yamlfile.Problems) {
+// folder is one with a rule file, for value.
+func folder(f *testing.F) string {
+	f.Helper()
+	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "r.yml"), nil, 0o600); err != nil {
+		f.Fatal(err)
+	}
+	return dir
+}
+
+// value puts one text where a configuration in the folder has a value.
+func value(t *testing.T, dir, key, text string) (*Config, yamlfile.Problems) {
 	t.Helper()
 	quoted, err := json.Marshal(text) // JSON texts are YAML texts
 	if err != nil {
@@ -130,11 +140,8 @@ func value(t *testing.T, key, text string) (*Config, yamlfile.Problems) {
 		listen = string(quoted)
 	}
 	yml := fmt.Sprintf("mode: dry_run\ndatabase_url: %s\nhttp: {listen: %s}\nproviders:\n  - %s\nrule_files: [r.yml]\n", database, listen, provider)
-	dir := t.TempDir()
-	for name, content := range map[string]string{"topupd.yml": yml, "r.yml": ""} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(dir, "topupd.yml"), []byte(yml), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return Load(filepath.Join(dir, "topupd.yml"), func(string) string { return "" })
 }
@@ -149,8 +156,9 @@ func FuzzBaseURL(f *testing.F) {
 	} {
 		f.Add(text)
 	}
+	dir := folder(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		c, problems := value(t, "base_url", text)
+		c, problems := value(t, dir, "base_url", text)
 		if problems.Err() != nil || len(c.Providers) != 1 {
 			return
 		}
@@ -177,8 +185,9 @@ func FuzzDatabaseURL(f *testing.F) {
 	} {
 		f.Add(text)
 	}
+	dir := folder(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		c, problems := value(t, "database_url", text)
+		c, problems := value(t, dir, "database_url", text)
 		const password = "hunter2-secret"
 		if strings.Contains(problems.Error(), password) || strings.Contains(fmt.Sprintf("%v %+v", c.DatabaseURL, c), password) {
 			t.Errorf("the password is shown: %v", problems)
@@ -197,8 +206,9 @@ func FuzzListen(f *testing.F) {
 	for _, text := range []string{"127.0.0.1:9846", ":9846", "localhost:0", "[::1]:80", "127.0.0.1", ":", ":65536", ":http", "::1:80", "a:b:1", ":-1", ":+1", ":0080"} {
 		f.Add(text)
 	}
+	dir := folder(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		c, problems := value(t, "listen", text)
+		c, problems := value(t, dir, "listen", text)
 		if problems.Err() != nil {
 			return
 		}

@@ -110,11 +110,11 @@ func ParseAmount(text string, cur Currency) (Money, error) {
 	if !ok || !exactly(text, d) || !decimalEqual(d, whole, frac, digits) {
 		return Money{}, fmt.Errorf("%s has more than the %d decimal places of %s", cut(text), digits, cur)
 	}
-	minor := whole*pow10(digits) + frac
-	if whole > MaxMinor/pow10(digits) || whole < -MaxMinor/pow10(digits) {
+	most := MaxMinor / pow10(digits)
+	if whole > most || whole < -most || whole == most && frac > 0 || whole == -most && frac < 0 {
 		return Money{}, fmt.Errorf("%s %s is beyond what topupd counts", cut(text), cur)
 	}
-	return Money{Minor: minor, Currency: cur}, nil
+	return Money{Minor: whole*pow10(digits) + frac, Currency: cur}, nil
 }
 
 // ParseMinor reads a whole number of minor units, as billing APIs send money.
