@@ -297,24 +297,3 @@ func TestReadIsBounded(t *testing.T) {
 		t.Errorf("reading without end: %s", got)
 	}
 }
-
-func FuzzDecode(f *testing.F) {
-	f.Add("text: a\nlist: [{name: b}]\nfree: {a: 200,00 EUR}\n")
-	f.Add("a: &x 1\nb: *x\n<<: *x\n")
-	f.Add("? {a: b}\n: !!str c\n---\n--- x")
-	f.Fuzz(func(t *testing.T, text string) {
-		s, file := decode(t, text)
-		ps := file.Problems()
-		if ps.Err() == nil && s.Text == "" {
-			t.Errorf("%q was accepted without text", text)
-		}
-		if len(ps.Error()) > (maxProblems+2)*2000 {
-			t.Errorf("%d bytes of problems", len(ps.Error()))
-		}
-		for _, p := range ps {
-			if p.Column > 0 && p.Caret > len([]rune(p.Source))+1 {
-				t.Errorf("%q: the caret is behind the line: %+v", text, p)
-			}
-		}
-	})
-}
