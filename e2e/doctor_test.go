@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -139,7 +140,7 @@ func (tt doctored) place(t *testing.T) *place {
 			Customers: max(10, tt.profile.SkipLimit+20), NoUsage: true, Threshold: decimal.MustNew(100, 0), StartBalance: whole(500), Reads: -1, Writes: -1, Profile: tt.profile,
 		},
 		Faults: emulator.Faults{PurchaseDelay: 200 * time.Millisecond},
-	}, settings{Quiet: tt.quiet, PurchaseTimeout: "1s"})
+	}, settings{Quiet: cmp.Or(tt.quiet, "5s"), PurchaseTimeout: "1s"})
 }
 
 // experiments runs the doctor and holds its report against the profile.

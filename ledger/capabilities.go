@@ -42,8 +42,26 @@ func (s *Store) StoreCapabilities(ctx context.Context, found []topup.Capability)
 	})
 }
 
-// Capabilities lists everything that was ever found out about a provider, newest
-// first; "" lists every provider.
+// WithdrawCapability takes every finding of a name at a provider out of what
+// counts, because a person knows better. The rows stay, with who and why. It
+// returns how many there were.
+func (s *Store) WithdrawCapability(ctx context.Context, provider topup.ProviderID, name topup.CapabilityName, by, why string) (n int, err error) {
+	err = s.write(ctx, "withdraw_capability", func(ctx context.Context, t tx) error {
+		now, err := t.now(ctx)
+		if err != nil {
+			return err
+		}
+		rows, err := t.exec(ctx, `UPDATE capability SET withdrawn_at = ?, withdrawn_by = ?, withdrawn_why = ?
+			WHERE provider = ? AND name = ? AND withdrawn_at IS NULL`,
+			micros(now), bound(by, 300), bound(why, 2000), string(provider), string(name))
+		n = int(rows)
+		return err
+	})
+	return n, err
+}
+
+// Capabilities lists what was found out about a provider and not withdrawn,
+// newest first; "" lists every provider.
 func (s *Store) Capabilities(ctx context.Context, provider topup.ProviderID) ([]topup.Capability, error) {
 	var list []topup.Capability
 	err := s.read(ctx, "capabilities", func(ctx context.Context, v view) error {
@@ -57,7 +75,7 @@ func (s *Store) Capabilities(ctx context.Context, provider topup.ProviderID) ([]
 func (v view) capabilities(ctx context.Context, provider topup.ProviderID) ([]topup.Capability, error) {
 	var rows []capabilityRow
 	err := v.list(ctx, &rows, `SELECT provider, name, found_at, value, by_whom, report FROM capability
-		WHERE provider = ? OR ? = '' ORDER BY provider, found_at DESC, name`, string(provider), string(provider))
+		WHERE (provider = ? OR ? = '') AND withdrawn_at IS NULL ORDER BY provider, found_at DESC, name`, string(provider), string(provider))
 	list := make([]topup.Capability, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, topup.Capability{

@@ -69,7 +69,7 @@ func TestTwoProcessesMigrateOnce(t *testing.T) {
 				})
 			}
 			both.Wait()
-			if len(all) != 3 {
+			if len(all) != 4 {
 				t.Errorf("applied %v, want each migration once", all)
 			}
 		})

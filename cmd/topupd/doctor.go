@@ -27,6 +27,8 @@ type doctorCmd struct {
 	Report           string        `help:"Write a signed-off report: JSON to a name that ends in .json, else Markdown." placeholder:"FILE"`
 	By               string        `help:"Who signs (default: $SUDO_USER, else $USER)." placeholder:"WHO"`
 	Show             bool          `help:"Show what was found before, and ask nobody."`
+	Withdraw         string        `help:"Stop obeying a finding at --provider, by its name in --show; needs --reason." placeholder:"NAME"`
+	Reason           string        `help:"With --withdraw: how you know better." placeholder:"TEXT"`
 	Adopt            string        `help:"Obey the findings of a JSON report at --provider, such as those of its sandbox." placeholder:"FILE"`
 	outputFlags
 }
@@ -45,6 +47,7 @@ Examples:
     topupd doctor
     topupd doctor --provider sandbox --spend-at-most "50.00 EUR" --customer cus_1 --report doctor.json
     topupd doctor --adopt doctor.json --provider hyperline
+    topupd doctor --withdraw keys_honoured --provider hyperline --reason "somebody else bought meanwhile"
     topupd doctor --show`
 }
 
@@ -58,6 +61,8 @@ func (c *doctorCmd) Run(a *app) error {
 		return c.show(a, l)
 	case c.Adopt != "":
 		return c.adopt(a, l)
+	case c.Withdraw != "":
+		return c.withdraw(a, l)
 	}
 	connections, err := c.chosen(a, l)
 	if err != nil {

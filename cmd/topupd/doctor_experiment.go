@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,6 +209,37 @@ func (a *app) printExperiments(l *loaded, store *ledger.Store, only topup.Provid
 	if len(g.rows) > 0 {
 		a.printf("\nPurchases of experiments\n%s", g.render(a.width))
 	}
+	return nil
+}
+
+// withdraw takes a finding out of what the daemon obeys: the one way towards
+// less care, and a person's.
+func (c *doctorCmd) withdraw(a *app, l *loaded) (err error) {
+	by := c.by(a)
+	switch {
+	case c.Provider == "":
+		return usage("--withdraw needs --provider")
+	case strings.TrimSpace(c.Reason) == "":
+		return usage("--withdraw needs --reason: how do you know?")
+	case by == "":
+		return usage("nobody knows who you are: add --by NAME")
+	case !slices.Contains(topup.CapabilityNames(), topup.CapabilityName(c.Withdraw)):
+		return usage("--withdraw %s: there is %v", c.Withdraw, topup.CapabilityNames())
+	}
+	p, err := l.provider(c.Provider)
+	if err != nil {
+		return err
+	}
+	store, err := a.history(l, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	n, err := store.WithdrawCapability(a.ctx, p.Identity(), topup.CapabilityName(c.Withdraw), by, c.Reason)
+	if err != nil {
+		return err
+	}
+	a.printf("%s of %s at %s withdrawn\n", plural(n, "finding"), c.Withdraw, p.Name)
 	return nil
 }
 

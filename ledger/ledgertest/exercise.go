@@ -31,6 +31,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"standing", standings},
 		{"history", history},
 		{"evaluations", evaluating},
+		{"capabilities", capabilities},
 		{"races", races},
 	} {
 		t.Run(part.name, func(t *testing.T) {

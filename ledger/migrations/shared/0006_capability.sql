@@ -1,6 +1,6 @@
 -- +goose Up
--- What was found out about a provider by trying it. Nothing is ever taken out:
--- the most careful of all findings counts. Not tied to the table of providers:
+-- What was found out about a provider by trying it. Nothing is ever deleted: the
+-- most careful of all findings counts that no person has withdrawn. Not tied to the table of providers:
 -- a finding must not begin the first hold of a provider that no daemon has seen.
 CREATE TABLE capability (
   provider TEXT   NOT NULL CONSTRAINT capability_provider_bounded CHECK (length(provider) BETWEEN 1 AND 300),
@@ -9,7 +9,11 @@ CREATE TABLE capability (
   value    TEXT   NOT NULL CONSTRAINT capability_value_bounded CHECK (length(value) BETWEEN 1 AND 100),
   by_whom  TEXT   NOT NULL CONSTRAINT capability_by_bounded CHECK (length(by_whom) BETWEEN 1 AND 300),
   report   TEXT   NOT NULL CONSTRAINT capability_report_is_a_hash CHECK (length(report) = 64),
-  PRIMARY KEY (provider, name, found_at, value)
+  withdrawn_at  BIGINT,
+  withdrawn_by  TEXT NOT NULL DEFAULT '' CONSTRAINT capability_withdrawn_by_bounded CHECK (length(withdrawn_by) <= 300),
+  withdrawn_why TEXT NOT NULL DEFAULT '' CONSTRAINT capability_withdrawn_why_bounded CHECK (length(withdrawn_why) <= 2000),
+  PRIMARY KEY (provider, name, found_at, value),
+  CONSTRAINT capability_withdrawn_by_somebody CHECK (withdrawn_at IS NULL OR (withdrawn_by <> '' AND withdrawn_why <> ''))
 );
 
 -- Every request that an experiment was about to put on the wire, written before
