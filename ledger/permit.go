@@ -48,6 +48,11 @@ func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purcha
 		if err := maySend(r, row, target, now); err != nil {
 			return err
 		}
+		if r.Repeat {
+			if err := t.mayRepeat(ctx, row, now); err != nil {
+				return err
+			}
+		}
 		permitted, err = t.givePermit(ctx, r, row, now)
 		return err
 	})

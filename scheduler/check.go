@@ -213,7 +213,7 @@ func (c *confirm) purchaseFor(d rules.Decision) (topup.Purchase, error) {
 		Credits: d.Order.Credits, Price: d.Order.Price, PriceID: d.Order.PriceID,
 		PaymentMethodID: d.Order.PaymentMethodID, ExpiresAt: d.Order.ExpiresAt,
 		Key: key, Request: request, Fingerprint: request.Fingerprint(),
-		Policy: w.Policy, QuietPeriod: w.QuietPeriod, PurchaseTimeout: w.PurchaseTimeout,
+		Policy: w.Found().Policy(w.Policy), QuietPeriod: w.Found().Quiet(w.QuietPeriod), PurchaseTimeout: w.PurchaseTimeout,
 		Declines: topup.DeclineTerms{
 			Backoff: rule.Declines.Backoff, MaxBackoff: rule.Declines.MaxBackoff, SuspendAfter: rule.Declines.SuspendAfter,
 		},

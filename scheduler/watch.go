@@ -23,6 +23,9 @@ type Options struct {
 	Policy          topup.Policy
 	QuietPeriod     time.Duration
 	PurchaseTimeout time.Duration
+	// Found is what was found out about the provider; nil = nothing. It can only
+	// make Policy and QuietPeriod more careful.
+	Found func() topup.Found
 
 	Holder   string // names this process in leases
 	Rulebook func() *Rulebook
@@ -91,6 +94,9 @@ type tracked struct {
 func NewWatch(o Options) *Watch {
 	if o.Workers == 0 {
 		o.Workers = DefaultWorkers
+	}
+	if o.Found == nil {
+		o.Found = func() topup.Found { return topup.Found{} }
 	}
 	if o.Planned == nil {
 		o.Planned = func(topup.Purchase, rules.Decision) {}

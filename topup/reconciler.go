@@ -48,6 +48,9 @@ type Reconciler struct {
 	Latest func(Target) (Reading, bool)
 	// Decide reads and decides again on the purchase's own frozen terms.
 	Decide func(context.Context, Purchase) (Again, error)
+	// Found is what was found out about the provider; nil = nothing. It holds for
+	// purchases that were planned before, too.
+	Found func() Found
 	// Observe is told everything that happens. It must not block.
 	Observe func(Event)
 
@@ -116,6 +119,9 @@ func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time
 	books, claimed, err := r.read(ctx, p)
 	if err != nil {
 		books = Books{} // an incomplete look changes nothing, but the next one is planned
+	}
+	if r.Found != nil {
+		p = r.Found().Careful(p)
 	}
 	c, then := Looked(p, books, claimed, now)
 	if !r.pauseRule(ctx, p, c.Next) {

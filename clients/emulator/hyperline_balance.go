@@ -81,9 +81,12 @@ func (h *hyperline) listUsage(cr *credit, now time.Time) {
 // refresh recomputes what reads show. While a charge is not posted the old
 // figure stands with its old time, so that a reading newer than a ledger row
 // always contains it; RefreshWhileUnposted gives that up.
-func (cr *credit) refresh(now time.Time, whileUnposted bool) {
+func (cr *credit) refresh(now time.Time, p HyperlineProfile) {
+	if p.RefreshEvery > 0 && now.Sub(cr.shownAt) < p.RefreshEvery {
+		return
+	}
 	cr.unposted = slices.DeleteFunc(cr.unposted, func(p posting) bool { return !now.Before(p.until) })
-	if len(cr.unposted) > 0 && !whileUnposted {
+	if len(cr.unposted) > 0 && !p.RefreshWhileUnposted {
 		return
 	}
 	shown := cr.balance

@@ -31,7 +31,7 @@ type wireCredit struct {
 // befell this read.
 func (h *hyperline) show(c *call, cr *credit) wireCredit {
 	h.use(cr, c.now)
-	cr.refresh(c.now, h.opts.Profile.RefreshWhileUnposted)
+	cr.refresh(c.now, h.opts.Profile)
 	balance, at := cr.shown, cr.shownAt
 	switch c.rows {
 	case "stale_balance":

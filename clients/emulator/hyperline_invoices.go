@@ -157,7 +157,9 @@ func (h *hyperline) listInvoices(c *call) answer {
 			rows = append(rows, inv)
 		}
 	}
-	inOrder(c, rows, func(inv *invoice) (time.Time, time.Time) { return inv.issued, inv.issued }, "emitted_at")
+	if !h.opts.Profile.InvoiceSortIgnored {
+		inOrder(c, rows, func(inv *invoice) (time.Time, time.Time) { return inv.issued, inv.issued }, "emitted_at")
+	}
 	return cursor(c, rows, func(inv *invoice) string { return inv.id }, (*invoice).wire)
 }
 

@@ -25,7 +25,7 @@ type memory struct {
 // finish. Without a key there is no memory and both are nil.
 func (h *hyperline) begin(r *http.Request, body []byte, now time.Time) (m *memory, early *answer) {
 	key := r.Header.Get("Idempotency-Key")
-	if key == "" {
+	if key == "" || h.opts.Profile.KeysIgnored {
 		return nil, nil
 	}
 	if len(key) < minKey {
@@ -35,14 +35,18 @@ func (h *hyperline) begin(r *http.Request, body []byte, now time.Time) (m *memor
 	print := h.fingerprint(r, body)
 	known := h.keys[key]
 	switch {
-	case known == nil || (!known.running && !now.Before(known.until)):
+	case known == nil || (!known.running && !now.Before(known.until)), known.running && h.opts.Profile.ConcurrentRuns:
 		m = &memory{print: print, running: true}
 		h.keys[key] = m
 		return m, nil
 	case known.running:
 		a := message(http.StatusConflict, "A request with this idempotency key is in progress")
 		return nil, &a
-	case known.print != print:
+	case known.print != print && h.opts.Profile.OtherBytes == OtherBytesRun:
+		m = &memory{print: print, running: true}
+		h.keys[key] = m
+		return m, nil
+	case known.print != print && h.opts.Profile.OtherBytes == OtherBytesRefused:
 		a := message(http.StatusExpectationFailed, "This idempotency key was used for another request")
 		return nil, &a
 	default:

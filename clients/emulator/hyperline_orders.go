@@ -63,12 +63,13 @@ func (h *hyperline) place(o order, now time.Time) *invoice {
 	h.use(o.credit, now)
 	now = now.Truncate(time.Millisecond)
 	late := max(h.opts.LatePosting, h.faults.LatePosting)
+	fixed := now.Add(h.opts.Profile.VisibleAfter)
 	tax := (o.amount*int64(h.opts.Profile.TaxPercent) + 50) / 100
 	inv := &invoice{
 		id: h.id("inv_"), number: fmt.Sprintf("INV%d", len(h.invoices)+1), reference: h.id("")[:10],
 		seq: len(h.invoices) + 1, order: o, status: "to_pay", tax: tax, total: o.amount + tax,
 		method: o.credit.owner.method(), issued: now, updated: now, due: now.AddDate(0, 1, 0),
-		visible: now.Add(h.within(late)), rowVisible: now.Add(h.within(late)), balanceVisible: now.Add(h.within(late)),
+		visible: fixed.Add(h.within(late)), rowVisible: fixed.Add(h.within(late)), balanceVisible: fixed.Add(h.within(late)),
 	}
 	h.invoices = append(h.invoices, inv)
 	h.invoiceBy[inv.id] = inv

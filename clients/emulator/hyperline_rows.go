@@ -31,7 +31,7 @@ type wireRow struct {
 	UpdatedAt     string        `json:"updated_at"`
 }
 
-func (cr *credit) wire(row *creditRow) wireRow {
+func (cr *credit) wire(row *creditRow, style ExpiryStyle) wireRow {
 	w := wireRow{
 		ID: row.id, ProductID: &cr.product.id, CustomerID: cr.owner.id, PaymentMethod: row.method,
 		InvoiceID: row.invoice, EventID: row.event, Type: row.kind, Source: row.source, Amount: row.amount,
@@ -41,10 +41,28 @@ func (cr *credit) wire(row *creditRow) wireRow {
 		w.Price = &wireRowPrice{ID: row.price.id, Amount: row.priceAmount, PackSize: row.price.pack}
 	}
 	if row.expires != nil {
-		day := row.expires.UTC().Format(time.DateOnly) // declared as date, although date-times go in
-		w.ExpiresAt = &day
+		shown := shownExpiry(*row.expires, style)
+		w.ExpiresAt = &shown
 	}
 	return w
+}
+
+// shownExpiry writes an expiry as its style has it: declared is a date, although
+// date-times go in.
+func shownExpiry(at time.Time, style ExpiryStyle) string {
+	switch at = at.UTC(); style {
+	case ExpirySeconds:
+		return stamp(at)
+	case ExpiryMinutes:
+		return stamp(at.Truncate(time.Minute))
+	default:
+		return at.Format(time.DateOnly)
+	}
+}
+
+// row shows one row of the credit's ledger.
+func (h *hyperline) row(cr *credit, row *creditRow) wireRow {
+	return cr.wire(row, h.opts.Profile.ExpiryShown)
 }
 
 // listRows is the credit's ledger, newest first (the order is not documented).
@@ -60,15 +78,18 @@ func (h *hyperline) listRows(c *call) answer {
 	h.use(cr, c.now)
 	var rows []*creditRow
 	for _, row := range slices.Backward(cr.rows) {
-		if !row.visible.After(c.now) && row.matches(c) {
+		if !row.visible.After(c.now) && row.matches(c, h.opts.Profile.TypeFilterIgnored) {
 			rows = append(rows, row)
 		}
 	}
-	return offset(rows, p, cr.wire)
+	if h.opts.Profile.RowsOldestFirst {
+		slices.Reverse(rows)
+	}
+	return offset(rows, p, func(row *creditRow) wireRow { return h.row(cr, row) })
 }
 
-// matches applies the four plain filters of the list.
-func (row *creditRow) matches(c *call) bool {
+// matches applies the four plain filters of the list, or all but the type.
+func (row *creditRow) matches(c *call, anyType bool) bool {
 	invoice := ""
 	if row.invoice != nil {
 		invoice = *row.invoice
@@ -76,7 +97,7 @@ func (row *creditRow) matches(c *call) bool {
 	for name, value := range map[string]string{
 		"id": row.id, "type": row.kind, "invoice_id": invoice, "created_at": stamp(row.created),
 	} {
-		if want := c.query.Get(name); want != "" && want != value {
+		if want := c.query.Get(name); want != "" && want != value && !(name == "type" && anyType) {
 			return false
 		}
 	}
@@ -103,7 +124,7 @@ func (h *hyperline) topup(c *call) answer {
 	if bad != nil {
 		return *bad
 	}
-	return jsonAnswer(http.StatusCreated, cr.wire(h.give(cr, body.CreditCount, expires, c.now)))
+	return jsonAnswer(http.StatusCreated, h.row(cr, h.give(cr, body.CreditCount, expires, c.now)))
 }
 
 // give adds credits that nobody pays for.
@@ -161,7 +182,7 @@ func (h *hyperline) postUsage(c *call) answer {
 		after: cr.balance, created: c.now, updated: c.now, visible: c.now,
 	}
 	cr.rows = append(cr.rows, row)
-	return jsonAnswer(http.StatusCreated, cr.wire(row))
+	return jsonAnswer(http.StatusCreated, h.row(cr, row))
 }
 
 // moveExpiry changes when a topup row's credits expire, while they have not.
@@ -196,5 +217,5 @@ func (h *hyperline) moveExpiry(c *call) answer {
 		h.at(*expires, func(at time.Time) { h.expire(cr, row.batch, at) })
 	}
 	slices.SortStableFunc(cr.batches, byExpiry)
-	return jsonAnswer(http.StatusOK, cr.wire(row))
+	return jsonAnswer(http.StatusOK, h.row(cr, row))
 }

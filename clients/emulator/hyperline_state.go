@@ -269,7 +269,7 @@ func (c *customer) credit(product string) *credit {
 func (h *hyperline) tick(now time.Time) {
 	for _, cr := range h.credits {
 		h.use(cr, now)
-		cr.refresh(now, h.opts.Profile.RefreshWhileUnposted)
+		cr.refresh(now, h.opts.Profile)
 		h.native(cr, now)
 	}
 	h.forgetKeys(now)

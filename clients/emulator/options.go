@@ -75,7 +75,38 @@ type HyperlineProfile struct {
 	TaxPercent           int           // added to every invoice; 0 means 20, negative none
 	SettleAfter          time.Duration // until a direct debit is collected; 0 means 72 hours
 	NativeRetry          time.Duration // until native auto top-up tries again after a decline; 0 means 1 hour
+
+	KeysIgnored        bool          // Idempotency-Key means nothing: every request runs
+	ConcurrentRuns     bool          // a request runs although one under its key still does; false is a 409
+	OtherBytes         OtherBytes    // same key, other request; "" means OtherBytesRefused
+	VisibleAfter       time.Duration // a charge shows in no read before; fixed, unlike LatePosting
+	RefreshEvery       time.Duration // a shown balance is worked out again at most this often; 0 means at every read
+	ExpiryShown        ExpiryStyle   // of a ledger row; "" means ExpiryDate
+	RowsOldestFirst    bool          // the ledger begins with the oldest row
+	InvoiceSortIgnored bool          // sort and order of the invoice list are ignored: oldest first
+	TypeFilterIgnored  bool          // type of the ledger list is ignored
 }
+
+// OtherBytes is what becomes of a request under the key of another one.
+type OtherBytes string
+
+// The three readings of "same key, other method, URL or body".
+const (
+	OtherBytesRefused  OtherBytes = "refused"  // 417, as documented
+	OtherBytesReplayed OtherBytes = "replayed" // the first answer comes again
+	OtherBytesRun      OtherBytes = "run"      // it is executed
+)
+
+// ExpiryStyle is how a ledger row shows expires_at, which goes in as a date-time
+// and is declared a date.
+type ExpiryStyle string
+
+// The ways an expiry is shown.
+const (
+	ExpiryDate    ExpiryStyle = "date"
+	ExpiryMinutes ExpiryStyle = "minutes" // a date-time without its seconds
+	ExpirySeconds ExpiryStyle = "seconds"
+)
 
 // TalkoverOptions describes the emulated Talkover accounts. One user controls one
 // environment at the start: user token n belongs to environment n. The
@@ -149,6 +180,8 @@ func (o HyperlineOptions) withDefaults() HyperlineOptions {
 	p.DeclineStatus = cmp.Or(p.DeclineStatus, http.StatusPaymentRequired)
 	p.SettleAfter = cmp.Or(p.SettleAfter, 72*time.Hour)
 	p.NativeRetry = cmp.Or(p.NativeRetry, time.Hour)
+	p.OtherBytes = cmp.Or(p.OtherBytes, OtherBytesRefused)
+	p.ExpiryShown = cmp.Or(p.ExpiryShown, ExpiryDate)
 	p.TaxPercent = max(cmp.Or(p.TaxPercent, 20), 0)
 	return o
 }

@@ -44,6 +44,7 @@ type Client struct {
 	noBulk     time.Time // until then the bulk list is not asked: it was refused
 	cut        time.Time // until then the bulk list is read in parts: it was cut short
 	noPrefixes time.Time // until then the prefix filter is not used: it was ignored
+	mostSkip   int       // largest skip + take that a list takes, as it was found out; 0 = not known
 }
 
 var (
@@ -82,6 +83,21 @@ func (c *Client) ReloadToken() (changed bool, err error) { return c.token.Reload
 
 // BudgetUsed is how much of our share of the rate limit is in use, 0 to 1.
 func (c *Client) BudgetUsed() (reads, writes float64) { return c.api.BudgetUsed() }
+
+// LimitSkip tells the client that no list takes a skip + take beyond limit, so
+// that a longer one is read in parts at once. Less than a page is taken for one.
+func (c *Client) LimitSkip(limit int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mostSkip = max(limit, pageSize)
+}
+
+// mayNotSkip tells whether the page at skip is known to be refused.
+func (c *Client) mayNotSkip(skip int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mostSkip > 0 && skip+pageSize > c.mostSkip
+}
 
 // reader counts the requests of one task and gives them its priority.
 type reader struct {

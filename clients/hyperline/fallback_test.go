@@ -3,7 +3,9 @@ package hyperline_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -133,5 +135,69 @@ func TestA400OnTheFirstPagesIsAnError(t *testing.T) {
 	})
 	if _, err := serve(t, h).Sweep(t.Context(), []topup.ProductID{product}); !contains(err, "Invalid query params") {
 		t.Errorf("Sweep = %v, want the 400", err)
+	}
+}
+
+// TestAKnownSkipLimitIsNeverTried: what the doctor found out saves the pages that
+// would be read for nothing, and the 400 at their end.
+func TestAKnownSkipLimitIsNeverTried(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		limit, reach int // reach: the largest skip + take that is asked for
+	}{
+		{"the list is longer than the limit: read in parts at once", 200, 100},
+		{"the list ends within the limit: read whole", 300, 300},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 250, Profile: emulator.HyperlineProfile{SkipLimit: tt.limit}}})
+			c := w.client(t)
+			c.LimitSkip(tt.limit)
+			sweep, err := c.Sweep(t.Context(), []topup.ProductID{product})
+			if err != nil || len(sweep.Readings) != 250 || !sweep.Complete {
+				t.Fatalf("%d readings, complete %t, %v", len(sweep.Readings), sweep.Complete, err)
+			}
+			reach := 0
+			for _, r := range w.requests() {
+				query, _ := url.ParseQuery(r.query)
+				if r.path != "/v1/customers/credits" || query.Has("customer_id__startsWith") {
+					continue
+				}
+				skip, _ := strconv.Atoi(query.Get("skip"))
+				reach = max(reach, skip+100)
+			}
+			if reach != tt.reach {
+				t.Errorf("skipped up to %d, want %d", reach, tt.reach)
+			}
+		})
+	}
+}
+
+// TestOffer: P10, asked before anybody is low.
+func TestOffer(t *testing.T) {
+	order := topup.Order{
+		Target:  topup.Target{Provider: provider, Product: product},
+		Credits: 120 * topup.Credit, Price: topup.Money{Minor: 200_00, Currency: "EUR"}, PriceID: emulator.SmallPack,
+	}
+	for _, tt := range []struct {
+		name  string
+		spoil func(*topup.Order)
+		want  string // part of the problem; "" = none
+	}{
+		{"as sold", func(*topup.Order) {}, ""},
+		{"another amount", func(o *topup.Order) { o.Price.Minor++ }, "configured is 120 credits for 200.01 EUR"},
+		{"another pack", func(o *topup.Order) { o.Credits++ }, "configured is"},
+		{"another currency", func(o *topup.Order) { o.Price.Currency = "USD" }, "configured is USD"},
+		{"a price that is not there", func(o *topup.Order) { o.PriceID = "pri_none" }, "0 bundle prices pri_none"},
+		{"a product that is not there", func(o *topup.Order) { o.Target.Product = "itm_none" }, "does not know the product"},
+		{"a custom amount has no price to differ from", func(o *topup.Order) { o.PriceID = "" }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := order
+			tt.spoil(&o)
+			got, err := newWorld(t, emulator.Options{}).client(t).Offer(t.Context(), o)
+			if err != nil || (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("%q, %v; want %q", got, err, tt.want)
+			}
+		})
 	}
 }

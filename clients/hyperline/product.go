@@ -136,6 +136,25 @@ func (p product) check(o topup.Order, c customer) (priceProblem, currencyProblem
 	return one.differs(o), currencyProblem
 }
 
+// Offer says how what Hyperline sells differs from the order, whoever the customer
+// is; "" when it does not (P10). Its country is looked at right before buying.
+func (c *Client) Offer(ctx context.Context, o topup.Order) (problem string, err error) {
+	p, err := c.polling().product(ctx, o.Target.Product)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", c.name, err)
+	}
+	if found := p.prices[o.PriceID]; p.problem == "" && len(found) == 1 {
+		anywhere := found[0] // a copy: the product is shared
+		anywhere.countries = nil
+		p.prices = map[string][]price{o.PriceID: {anywhere}}
+	}
+	problem, foreign := p.check(o, customer{currency: o.Price.Currency})
+	if problem == "" {
+		problem = foreign
+	}
+	return problem, nil
+}
+
 func (p price) eligible(country string) bool {
 	if country == "" {
 		return len(p.countries) == 0

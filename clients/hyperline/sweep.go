@@ -169,6 +169,9 @@ func (r *reader) scan(ctx context.Context, prefix string) (*scan, error) {
 	s := &scan{rows: map[key]credit{}, disagree: map[key]bool{}, total: -1}
 	for n := range maxBulkPages {
 		skip := n * pageSize
+		if r.mayNotSkip(skip) {
+			return s, errCutShort
+		}
 		page, err := r.offset(ctx, "credits", bulkPath, filter, skip)
 		if clients.Refused(err, http.StatusBadRequest) && skip+pageSize > skipLimit {
 			return s, errCutShort
@@ -177,6 +180,9 @@ func (r *reader) scan(ctx context.Context, prefix string) (*scan, error) {
 			return s, err
 		}
 		s.see(page, prefix, n == 0)
+		if n == 0 && r.mayNotSkip(s.total-pageSize) { // the end is out of reach
+			return s, errCutShort
+		}
 		if page.last(skip) {
 			return s, nil
 		}

@@ -15,11 +15,13 @@ import (
 type app struct {
 	ctx            context.Context // ends on SIGINT and SIGTERM
 	stdout, stderr io.Writer
+	stdin          io.Reader
 	getenv         func(string) string
 	now            func() time.Time
 	config         string // path of the configuration file
 
 	terminal bool           // stdout is one: times are local, short and in one zone
+	asks     bool           // stdin is one: a person can be asked
 	watched  bool           // stderr is one: progress may be shown
 	color    bool           // stdout may be coloured
 	width    int            // columns of stdout
@@ -37,6 +39,7 @@ func newApp(ctx context.Context, getenv func(string) string, stdout, stderr io.W
 	a := &app{
 		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, now: time.Now,
 		width: maxWidth, zone: time.UTC, watched: isTerminal(stderr),
+		stdin: os.Stdin, asks: term.IsTerminal(int(os.Stdin.Fd())),
 	}
 	if isTerminal(stdout) {
 		a.terminal, a.zone = true, time.Local

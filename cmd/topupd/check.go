@@ -29,7 +29,29 @@ func (*checkCmd) Run(a *app) error {
 		return &exitError{code: exitUsage}
 	}
 	a.printf("ok: %s\n", l.summary())
+	for _, line := range a.foundBefore(l) {
+		a.printf("%s\n", a.fold(line, 0))
+	}
 	return nil
+}
+
+// foundBefore says how topupd doctor's findings make the daemon more careful
+// than configured. Only a ledger on this machine is asked: check talks to
+// nobody, and one that cannot be read is no mistake in the configuration.
+func (a *app) foundBefore(l *loaded) []string {
+	if !strings.HasPrefix(l.cfg.DatabaseURL.Reveal(), "sqlite:") {
+		return nil
+	}
+	store, err := a.history(l, false)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = store.Close() }() // it was only read
+	list, err := store.Capabilities(a.ctx, "")
+	if err != nil {
+		return nil
+	}
+	return l.effects(list)
 }
 
 // unused warns about providers that no rule buys at: their customers would run

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"topupd/ledger"
@@ -98,7 +99,7 @@ func (d *daemon) housekeeping(ctx context.Context) {
 		d.metrics.Budget(l.Name, "reads", reads)
 		d.metrics.Budget(l.Name, "writes", writes)
 	}
-	err := d.ledgerGauges(ctx)
+	err := errors.Join(d.ledgerGauges(ctx), d.obey(ctx))
 	d.reachable.Store(err == nil || ctx.Err() != nil)
 	if err != nil && ctx.Err() == nil {
 		d.options.log.LogAttrs(ctx, slog.LevelError, "database", slog.Any("err", err))

@@ -55,6 +55,7 @@ type cli struct {
 	Demo      demoCmd      `cmd:"" help:"Show everything on this machine: emulated providers, nothing to install."`
 	Run       runCmd       `cmd:"" help:"Watch the balances and buy: the daemon."`
 	Check     checkCmd     `cmd:"" help:"Validate the configuration and the rules."`
+	Doctor    doctorCmd    `cmd:"" help:"Look at the providers' live APIs: what works, and how they behave."`
 	Plan      planCmd      `cmd:"" help:"Read the balances and say who would be charged now, and why not. Buys nothing."`
 	Targets   targetsCmd   `cmd:"" help:"List balances and thresholds; attach a credit product to a customer."`
 	Explain   explainCmd   `cmd:"" help:"Say why a customer was or was not charged."`

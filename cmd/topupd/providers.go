@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"topupd/clients"
@@ -91,6 +92,15 @@ func clientOptions(p config.Provider, log *slog.Logger, observe func(provider, o
 		o.Observe = func(op, code string, d time.Duration) { observe(p.Name, op, code, d) }
 	}
 	return o
+}
+
+// holderName names this process in leases.
+func holderName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return fmt.Sprintf("%s/%d/%d", host, os.Getpid(), time.Now().UnixNano())
 }
 
 // title is the provider's name for a person.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -73,6 +72,7 @@ type daemon struct {
 type line struct {
 	*connection
 	watch *scheduler.Watch
+	found *findings
 }
 
 // newDaemon builds the daemon from the outside in. It waits for the database
@@ -196,6 +196,9 @@ func (d *daemon) assemble(a *app) error {
 			d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: verifyTick, Run: (&comparing{d: d, from: c, held: l.watch.Held}).tick})
 		}
 	}
+	if err := d.obey(a.ctx); err != nil {
+		return err
+	}
 	d.createSeries()
 	d.server, err = metrics.NewServer(d.loaded.cfg.HTTP.Listen, metrics.Handler{Gatherer: d.registry, Health: d, Logger: d.options.log})
 	return err
@@ -232,17 +235,10 @@ func (d *daemon) createSeries() {
 	}
 }
 
-func holderName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown-host"
-	}
-	return fmt.Sprintf("%s/%d/%d", host, os.Getpid(), time.Now().UnixNano())
-}
-
 // line builds what works on one provider connection.
 func (d *daemon) line(c *connection, holder string) *line {
 	observe := func(e topup.Event) { d.event(c.Name, e) }
+	found := &findings{}
 	purchaser := &topup.Purchaser{
 		Ledger: d.store, Provider: c.client, Books: c.books, Replica: holder,
 		TokenFingerprint: c.client.TokenFingerprint, Reread: d.store.Purchase,
@@ -250,7 +246,7 @@ func (d *daemon) line(c *connection, holder string) *line {
 	}
 	reconciler := &topup.Reconciler{
 		ID: c.id, Queue: d.store, Ledger: d.store, Provider: c.client, Purchaser: purchaser, Books: c.books,
-		Observe: observe,
+		Observe: observe, Found: found.get,
 	}
 	every := sweepAuto
 	if !c.Sweep.Auto {
@@ -264,7 +260,7 @@ func (d *daemon) line(c *connection, holder string) *line {
 		AllowNative: c.NativeAutoTopup == config.NativeAllow, FirstHold: c.FirstPurchaseAfter,
 		DryRun: d.loaded.cfg.Mode == config.DryRun,
 		Policy: topup.Policy(c.Unclear.Policy), QuietPeriod: c.Unclear.QuietPeriod, PurchaseTimeout: c.PurchaseTimeout,
-		Holder: holder, Rulebook: d.rulebook.Load,
+		Found: found.get, Holder: holder, Rulebook: d.rulebook.Load,
 		Reader: c.client, TokenFingerprint: c.client.TokenFingerprint,
 		Leases: d.store, Standings: d.store, Planner: d.store, Archive: d.store, Holds: d.store, Decisions: book{d.store},
 		Purchaser: purchaser, Visitor: reconciler, Observer: observer{d.metrics},
@@ -277,7 +273,7 @@ func (d *daemon) line(c *connection, holder string) *line {
 		Now: d.now, Log: d.options.log,
 	})
 	reconciler.Latest, reconciler.Decide = w.Latest, w.Again
-	return &line{connection: c, watch: w}
+	return &line{connection: c, watch: w, found: found}
 }
 
 // book is the ledger in the scheduler's words.

@@ -32,6 +32,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"history", history},
 		{"evaluations", evaluating},
 		{"verifying", verifying},
+		{"capabilities", capabilities},
 		{"races", races},
 	} {
 		t.Run(part.name, func(t *testing.T) {

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"topupd/cmd/topupd/internal/doctor"
+	"topupd/ledger"
+	"topupd/topup"
+)
+
+// pausedFor is how much longer than its waits a customer stays paused for the
+// daemon, so that it does not buy between two experiments; it ends by itself.
+const pausedFor = 10 * time.Minute
+
+// experiment buys at one provider, with the daemon kept away from the customers.
+func (c *doctorCmd) experiment(a *app, store *ledger.Store, one *connection, p doctor.Patient, t doctor.Terms) (doctor.Visit, error) {
+	for _, customer := range []topup.CustomerID{t.Customer, t.Declined} {
+		if customer == "" {
+			continue
+		}
+		if err := a.keepAway(store, one, p, customer, t); err != nil {
+			return doctor.Visit{}, err
+		}
+	}
+	announce := func(text string) { fmt.Fprintln(a.stderr, text) }
+	v, err := doctor.Experiments(a.ctx, p, one.client, store, t, announce)
+	if err != nil && a.ctx.Err() != nil {
+		err = fmt.Errorf("%w; what was sent is recorded: topupd doctor --show", err)
+	}
+	return v, err
+}
+
+// keepAway pauses a customer and refuses while a purchase of the daemon is open
+// for it: that purchase could take the experiment's invoice for its own.
+func (a *app) keepAway(store *ledger.Store, one *connection, p doctor.Patient, customer topup.CustomerID, t doctor.Terms) error {
+	until := a.now().Add(3*t.Wait + t.Watch + pausedFor)
+	pauses, err := store.Pauses(a.ctx)
+	if err != nil {
+		return err
+	}
+	paused := false
+	for _, q := range pauses {
+		same := q.Scope == topup.PauseCustomer && q.ID == string(customer) && q.Provider == one.id
+		paused = paused || same && (q.Until == nil || q.Until.After(until))
+	}
+	if !paused {
+		err := store.Pause(a.ctx, topup.Pause{
+			Scope: topup.PauseCustomer, Provider: one.id, ID: string(customer), Until: &until,
+			Reason: "topupd doctor tries purchases for it", By: t.By,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range p.Rules.Rules {
+		standing, err := store.Standing(a.ctx, topup.Target{Provider: one.id, Customer: customer, Product: r.Product})
+		if err != nil {
+			return err
+		}
+		if standing.Open != nil {
+			return &doctor.Refusal{Why: fmt.Sprintf("customer %s has the open purchase %s: take another one, or wait for its end", customer, standing.Open.Short())}
+		}
+	}
+	return nil
+}
+
+// printFindings shows the visit to a person.
+func (a *app) printFindings(l *loaded, r doctor.Report, stored bool, found []topup.Capability) {
+	g := grid{columns: []column{{title: "provider"}, {title: "what"}, {title: "status"}, {title: "seen", wrap: true}}}
+	counts := map[doctor.Status]int{}
+	for _, f := range r.Findings {
+		counts[f.Status]++
+		seen := printable(f.Saw)
+		if f.Next != "" {
+			seen += " → " + printable(f.Next)
+		}
+		name := f.Name
+		if f.Kind == doctor.Experiment {
+			name = "tried: " + name
+		}
+		g.rows = append(g.rows, []string{f.Provider, printable(name), a.paint(statusColor(f.Status), string(f.Status)), seen})
+	}
+	a.printf("%s\n", g.render(a.width))
+	for _, line := range l.effects(found) {
+		a.printf("%s\n", a.fold(line, 0))
+	}
+	if !stored && len(found) > 0 {
+		a.printf("%s\n", a.fold("There is no ledger yet, so nothing of this was stored: run the doctor again after topupd migrate.", 0))
+	}
+	a.printf("%d ok · %d warn · %d fail · %d not known", counts[doctor.OK], counts[doctor.Warn], counts[doctor.Fail], counts[doctor.Unknown])
+	if n := len(r.Purchases); n > 0 {
+		a.printf(" · %s sent", plural(n, "purchase"))
+	}
+	a.printf("\n")
+}
+
+func statusColor(s doctor.Status) string {
+	switch s {
+	case doctor.OK:
+		return green
+	case doctor.Warn:
+		return yellow
+	case doctor.Fail:
+		return red
+	case doctor.Unknown:
+		return ""
+	default:
+		return red
+	}
+}
+
+// effects says what findings change for the providers of the configuration.
+func (l *loaded) effects(list []topup.Capability) []string {
+	var lines []string
+	for _, p := range l.cfg.Providers {
+		var mine []topup.Capability
+		for _, c := range list {
+			if c.Provider == p.Identity() {
+				mine = append(mine, c)
+			}
+		}
+		for _, effect := range changes(p, topup.FoundIn(mine)) {
+			lines = append(lines, p.Name+": "+effect)
+		}
+	}
+	return lines
+}
+
+// capabilityRecord is one stored finding for programs.
+type capabilityRecord struct {
+	Provider string  `json:"provider"`
+	Name     string  `json:"name"`
+	Value    string  `json:"value"`
+	FoundAt  *string `json:"found_at"`
+	By       string  `json:"by"`
+	Report   string  `json:"report"` // SHA-256
+}
+
+// show prints what was found before.
+func (c *doctorCmd) show(a *app, l *loaded) (err error) {
+	store, err := a.history(l, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	id, err := l.providerID(c.Provider)
+	if err != nil {
+		return err
+	}
+	list, err := store.Capabilities(a.ctx, id)
+	if err != nil {
+		return err
+	}
+	var records []capabilityRecord
+	for _, f := range list {
+		records = append(records, capabilityRecord{
+			Provider: l.label(f.Provider, string(f.Provider)), Name: string(f.Name), Value: f.Value,
+			FoundAt: stamp(&f.FoundAt), By: f.By, Report: f.Report,
+		})
+	}
+	if err := listing(a, c.Output, records, func() { a.printFound(l, list) }); err != nil || c.Output != "table" {
+		return err
+	}
+	return a.printExperiments(l, store, id)
+}
+
+func (a *app) printFound(l *loaded, list []topup.Capability) {
+	if len(list) == 0 {
+		a.printf("Nothing was found yet: topupd doctor looks.\n")
+		return
+	}
+	g := grid{columns: []column{{title: "provider"}, {title: "what"}, {title: "found"}, {title: "at"}, {title: "by"}, {title: "report"}}}
+	for _, f := range list {
+		g.rows = append(g.rows, []string{
+			printable(l.label(f.Provider, string(f.Provider))), string(f.Name), printable(f.Value), a.clock(f.FoundAt), printable(f.By), f.Report[:min(12, len(f.Report))],
+		})
+	}
+	a.printf("%s", g.render(a.width))
+	for _, line := range l.effects(list) {
+		a.printf("%s\n", a.fold(line, 0))
+	}
+}
+
+// experimentsShown bounds the list of --show.
+const experimentsShown = 50
+
+func (a *app) printExperiments(l *loaded, store *ledger.Store, only topup.ProviderID) error {
+	g := grid{columns: []column{{title: "provider"}, {title: "experiment"}, {title: "customer"}, {title: "excl. tax", right: true}, {title: "at"}, {title: "answer", wrap: true}}}
+	for _, p := range l.cfg.Providers {
+		if only != "" && p.Identity() != only {
+			continue
+		}
+		list, err := store.Experiments(a.ctx, p.Identity(), experimentsShown)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			g.rows = append(g.rows, []string{
+				p.Name, e.Name, printable(string(e.Target.Customer)), e.Price.Grouped(), a.clock(e.At), printable(either(e.Answer, "none was stored")),
+			})
+		}
+	}
+	if len(g.rows) > 0 {
+		a.printf("\nPurchases of experiments\n%s", g.render(a.width))
+	}
+	return nil
+}
+
+// withdraw takes a finding out of what the daemon obeys: the one way towards
+// less care, and a person's.
+func (c *doctorCmd) withdraw(a *app, l *loaded) (err error) {
+	by := c.by(a)
+	switch {
+	case c.Provider == "":
+		return usage("--withdraw needs --provider")
+	case strings.TrimSpace(c.Reason) == "":
+		return usage("--withdraw needs --reason: how do you know?")
+	case by == "":
+		return usage("nobody knows who you are: add --by NAME")
+	case !slices.Contains(topup.CapabilityNames(), topup.CapabilityName(c.Withdraw)):
+		return usage("--withdraw %s: there is %v", c.Withdraw, topup.CapabilityNames())
+	}
+	p, err := l.provider(c.Provider)
+	if err != nil {
+		return err
+	}
+	store, err := a.history(l, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	n, err := store.WithdrawCapability(a.ctx, p.Identity(), topup.CapabilityName(c.Withdraw), by, c.Reason)
+	if err != nil {
+		return err
+	}
+	a.printf("%s of %s at %s withdrawn\n", plural(n, "finding"), c.Withdraw, p.Name)
+	return nil
+}
+
+// adopt stores the findings of a report for another connection of the same
+// type: what holds on a sandbox is the best guess for production, and can only
+// make it more careful.
+func (c *doctorCmd) adopt(a *app, l *loaded) (err error) {
+	if c.Provider == "" {
+		return usage("--adopt needs --provider: who is to obey the report")
+	}
+	p, err := l.provider(c.Provider)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(c.Adopt)
+	if err != nil {
+		return usage("--adopt: %w", err)
+	}
+	report, err := doctor.Verify(text)
+	if err != nil {
+		return usage("--adopt %s: %w", c.Adopt, err)
+	}
+	sum, err := report.Sum()
+	if err != nil {
+		return err
+	}
+	var found []topup.Capability
+	for _, f := range report.Capabilities {
+		if kind, _, _ := strings.Cut(f.Identity, "://"); kind == string(p.Type) {
+			found = append(found, topup.Capability{Provider: p.Identity(), Name: topup.CapabilityName(f.Name), Value: f.Value})
+		}
+	}
+	if len(found) == 0 {
+		return usage("--adopt %s: it has no findings for %s", c.Adopt, p.Type)
+	}
+	store, err := c.ledger(a, l, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := store.StoreCapabilities(a.ctx, doctor.Sealed(found, cmp.Or(c.by(a), "somebody"), sum)); err != nil {
+		return err
+	}
+	a.printf("%s of the report by %s adopted for %s\n", plural(len(found), "finding"), printable(report.By), p.Name)
+	for _, line := range l.effects(found) {
+		a.printf("%s\n", a.fold(line, 0))
+	}
+	return nil
+}

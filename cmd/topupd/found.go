@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"topupd/config"
+	"topupd/topup"
+)
+
+// findings is what topupd doctor found out about one provider, as the daemon
+// obeys it. It follows the ledger, so a doctor's visit needs no restart.
+type findings struct{ now atomic.Pointer[topup.Found] }
+
+// get is what is known now.
+func (f *findings) get() topup.Found {
+	if found := f.now.Load(); found != nil {
+		return *found
+	}
+	return topup.Found{}
+}
+
+// skipLimited is a client that can be told how far a list may be skipped.
+type skipLimited interface{ LimitSkip(limit int) }
+
+// obey reads what was found out about every provider and says once what it
+// changes. An error leaves what was known before; the ledger refuses a repeat
+// that must not be sent by itself.
+func (d *daemon) obey(ctx context.Context) error {
+	for _, l := range d.lines {
+		list, err := d.store.Capabilities(ctx, l.id)
+		if err != nil {
+			return fmt.Errorf("reading what was found out about %s: %w", l.Name, err)
+		}
+		found := topup.FoundIn(list)
+		if before := l.found.now.Swap(&found); before != nil && *before == found {
+			continue
+		}
+		if client, ok := l.client.(skipLimited); ok && found.SkipLimit > 0 {
+			client.LimitSkip(found.SkipLimit)
+		}
+		for _, change := range changes(l.Provider, found) {
+			d.options.log.LogAttrs(ctx, slog.LevelWarn, "doctor's finding obeyed", slog.String("provider", l.Name), slog.String("effect", change))
+		}
+	}
+	return nil
+}
+
+// changes says how findings make the daemon more careful than configured.
+func changes(p config.Provider, found topup.Found) []string {
+	var list []string
+	if found.KeysIgnored {
+		effect := "a repeat under the same key was charged again there: no unclear purchase is repeated, it is parked"
+		list = append(list, effect)
+	}
+	if quiet := found.Quiet(p.Unclear.QuietPeriod); quiet > p.Unclear.QuietPeriod {
+		list = append(list, fmt.Sprintf("quiet period raised from %s to %s: a purchase was listed %s after it was sent",
+			p.Unclear.QuietPeriod, quiet, found.Visible))
+	}
+	if found.SkipLimit > 0 {
+		list = append(list, fmt.Sprintf("lists are read in parts beyond %d rows", found.SkipLimit))
+	}
+	return list
+}
