@@ -93,9 +93,9 @@ func FuzzHeaders(f *testing.F) {
 			h.Set(name, value)
 		}
 		a.heed(a.reads, status, h)
-		reads, _ := a.reads.take(noon, false)
-		polls, _ := a.reads.take(noon, true)
-		writes, _ := a.writes.take(noon, false)
+		reads, _ := a.reads.take(noon, urgent)
+		polls, _ := a.reads.take(noon, polling)
+		writes, _ := a.writes.take(noon, urgent)
 		for name, pause := range map[string]time.Duration{"evidence": reads, "polling": polls, "writes": writes} {
 			if pause != 0 && (pause < minPause || pause > maxPause) {
 				t.Errorf("%s pauses for %v", name, pause)

@@ -81,8 +81,8 @@ func TestBillsOfTheWholeAccount(t *testing.T) {
 	})
 }
 
-// bill is a row of the list of invoices.
-func bill(id, currency, kind string, at time.Time) string {
+// listed is a row of the list of invoices.
+func listed(id, currency, kind string, at time.Time) string {
 	return fmt.Sprintf(`{"id":%q,"type":"invoice","status":"paid","currency":%q,"amount_paid":240,"amount_excluding_tax":200,
 		"customer":{"id":"cus_1"},"issued_at":%q,"line_items":[{"product_id":"itm_1","product_type":%q}]}`,
 		id, currency, at.Format(time.RFC3339), kind)
@@ -95,7 +95,7 @@ func TestBillsThatAreMissingAreTold(t *testing.T) {
 	}
 	var old []string // a filter that is ignored: a whole page from before
 	for n := range 100 {
-		old = append(old, bill(fmt.Sprintf("inv_old%d", n), "EUR", "credit", noon.AddDate(0, -1, 0).Add(-time.Duration(n)*time.Minute)))
+		old = append(old, listed(fmt.Sprintf("inv_old%d", n), "EUR", "credit", noon.AddDate(0, -1, 0).Add(-time.Duration(n)*time.Minute)))
 	}
 	for _, tt := range []struct {
 		name   string
@@ -104,18 +104,18 @@ func TestBillsThatAreMissingAreTold(t *testing.T) {
 		unread []string
 		fails  bool
 	}{
-		{"a bill that cannot be read", map[string]string{"": page("", bill("inv_1", "EUR", "credit", noon), bill("inv_2", "XXX", "credit", noon))},
+		{"a bill that cannot be read", map[string]string{"": page("", listed("inv_1", "EUR", "credit", noon), listed("inv_2", "XXX", "credit", noon))},
 			1, []string{"inv_2"}, false},
-		{"one for something else does not matter", map[string]string{"": page("", bill("inv_1", "EUR", "credit", noon), bill("inv_2", "XXX", "seat", noon))},
+		{"one for something else does not matter", map[string]string{"": page("", listed("inv_1", "EUR", "credit", noon), listed("inv_2", "XXX", "seat", noon))},
 			1, nil, false},
-		{"a page that does not come", map[string]string{"": page("2", bill("inv_1", "EUR", "credit", noon))},
+		{"a page that does not come", map[string]string{"": page("2", listed("inv_1", "EUR", "credit", noon))},
 			1, []string{"the bills before 2026-11-20T12:00:00Z"}, false},
 		{"a list that never comes", map[string]string{}, 0, nil, true},
-		{"a filter that is ignored ends with the order", map[string]string{"": page("2", bill("inv_1", "EUR", "credit", noon)), "2": page("3", old...)},
+		{"a filter that is ignored ends with the order", map[string]string{"": page("2", listed("inv_1", "EUR", "credit", noon)), "2": page("3", old...)},
 			1, nil, false},
 		{"a list without an order is read to its end", map[string]string{
-			"":  page("2", bill("inv_1", "EUR", "credit", noon.AddDate(0, -1, 0)), bill("inv_2", "EUR", "credit", noon)),
-			"2": page("3", old...), "3": page("", bill("inv_3", "EUR", "credit", noon)),
+			"":  page("2", listed("inv_1", "EUR", "credit", noon.AddDate(0, -1, 0)), listed("inv_2", "EUR", "credit", noon)),
+			"2": page("3", old...), "3": page("", listed("inv_3", "EUR", "credit", noon)),
 		}, 2, nil, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
