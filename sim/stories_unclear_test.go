@@ -234,7 +234,7 @@ func TestStoryAnInvoiceWithoutALedgerRow(t *testing.T) {
 // the row nor the balance shows for minutes: the purchase blocks until they do.
 func TestStoryALedgerRowTenMinutesLate(t *testing.T) {
 	h := alone(2, 1, 0)
-	h.ListLate, h.Seed = 10*time.Minute, 25 // which draws an early invoice, and almost all of it for the rest
+	h.ListLate, h.Seed = 10*time.Minute, 19 // which draws an early invoice, and almost all of it for the rest
 	s := play(t, h, func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
