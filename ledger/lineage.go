@@ -109,7 +109,6 @@ func (s *Store) inspect(ctx context.Context) error {
 	var here place
 	var findings []finding
 	s.witness.inspecting()
-	s.witness.looked(ctx)
 	err := s.write(ctx, "inspect", func(ctx context.Context, t tx) error {
 		findings = nil
 		first, err := t.lockLineage(ctx)

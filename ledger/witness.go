@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -26,13 +25,11 @@ import (
 // had it: then taking the lease was kept too, and the row would show it.
 type witness struct {
 	mu          sync.Mutex
-	at          lineage        // the last one that this process has accepted; zero = none
-	synchronous bool           // whether commits waited for a standby, as seen last
-	flushed     int64          // end of the log after the newest acknowledged write
-	acked, seen int64          // writes acknowledged, and how many of them flushed covers
-	looking     int            // writes acknowledged whose position of the log is being read
-	elsewhere   map[int64]bool // writes that another server acknowledged: a connection was made to it before the inspection
-	inspections int            // a commit that one of them overtook is in doubt
+	at          lineage // the last one that this process has accepted; zero = none
+	synchronous bool    // whether commits waited for a standby, as seen last
+	flushed     int64   // end of the log after the newest acknowledged write
+	acked, seen int64   // writes acknowledged, and how many of them flushed covers
+	inspections int     // a commit that one of them overtook is in doubt
 	stints      map[topup.ProviderID]stint
 }
 
@@ -80,7 +77,7 @@ func (w *witness) agrees(here place) bool {
 func (w *witness) accept(here place) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.at, w.synchronous, w.flushed, w.seen, w.elsewhere = here.lineage, here.Synchronous, here.Flushed, w.acked, nil
+	w.at, w.synchronous, w.flushed, w.seen = here.lineage, here.Synchronous, here.Flushed, w.acked
 }
 
 // inspecting begins an inspection: it judges what was acknowledged until now.
@@ -106,59 +103,15 @@ func (w *witness) acknowledged(inspections int) (upTo int64, ok bool) {
 		return 0, false
 	}
 	w.acked++
-	w.looking++
 	return w.acked, true
 }
 
-// saw notes a position of the log that was read after the acknowledgement, by
-// the server that gave it. nil: it could not be read, the next one covers this
-// one too.
-func (w *witness) saw(upTo int64, here *place) {
+// saw notes a position of the log that was read after the acknowledgement.
+func (w *witness) saw(upTo int64, here place) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.looking--
-	switch {
-	case here == nil:
-	case here.lineage == w.at:
+	if here.lineage == w.at { // another server's log says nothing about this write
 		w.seen, w.flushed = max(w.seen, upTo), max(w.flushed, here.Flushed)
-	default: // the old server was not asked for this write, and cannot have lost it
-		if w.elsewhere == nil {
-			w.elsewhere = map[int64]bool{}
-		}
-		w.elsewhere[upTo] = true
-	}
-}
-
-// unseen tells whether the server that is gone acknowledged a write after which
-// nobody has read where its log ended.
-func (w *witness) unseen() bool {
-	for n := w.seen + 1; n <= w.acked; n++ {
-		if !w.elsewhere[n] {
-			return true
-		}
-	}
-	return false
-}
-
-// looked waits until every position that is being read has been, for as long as
-// a server that answers may take.
-func (w *witness) looked(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		w.mu.Lock()
-		looking := w.looking
-		w.mu.Unlock()
-		if looking == 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return // whoever still waits was asked of the dead one
-		case <-again.C:
-		}
 	}
 }
 
@@ -218,7 +171,7 @@ func (w *witness) lost(s stint, row providerRow, here place) string {
 		return "nothing tells what is missing"
 	case here.Kept == nil:
 		return "the server was restarted since, and nothing tells what is missing"
-	case w.unseen():
+	case w.seen != w.acked:
 		return "the newest acknowledged change may be missing"
 	case w.flushed > *here.Kept:
 		return fmt.Sprintf("changes were acknowledged up to %s, and it has them up to %s", position(w.flushed), position(*here.Kept))
