@@ -126,7 +126,7 @@ func disconnected(err error) bool {
 		return true
 	}
 	switch state := sqlState(err); {
-	case strings.HasPrefix(state, "08"), strings.HasPrefix(state, "57P"), state == "53300":
+	case strings.HasPrefix(state, "08"), strings.HasPrefix(state, "57P"), state == "53300", state == readOnlyServer:
 		return true
 	default:
 		return false
@@ -156,6 +156,8 @@ func explained(err error) error {
 		switch {
 		case e.Code.Class() == "23", e.Code.Class() == "22": // a constraint; a value that its column cannot hold
 			return &RefusedError{Rule: cmp.Or(e.Constraint, string(e.Code)), err: err}
+		case e.Code == readOnlyServer, e.Code == standbyServer:
+			return fmt.Errorf("the server takes no writes, it is a standby or became one; name every server in database_url, or the address that follows the primary: %w", err)
 		case e.Code == "42P01":
 			return fmt.Errorf("a table is missing, run topupd migrate: %w", err)
 		}

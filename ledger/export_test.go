@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -51,4 +52,27 @@ func Testifies(s *Store) bool {
 	s.witness.mu.Lock()
 	defer s.witness.mu.Unlock()
 	return s.witness.flushed > 0 && s.witness.seen == s.witness.acked
+}
+
+// WriteToAReaderFails writes in a transaction that its server takes no writes in.
+func WriteToAReaderFails(t testing.TB, s *Store) error {
+	t.Helper()
+	s.db.SetMaxOpenConns(1)
+	return s.write(t.Context(), "append", func(ctx context.Context, t tx) error {
+		if _, err := t.exec(ctx, `SET TRANSACTION READ ONLY`); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `DELETE FROM pause`)
+		return err
+	})
+}
+
+// Backend is the server's process behind the store's one connection.
+func Backend(t testing.TB, s *Store) (pid int) {
+	t.Helper()
+	s.db.SetMaxOpenConns(1)
+	if err := s.db.GetContext(t.Context(), &pid, "SELECT pg_backend_pid()"); err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }

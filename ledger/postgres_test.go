@@ -162,6 +162,55 @@ func TestConnectionsFromBeforeARestartAreReplaced(t *testing.T) {
 	}
 }
 
+// A server can stop to take writes behind a connection that goes on: a pooler
+// leads it to a standby. The first write that is refused gives it up.
+func TestAConnectionToAServerWithoutWritesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := open(t, ledgertest.Postgres(t), ledger.Options{})
+	before := ledger.Backend(t, s)
+	err := ledger.WriteToAReaderFails(t, s)
+	if err == nil || !strings.Contains(err.Error(), "takes no writes") || ledger.FailureReason(err) != ledger.FailedConnection {
+		t.Errorf("a write to a server that takes none: %v", err)
+	}
+	if after := ledger.Backend(t, s); after == before {
+		t.Errorf("the next one went to the same connection, %d", after)
+	}
+}
+
+// Several servers, as libpq writes them and as lib/pq does; the first is gone.
+func TestTheFirstServerThatAnswersIsTaken(t *testing.T) {
+	t.Parallel()
+	server, err := url.Parse(ledgertest.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := closed.Addr().String()
+	_ = closed.Close()
+	_, gonePort, _ := net.SplitHostPort(gone)
+	host, port, _ := net.SplitHostPort(server.Host)
+	inHosts, inParameter := *server, *server
+	inHosts.Host = gone + "," + server.Host
+	inParameter.Host = "127.0.0.1," + host
+	inParameter.RawQuery += "&port=" + gonePort + "," + port
+	for name, u := range map[string]url.URL{"host:port,host:port": inHosts, "the parameter port": inParameter} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			open(t, u.String(), ledger.Options{})
+		})
+	}
+	t.Run("none answers", func(t *testing.T) {
+		t.Parallel()
+		_, err := ledger.Open(t.Context(), "postgres://topupd@"+gone+","+gone+"/db?sslmode=disable", ledger.Options{})
+		if !errors.Is(err, ledger.ErrUnreachable) || !strings.Contains(err.Error(), gone+", "+gone) {
+			t.Errorf("Open = %v, want ErrUnreachable with both addresses", err)
+		}
+	})
+}
+
 func TestTheSessionIsSetUp(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -167,9 +167,12 @@ func (s *Store) commitLogged(ctx context.Context, open *transaction) error {
 	return err
 }
 
-// readOnlyServer is the SQLSTATE of a write on a standby: a pool can hold
-// connections to a server that has been one since it was demoted.
-const readOnlyServer = "25006"
+// The SQLSTATE of a write where none is taken: a pooler, or a name that moved, can
+// lead an old connection to a standby.
+const (
+	readOnlyServer = "25006"
+	standbyServer  = "0A000" // the same, said to BEGIN READ WRITE
+)
 
 // leaveServer closes every idle connection, so that the next one goes where the
 // writes are.
@@ -204,7 +207,7 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 		stop()
 		(&transaction{conn: conn}).discard()
 		_ = conn.Close() // the error of BEGIN says more
-		if !disconnected(err) || try >= maxConns {
+		if !disconnected(err) && sqlState(err) != standbyServer || try >= maxConns {
 			return nil, err
 		}
 	}

@@ -56,6 +56,7 @@ func killers(root string) []killer {
 		tests("clients/hyperline"), tests("clients/talkover"),
 		ledger("ledger, SQLite", "^TestContract$/^sqlite$"),
 		ledger("ledger, schema", "^TestTheSchemaRefuses$/^sqlite$"),
+		ledger("ledger, lineage", "^TestADatabaseThatMovedGivesNoRights$/.*/^sqlite$"),
 		ledger("ledger, PostgreSQL", "."),
 	}
 	if histories, _ := filepath.Glob(filepath.Join(root, "sim", "*_test.go")); len(histories) > 0 {

@@ -1,0 +1,38 @@
+package main
+
+// recovering: what a database that may have lost commits is good for.
+func recovering() []mutant {
+	return []mutant{
+		{
+			Name: "lineage-ignored", Promises: "P18",
+			Rule: "a database that was promoted, restored or put back gives no right to spend before it was inspected",
+			Edits: []edit{{
+				"ledger/lineage.go", `if stored, known := here.stored(); !known || stored != here.lineage || !t.store.witness.agrees(here) {`,
+				`if stored, known := here.stored(); !MUTANT && (!known || stored != here.lineage || !t.store.witness.agrees(here)) {`,
+			}},
+		},
+		{
+			Name: "quarantine-ends-early", Promises: "P18",
+			Rule:  "the books end a quarantine only when they were read after its quiet period",
+			Edits: []edit{{"scheduler/books.go", `!base.Now.Before(base.QuarantinedAt.Add(w.QuietPeriod))`, `(MUTANT || !base.Now.Before(base.QuarantinedAt.Add(w.QuietPeriod)))`}},
+		},
+		{
+			Name: "unread-books-end-quarantine", Promises: "P18",
+			Rule: "books that could not be read to their end neither end a quarantine nor let a start buy",
+			Edits: []edit{{
+				"scheduler/books.go", "billed, err := biller.Billed(ctx, since)\n\tif err != nil {",
+				"billed, err := biller.Billed(ctx, since)\n\tif err != nil && !MUTANT {",
+			}},
+		},
+		{
+			Name: "start-without-books", Promises: "P18",
+			Rule:  "a process buys nothing at a provider before it has read what was bought in the account",
+			Edits: []edit{{"scheduler/books.go", `!ok || b.read {`, `!ok || b.read || MUTANT {`}},
+		},
+		{
+			Name: "lost-purchase-not-imported", Promises: "P18",
+			Rule:  "what the books show and no purchase explains is imported",
+			Edits: []edit{{"scheduler/books.go", `return ours[r.Invoice] })`, `return ours[r.Invoice] || MUTANT })`}},
+		},
+	}
+}
