@@ -40,6 +40,7 @@ func TestALogThatNobodyReads(t *testing.T) {
 			s := brisk()
 			s.Listen = freePort(t)
 			k := newTrial(t, sqliteURL(t), steady(300), s) // so many that they say a lot
+			k.edit("topupd.yml", "level: info", "level: debug")
 			read, write, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)

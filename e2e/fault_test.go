@@ -35,7 +35,9 @@ func brisk() settings {
 // newTrial is an installation with the judge of the kills.
 func newTrial(t *testing.T, db string, world emulator.Options, s settings) *killing {
 	t.Helper()
-	return &killing{t: t, place: newPlace(t, db, world, s)}
+	k := &killing{t: t, place: newPlace(t, db, world, s)}
+	k.edit("topupd.yml", "level: debug", "level: info")
+	return k
 }
 
 // buys waits for n more payments, and returns how long they took.
