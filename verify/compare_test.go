@@ -255,6 +255,26 @@ func TestWithoutBooks(t *testing.T) {
 	}
 }
 
+func TestADoubleChargeSaysWhatToRefund(t *testing.T) {
+	t.Parallel()
+	b := newBooks()
+	at := noon.Add(-24 * time.Hour)
+	b.buy(1, "cus_1", at)
+	b.bill("inv_again", "cus_1", at.Add(time.Minute))
+	b.bill("inv_open", "cus_1", at.Add(2*time.Minute)).Payment = topup.PaymentPending
+	var got []string
+	for _, f := range Compare(b.Facts).Findings {
+		got = append(got, f.Invoice+": "+f.Theirs)
+	}
+	want := []string{
+		"inv_again: 200.00 EUR, paid, beside inv_1: 240.00 EUR with tax may be to refund",
+		"inv_open: 200.00 EUR, paid, beside inv_1: not collected yet, it can still be voided",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("words (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatIsNotJudgedIsCounted(t *testing.T) {
 	t.Parallel()
 	b := newBooks()
