@@ -189,10 +189,7 @@ func (d *daemon) assemble(a *app) error {
 		l := d.line(c, holder)
 		d.lines = append(d.lines, l)
 		d.scheduler.Watches = append(d.scheduler.Watches, l.watch)
-		if !d.loaded.cfg.Verify.Off {
-			d.metrics.WatchVerify(l.Name)
-			d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: verifyTick, Run: (&comparing{d: d, from: c, held: l.watch.Held}).tick})
-		}
+		d.compareDaily(l)
 	}
 	d.createSeries()
 	d.server, err = metrics.NewServer(d.loaded.cfg.HTTP.Listen, metrics.Handler{Gatherer: d.registry, Health: d, Logger: d.options.log})
