@@ -27,7 +27,8 @@ type Account interface {
 // Recharges is a provider without books that lists at least what it recharged
 // by itself.
 type Recharges interface {
-	Recharges(ctx context.Context, t topup.Target, since time.Time) (done, pending []topup.Topup, err error)
+	// AllRecharges lists those that added credits since then.
+	AllRecharges(ctx context.Context, t topup.Target, since time.Time) ([]topup.Topup, error)
 }
 
 // History is what the ledger knows. Each method reads a provider's rows.
@@ -105,7 +106,7 @@ func (v *Verifier) Run(ctx context.Context, since time.Time) (Report, error) {
 
 // recharges reads what a provider without books shows.
 func (v *Verifier) recharges(ctx context.Context, f *Facts) error {
-	done, _, err := v.Recharges.Recharges(ctx, v.Target, f.Since)
+	done, err := v.Recharges.AllRecharges(ctx, v.Target, f.Since)
 	if err != nil {
 		return fmt.Errorf("reading the provider's own recharges: %w", err)
 	}

@@ -56,13 +56,13 @@ func (f *fake) Additions(_ context.Context, t topup.Target, _ topup.Currency, _ 
 	return list, !f.short[t.Customer], f.rowsErr[t.Customer]
 }
 
-func (f *fake) Recharges(_ context.Context, t topup.Target, _ time.Time) (done, pending []topup.Topup, err error) {
+func (f *fake) AllRecharges(_ context.Context, t topup.Target, _ time.Time) (done []topup.Topup, err error) {
 	for _, r := range f.Facts.Rows {
 		if r.Target == t {
 			done = append(done, r.Topup)
 		}
 	}
-	return done, nil, f.billsErr
+	return done, f.billsErr
 }
 
 func (f *fake) Planned(_ context.Context, _ topup.ProviderID, since time.Time) (list []topup.Purchase, err error) {

@@ -128,7 +128,9 @@ func (c *comparison) blame(p *topup.Purchase, i *topup.Invoice) {
 	if p.Reference != "" {
 		f.Theirs += ", beside " + p.Reference
 	}
-	if i.Payment != topup.PaymentPaid {
+	if i.Payment == topup.PaymentPaid {
+		f.Theirs += fmt.Sprintf(": %s with tax may be to refund", i.Paid)
+	} else {
 		f.Theirs += ": not collected yet, it can still be voided"
 	}
 	for _, r := range c.rows[i.ID] {

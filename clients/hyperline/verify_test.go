@@ -104,15 +104,31 @@ func TestBillsThatAreMissingAreTold(t *testing.T) {
 		unread []string
 		fails  bool
 	}{
-		{"a bill that cannot be read", map[string]string{"": page("", listed("inv_1", "EUR", "credit", noon), listed("inv_2", "XXX", "credit", noon))},
-			1, []string{"inv_2"}, false},
-		{"one for something else does not matter", map[string]string{"": page("", listed("inv_1", "EUR", "credit", noon), listed("inv_2", "XXX", "seat", noon))},
-			1, nil, false},
-		{"a page that does not come", map[string]string{"": page("2", listed("inv_1", "EUR", "credit", noon))},
-			1, []string{"the bills before 2026-11-20T12:00:00Z"}, false},
+		{
+			"a bill that cannot be read",
+			map[string]string{"": page("", listed("inv_1", "EUR", "credit", noon), listed("inv_2", "XXX", "credit", noon))},
+			1,
+			[]string{"inv_2"},
+			false,
+		},
+		{
+			"one for something else does not matter",
+			map[string]string{"": page("", listed("inv_1", "EUR", "credit", noon), listed("inv_2", "XXX", "seat", noon))},
+			1, nil, false,
+		},
+		{
+			"a page that does not come",
+			map[string]string{"": page("2", listed("inv_1", "EUR", "credit", noon))},
+			1,
+			[]string{"the bills before 2026-11-20T12:00:00Z"},
+			false,
+		},
 		{"a list that never comes", map[string]string{}, 0, nil, true},
-		{"a filter that is ignored ends with the order", map[string]string{"": page("2", listed("inv_1", "EUR", "credit", noon)), "2": page("3", old...)},
-			1, nil, false},
+		{
+			"a filter that is ignored ends with the order",
+			map[string]string{"": page("2", listed("inv_1", "EUR", "credit", noon)), "2": page("3", old...)},
+			1, nil, false,
+		},
 		{"a list without an order is read to its end", map[string]string{
 			"":  page("2", listed("inv_1", "EUR", "credit", noon.AddDate(0, -1, 0)), listed("inv_2", "EUR", "credit", noon)),
 			"2": page("3", old...), "3": page("", listed("inv_3", "EUR", "credit", noon)),

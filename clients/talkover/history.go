@@ -41,28 +41,39 @@ type recharge struct {
 // The order of the list is not documented; the example is newest first. A list
 // that begins oldest first is read from its end, and one in no order as a whole.
 func (c *Client) history(ctx context.Context) (list []recharge, now time.Time, err error) {
-	first, err := c.historyAt(ctx, 1)
+	return c.historyBack(ctx, pass{pages: historyPages, reaches: reachesBack, urgent: true})
+}
+
+// pass is how much of the history is read.
+type pass struct {
+	pages   int // at most, inclusive
+	reaches func(rows []recharge, now time.Time) bool
+	urgent  bool // a purchase waits for it; else nobody does
+}
+
+func (c *Client) historyBack(ctx context.Context, p pass) (list []recharge, now time.Time, err error) {
+	first, err := c.historyAt(ctx, 1, p.urgent)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	now, list = first.now, first.rows
 	order := orderOf(first.rows)
-	done := order == newestFirst && reachesBack(first.rows, now)
+	done := order == newestFirst && p.reaches(first.rows, now)
 	for i := 0; i < first.last-1 && !done; i++ {
-		if i == historyPages-1 {
+		if i == p.pages-1 {
 			return nil, now, fmt.Errorf("talkover %s: the history of its own auto top-up does not end within %d pages: look at it in the dashboard",
-				c.name, historyPages)
+				c.name, p.pages)
 		}
 		number := 2 + i
 		if order == oldestFirst {
 			number = first.last - i
 		}
-		page, err := c.historyAt(ctx, number)
+		page, err := c.historyAt(ctx, number, p.urgent)
 		if err != nil {
 			return nil, now, err
 		}
 		list = append(list, page.rows...)
-		done = order != noOrder && reachesBack(page.rows, now)
+		done = order != noOrder && p.reaches(page.rows, now)
 	}
 	return once(list), now, nil
 }
@@ -74,10 +85,11 @@ type historyRead struct {
 	now  time.Time
 }
 
-func (c *Client) historyAt(ctx context.Context, page int) (historyRead, error) {
+func (c *Client) historyAt(ctx context.Context, page int, urgent bool) (historyRead, error) {
 	ask := c.asEnvironment("native_history", historyPath, url.Values{
 		"per_page": {strconv.Itoa(historyPage)}, "page": {strconv.Itoa(page)},
 	})
+	ask.Evidence, ask.Patient = urgent, !urgent
 	answer, err := c.lookInside(ctx, ask)
 	if err != nil {
 		return historyRead{}, err

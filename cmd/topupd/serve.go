@@ -191,10 +191,7 @@ func (d *daemon) assemble(a *app) error {
 		l := d.line(c, holder)
 		d.lines = append(d.lines, l)
 		d.scheduler.Watches = append(d.scheduler.Watches, l.watch)
-		if !d.loaded.cfg.Verify.Off {
-			d.metrics.WatchVerify(l.Name)
-			d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: verifyTick, Run: (&comparing{d: d, from: c, held: l.watch.Held}).tick})
-		}
+		d.compareDaily(l)
 	}
 	if err := d.obey(a.ctx); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"topupd/ledger"
+	"topupd/scheduler"
 	"topupd/verify"
 )
 
@@ -30,6 +31,16 @@ type comparing struct {
 	held   func() bool     // whether this replica holds the lease
 	tried  time.Time       // when the last run that was not whole ended
 	logged map[string]bool // findings of such runs: the ledger remembers the others
+}
+
+// compareDaily lets the scheduler compare a connection, unless it is off.
+func (d *daemon) compareDaily(l *line) {
+	if d.loaded.cfg.Verify.Off {
+		return
+	}
+	d.metrics.WatchVerify(l.Name)
+	c := &comparing{d: d, from: l.connection, held: l.watch.Held}
+	d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: verifyTick, Run: c.tick})
 }
 
 // tick runs a comparison when one is due, on the replica that holds the lease.
@@ -137,8 +148,13 @@ func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verif
 func findingAttrs(provider string, f verify.Finding) []slog.Attr {
 	attrs := []slog.Attr{slog.String("provider", provider), slog.String("kind", string(f.Kind)), slog.String("customer", string(f.Customer))}
 	for _, part := range [][2]string{
-		{"product", string(f.Product)}, {"purchase", f.Purchase}, {"other_purchase", f.Other}, {"reference", f.Invoice},
-		{"row", f.Row}, {"ours", f.Ours}, {"theirs", f.Theirs},
+		{"product", string(f.Product)},
+		{"purchase", f.Purchase},
+		{"other_purchase", f.Other},
+		{"reference", f.Invoice},
+		{"row", f.Row},
+		{"ours", f.Ours},
+		{"theirs", f.Theirs},
 	} {
 		if part[1] != "" {
 			attrs = append(attrs, slog.String(part[0], part[1]))

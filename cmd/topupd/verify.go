@@ -102,9 +102,6 @@ type compared struct {
 	err    error
 }
 
-// whole tells whether everything was read.
-func (r compared) whole() bool { return r.err == nil && r.report.Whole() }
-
 func (c *verifyCmd) compare(a *app, l *loaded, store *ledger.Store, connections []*connection, since time.Time) ([]compared, error) {
 	last, err := store.Verifications(a.ctx)
 	if err != nil {
@@ -219,7 +216,11 @@ func (a *app) findingTable(records []findingRecord) {
 		return
 	}
 	g := grid{columns: []column{
-		{title: "provider"}, {title: "difference"}, {title: "customer"}, {title: "purchase"}, {title: "at the provider"},
+		{title: "provider"},
+		{title: "difference"},
+		{title: "customer"},
+		{title: "purchase"},
+		{title: "at the provider"},
 		{title: "ours → theirs", wrap: true},
 	}}
 	counts := map[string]int{}
