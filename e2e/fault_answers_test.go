@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"topupd/clients/emulator"
+)
+
+// TestTheProviderChargesTwiceByItself: one request, two charges. The answer
+// names one of them; the other is taken note of as somebody else's, and nothing
+// is bought on top before the cooldown after it.
+func TestTheProviderChargesTwiceByItself(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Cooldown: "8s", Bundles: smallPack})
+	m := p.meddled(t)
+	var twice atomic.Bool
+	m.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet || twice.Swap(true) {
+			return false
+		}
+		body, _ := io.ReadAll(r.Body)
+		again := r.Clone(r.Context())
+		again.Header.Del("Idempotency-Key")
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		m.proxy.ServeHTTP(httptest.NewRecorder(), again)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		m.proxy.ServeHTTP(w, r)
+		return true
+	})
+	d := p.started()
+	until(t, 30*time.Second, "both charges", func() bool { return p.captured() == 2 && p.open() == 0 })
+	both := time.Now()
+	until(t, 30*time.Second, "the other charge to be told of", func() bool {
+		return d.has("foreign", map[string]any{"level": "WARN", "imported": 1.0})
+	})
+	until(t, 30*time.Second, "the next purchase", func() bool { return p.captured() == 3 }) // 340 is still below 500
+	if waited := time.Since(both); waited < 5*time.Second {
+		t.Errorf("bought %s after the provider charged twice, within the cooldown of 8s", waited)
+	}
+}
+
+// TestAThrottledPurchaseIsMadeLater: P3. 429 was not run: the purchase is
+// cancelled without harm, nothing is sent for as long as the provider asks,
+// within reason, and then the customer is bought for once.
+func TestAThrottledPurchaseIsMadeLater(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		after  string
+		pause  float64 // seconds, as the log says
+		at     time.Duration
+		absurd bool // too long to wait for
+	}{
+		"for two seconds":        {"2", 2, 2 * time.Second, false},
+		"for -1 seconds":         {"-1", 1, time.Second, false},
+		"until a moment":         {"date", 0, 2 * time.Second, false},
+		"for ten years":          {"315360000", 900, 0, true},
+		"until year 9999":        {"Fri, 31 Dec 9999 23:59:59 GMT", 900, 0, true},
+		"for who knows how long": {"soon", 10, 10 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{})
+			m := p.meddled(t)
+			var first, second atomic.Int64
+			m.set(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodGet {
+					return false
+				}
+				if !first.CompareAndSwap(0, time.Now().UnixNano()) {
+					second.CompareAndSwap(0, time.Now().UnixNano())
+					return false
+				}
+				after := tt.after
+				if after == "date" {
+					after = time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat) // whole seconds
+				}
+				w.Header().Set("Retry-After", after)
+				w.WriteHeader(http.StatusTooManyRequests)
+				_, _ = io.WriteString(w, "Too many requests")
+				return true
+			})
+			d := p.started()
+			until(t, 30*time.Second, "the 429", func() bool { return d.has("purchase", map[string]any{"verdict": "not_run"}) })
+			if tt.pause != 0 && !d.has("provider limits our rate", map[string]any{"pause_seconds": tt.pause}) {
+				t.Errorf("the log does not tell of a pause of %v s:\n%s", tt.pause, d.tail(10))
+			}
+			if tt.absurd {
+				until(t, 30*time.Second, "the budget to be shown as used up", func() bool { return d.value("topup_rate_budget_used_ratio", "kind", "writes") == 1 })
+				if all := p.purchases(); len(all) != 1 || all[0].State != "cancelled" || deref(all[0].Reason) != "throttled" || p.asked() != 0 {
+					t.Errorf("purchases: %+v, want one that was throttled; %d requests", all, p.asked())
+				}
+				return
+			}
+			p.settles(1)
+			if waited := time.Duration(second.Load() - first.Load()); waited < tt.at {
+				t.Errorf("asked again after %s, sooner than %s", waited, tt.at)
+			}
+		})
+	}
+}
+
+// TestACustomerWhoseCurrencyChangesIsNotBoughtFor at a price in another one.
+func TestACustomerWhoseCurrencyChangesIsNotBoughtFor(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{})
+	m := p.meddled(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/v2/customers") {
+			return false
+		}
+		said := httptest.NewRecorder()
+		m.proxy.ServeHTTP(said, r)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(said.Code)
+		_, _ = w.Write(bytes.ReplaceAll(said.Body.Bytes(), []byte(`"EUR"`), []byte(`"USD"`)))
+		return true
+	})
+	d := p.started()
+	d.below("currency_mismatch", 1)
+	d.sweeps(3)
+	if n := p.asked(); n != 0 || m.hits.Load() == 0 {
+		t.Fatalf("%d purchases were asked for; %d answers were changed", n, m.hits.Load())
+	}
+	contains(t, "targets list", p.stance(emulator.FirstCustomer).Text, "USD", "EUR")
+	m.stop()
+	p.restarted(d) // what is known of customers is up to a minute old otherwise
+	p.settles(1)
+}
+
+// TestBalancesWithoutEndAreNoSweep: the same page again and again, of a list that
+// says to be longer. The sweep ends, says that it is incomplete, and nothing is
+// bought for whom it does not show.
+func TestBalancesWithoutEndAreNoSweep(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
+	m := p.meddled(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || r.URL.Path != "/v1/customers/credits" {
+			return false
+		}
+		query := r.URL.Query()
+		query.Set("skip", "0")
+		r.URL.RawQuery = query.Encode()
+		said := httptest.NewRecorder()
+		m.proxy.ServeHTTP(said, r)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(bytes.Replace(said.Body.Bytes(), []byte(`"total":1`), []byte(`"total":100000`), 1))
+		return true
+	})
+	d := p.started()
+	until(t, 60*time.Second, "a sweep that is incomplete", func() bool { return d.value("topup_sweeps_total", "result", "incomplete") >= 1 })
+	if ok := d.value("topup_sweeps_total", "result", "ok"); ok != 0 || p.asked() != 0 {
+		t.Errorf("%v sweeps are ok, %d purchases were asked for", ok, p.asked())
+	}
+	m.stop()
+	p.setBalance(emulator.FirstCustomer, 100)
+	p.settles(1)
+}
+
+// TestCustomersInCirclesAreReadOneByOne: a cursor that leads in circles ends the
+// reading of the list after a page, and whom it does not show is read alone.
+func TestCustomersInCirclesAreReadOneByOne(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{})
+	m := p.meddled(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || r.URL.Path != "/v2/customers" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"has_more":true,"next_cursor":"round","data":[]}`)
+		return true
+	})
+	p.started()
+	p.settles(1)
+	if n := m.hits.Load(); n == 0 || n > 30 {
+		t.Errorf("the list was read %d times, want a page for each of its parts", n)
+	}
+}
