@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,81 @@ import (
 
 	"topupd/clients/emulator"
 )
+
+// TestAnswersThatSayNothing: P3, P4. Whether the charge was made before the
+// answer was spoilt or not, the customer is charged once, and a second request
+// is sent only where the first was not executed.
+func TestAnswersThatSayNothing(t *testing.T) {
+	t.Parallel()
+	for fault, attempts := range map[string]int{
+		"charge_then_500": 1, "charge_then_hang": 1, "charge_then_drop": 1, "charge_then_truncate": 1, "charge_then_html": 1,
+		"fail_without_charging_500": 2, "hang_without_charging": 2, "drop_without_charging": 2, "redirect_307": 2,
+	} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Quiet: "4s", PurchaseTimeout: "1s"})
+			p.emu.SetFaults(emulator.Faults{Next: []string{fault}})
+			d := p.started()
+			p.settles(1)
+			if !d.has("purchase", map[string]any{"verdict": "unclear"}) {
+				t.Errorf("no answer was called unclear:\n%s", d.tail(10))
+			}
+			if all := p.purchases(); len(all) != 1 || all[0].Attempts != attempts {
+				t.Errorf("purchases: %+v, want one with %d requests", all, attempts)
+			}
+		})
+	}
+}
+
+// TestAnAnswerByteByByteIsUnclear: one deadline covers headers and body.
+func TestAnAnswerByteByByteIsUnclear(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Quiet: "4s", PurchaseTimeout: "1s"})
+	m := p.meddled(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet {
+			return false
+		}
+		said := httptest.NewRecorder()
+		m.proxy.ServeHTTP(said, r)
+		w.Header().Set("Content-Length", strconv.Itoa(said.Body.Len()))
+		w.WriteHeader(said.Code)
+		for _, b := range said.Body.Bytes() {
+			_, err := w.Write([]byte{b})
+			if err = errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
+				break // the daemon has had enough
+			}
+			select {
+			case <-r.Context().Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		return true
+	})
+	d := p.started()
+	p.settles(1)
+	if n := p.asked(); n != 1 || !d.has("purchase", map[string]any{"verdict": "unclear", "reason": "timeout"}) {
+		t.Errorf("%d requests reached the provider:\n%s", n, d.tail(10))
+	}
+}
+
+// TestAChargeOfAnotherAmountIsShown: the provider says yes and bills a tenth
+// more. What was charged stands in the history, the rule is paused, and the
+// metric that alerts has counted it.
+func TestAChargeOfAnotherAmountIsShown(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Bundles: smallPack})
+	p.emu.SetFaults(emulator.Faults{Next: []string{"wrong_amount"}})
+	d := p.started()
+	until(t, 30*time.Second, "the mismatch", func() bool { return d.value("topup_purchase_failures_total", "reason", "mismatch") >= 1 })
+	until(t, 30*time.Second, "the rule to be paused", func() bool { return p.stance(emulator.FirstCustomer).Reason == "paused" }) // 220 is still below 500
+	d.sweeps(3)
+	all := p.purchases()
+	if n := p.asked(); n != 1 || len(all) != 1 {
+		t.Fatalf("%d requests reached the provider, purchases: %+v", n, all)
+	}
+	contains(t, "purchases show", p.succeeds("purchases", "show", all[0].ID), "220.00 EUR", "200.00 EUR")
+}
 
 // TestTheProviderChargesTwiceByItself: one request, two charges. The answer
 // names one of them; the other is taken note of as somebody else's, and nothing
