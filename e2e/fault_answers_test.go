@@ -183,6 +183,34 @@ func TestAThrottledPurchaseIsMadeLater(t *testing.T) {
 	}
 }
 
+// TestPurchasesGoFirstWhenTheLimitIsNearlySpent: somebody else uses the same
+// token. Polling stops, a customer who was seen to be low is bought for.
+func TestPurchasesGoFirstWhenTheLimitIsNearlySpent(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Confirm: "4s"})
+	m := p.meddled(t)
+	d := p.started()
+	d.decides("confirming")
+	var polls atomic.Int64
+	m.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet && r.URL.Path == "/v1/customers/credits" {
+			polls.Add(1)
+		}
+		h := w.Header()
+		h.Set("X-RateLimit-Limit", "200")
+		h.Set("X-RateLimit-Remaining", "5")
+		h.Set("X-RateLimit-Reset", time.Now().Add(time.Minute).UTC().Format(time.RFC3339))
+		return false
+	})
+	until(t, 30*time.Second, "the purchase", func() bool { return p.captured() == 1 })
+	if n := polls.Load(); n > 2 {
+		t.Errorf("balances were polled %d times when the limit was nearly spent", n)
+	}
+	if !d.has("sweep", map[string]any{"level": "ERROR"}) {
+		until(t, 30*time.Second, "a sweep that says so", func() bool { return d.value("topup_sweeps_total", "result", "error") >= 1 })
+	}
+}
+
 // TestACustomerWhoseCurrencyChangesIsNotBoughtFor at a price in another one.
 func TestACustomerWhoseCurrencyChangesIsNotBoughtFor(t *testing.T) {
 	t.Parallel()
