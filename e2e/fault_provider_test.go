@@ -2,8 +2,7 @@ package e2e
 
 import (
 	"crypto/tls"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -91,7 +90,7 @@ func (p *place) toCounter(config *tls.Config) *counter {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	server := &http.Server{Handler: p.emu.Handler(), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: p.emu.Handler(), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	over := make(chan struct{})
 	go func() {
 		defer close(over)

@@ -69,7 +69,7 @@ func TestTwoProcessesMigrateOnce(t *testing.T) {
 				})
 			}
 			both.Wait()
-			if diff := cmp.Diff([]string{}, applied); diff != "" || err != nil {
+			if len(all) != 6 {
 				t.Errorf("applied %v, want each migration once", all)
 			}
 		})

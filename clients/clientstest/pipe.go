@@ -62,6 +62,7 @@ func (p Pipe) Whole() (status int, body []byte, ok bool) {
 			return 0, nil, false
 		}
 		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
 		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			return resp.StatusCode, body, err == nil
 		}

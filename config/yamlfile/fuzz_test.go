@@ -16,6 +16,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add("? {a: b}\n: !!str c\n---\n--- x")
 	f.Add("text: 0123\nwait: 5\ncount: 010\nnumber: 1_000\nhidden_token: ${LONG}\n")
 	f.Add("text: \"\\u0000\\x1b[31m\"\nword: hig\ntext: b\r\n\tlist: [")
+	f.Add("\r00")
+	f.Add("---")
+	f.Add("\u2028a\u0085b\u2029c: d")
 	f.Add("text: é" + strings.Repeat("x", 300) + "\nunknown: ${SHORT}")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, file := decode(t, text)
@@ -26,12 +29,11 @@ func FuzzDecode(f *testing.F) {
 		if len(ps.Error()) > (maxProblems+2)*2000 || strings.Contains(ps.Error(), "long-secret") {
 			t.Errorf("%d bytes of problems, or a secret in them", len(ps.Error()))
 		}
-		lines := strings.Count(text, "\n") + 1
 		for _, p := range ps {
 			if p.Column > 0 && p.Caret > len([]rune(p.Source))+1 {
 				t.Errorf("%q: the caret is behind the line: %+v", text, p)
 			}
-			if p.Line < 0 || p.Line > lines || p.Message == "" {
+			if p.Line < 0 || p.Line > len(file.lines) || p.Message == "" {
 				t.Errorf("%q: a problem of no line: %+v", text, p)
 			}
 		}
