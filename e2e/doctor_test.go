@@ -319,3 +319,36 @@ func (tt doctored) judge(t *testing.T, p *place, before, doctors int) {
 		}
 	}
 }
+
+// TestARunningDaemonFollowsTheDoctor: what is found beside it holds without a
+// restart, also for a purchase that was on its way before (P4).
+func TestARunningDaemonFollowsTheDoctor(t *testing.T) {
+	t.Parallel()
+	for name, database := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt := doctored{profile: emulator.HyperlineProfile{KeysIgnored: true}, quiet: "25s"}
+			p := tt.place(t)
+			p.db = database(t)
+			p.write("topupd.yml", p.yaml())
+			if err := p.emu.Force("drop_without_charging"); err != nil {
+				t.Fatal(err)
+			}
+			customers := p.emu.Customers()
+			if err := p.emu.SetBalance(customers[2].ID, decimal.MustNew(20, 0)); err != nil {
+				t.Fatal(err)
+			}
+			d := p.started()
+			until(t, time.Minute, "a purchase that was lost", func() bool { return p.open() == 1 && len(p.emu.Books().Requests) == 1 })
+			out, errs, code := p.run("doctor", "--spend-at-most", "1800.00 EUR", "--customer", customers[0].ID, "--yes", "--watch", "0s", "--by", "tester")
+			if code != 3 || !strings.Contains(out, "charged again") {
+				t.Fatalf("doctor: exit %d\n%s\n%s", code, out, errs)
+			}
+			until(t, time.Minute, "the daemon to obey", func() bool { return d.has("doctor's finding obeyed", nil) })
+			until(t, 2*time.Minute, "the lost purchase to be parked", func() bool {
+				list := p.purchases()
+				return len(list) == 1 && list[0].State == "parked" && list[0].Attempts == 1
+			})
+		})
+	}
+}
