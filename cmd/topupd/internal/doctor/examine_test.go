@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"crypto/x509"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -143,6 +145,22 @@ func TestExamineHyperline(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestReachableOverTLS(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1}}, nil)
+	server := httptest.NewTLSServer(w.Handler())
+	t.Cleanup(server.Close)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	p, _ := w.hyperline(nil)
+	base, err := url.Parse(server.URL)
+	mustDo(t, err)
+	p.Provider.BaseURL, p.API.BaseURL, p.API.RootCAs = base, base, trusted
+	wantFinding(t, Examine(t.Context(), p), "reachable", OK, "TLS 1.3")
+	p.Now = func() time.Time { return server.Certificate().NotAfter.Add(-time.Hour) }
+	wantFinding(t, Examine(t.Context(), p), "reachable", Warn, "valid for 1h")
 }
 
 func mustDo(t *testing.T, err error) {
