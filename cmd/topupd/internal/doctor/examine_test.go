@@ -147,6 +147,37 @@ func TestExamineHyperline(t *testing.T) {
 	}
 }
 
+// TestStatusAllIsNoticed: open invoices are listed only when they are asked for.
+func TestStatusAllIsNoticed(t *testing.T) {
+	t.Parallel()
+	const open = `{"id":"inv_2","status":"open","issued_at":"2026-11-20T12:00:00Z"},`
+	const paid = `{"id":"inv_1","status":"paid","issued_at":"2026-11-20T11:00:00Z"}`
+	for name, ignored := range map[string]bool{"honoured": false, "ignored": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWard(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1}}, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != invoicesPath {
+						next.ServeHTTP(w, r)
+						return
+					}
+					rows := paid
+					if !ignored && r.URL.Query().Get("status") == "all" {
+						rows = open + paid
+					}
+					_, _ = w.Write([]byte(`{"data":[` + rows + `],"has_more":false,"next_cursor":null}`))
+				})
+			})
+			p, _ := w.hyperline(nil)
+			want, text := OK, "1 invoice more"
+			if ignored {
+				want, text = Unknown, "no open invoice"
+			}
+			wantFinding(t, Examine(t.Context(), p), "invoice status", want, text)
+		})
+	}
+}
+
 func TestReachableOverTLS(t *testing.T) {
 	t.Parallel()
 	w := newWard(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1}}, nil)
