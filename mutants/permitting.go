@@ -85,6 +85,16 @@ func permitting() []mutant {
 			},
 		},
 		{
+			Name: "repeat-where-keys-are-ignored", Promises: "P4",
+			Rule:  "nothing is repeated where a repeat was seen to be charged again, checked in the permit",
+			Edits: []edit{unless("ledger/capabilities.go", `if found.KeysIgnored`)},
+		},
+		{
+			Name: "findings-not-obeyed", Promises: "P4",
+			Rule:  "what was found out about a provider holds for purchases planned before",
+			Edits: []edit{unless("topup/reconciler.go", `if r.Found != nil`)},
+		},
+		{
 			Name: "repeat-without-deciding", Promises: "P4 P5",
 			Rule:  "a request is repeated only if it would be bought now",
 			Edits: []edit{unless("topup/reconciler.go", `if again.Reason != Buy`)},

@@ -19,21 +19,41 @@ func TestFindingsOnlyEverMakeMoreCareful(t *testing.T) {
 		wantQuiet  time.Duration
 	}{
 		{"nothing was found", nil, Found{}, PolicyReplay, quiet},
-		{"keys are honoured, purchases show at once", []Capability{{Name: KeysHonoured, Value: "yes"}, {Name: VisibleAfter, Value: "2ms"}},
-			Found{Visible: 2 * time.Millisecond}, PolicyReplay, quiet},
+		{
+			"keys are honoured, purchases show at once",
+			[]Capability{{Name: KeysHonoured, Value: "yes"}, {Name: VisibleAfter, Value: "2ms"}},
+			Found{Visible: 2 * time.Millisecond},
+			PolicyReplay, quiet,
+		},
 		{"keys are ignored", []Capability{{Name: KeysHonoured, Value: "no"}}, Found{KeysIgnored: true}, PolicyPark, quiet},
-		{"keys were ignored once, honoured later", []Capability{{Name: KeysHonoured, Value: "yes"}, {Name: KeysHonoured, Value: "no"}},
-			Found{KeysIgnored: true}, PolicyPark, quiet},
+		{
+			"keys were ignored once, honoured later",
+			[]Capability{{Name: KeysHonoured, Value: "yes"}, {Name: KeysHonoured, Value: "no"}},
+			Found{KeysIgnored: true},
+			PolicyPark, quiet,
+		},
 		{"a value of a newer program is the careful one", []Capability{{Name: KeysHonoured, Value: "sometimes"}}, Found{KeysIgnored: true}, PolicyPark, quiet},
 		{"a third of the quiet period is not too slow", []Capability{{Name: VisibleAfter, Value: "5m"}}, Found{Visible: 5 * time.Minute}, PolicyReplay, quiet},
 		{"beyond it the period is raised", []Capability{{Name: VisibleAfter, Value: "5m1s"}}, Found{Visible: 301 * time.Second}, PolicyReplay, 903 * time.Second},
-		{"the longest delay counts", []Capability{{Name: VisibleAfter, Value: "1s"}, {Name: VisibleAfter, Value: "10m"}, {Name: VisibleAfter, Value: "3s"}},
-			Found{Visible: 10 * time.Minute}, PolicyReplay, 30 * time.Minute},
+		{
+			"the longest delay counts",
+			[]Capability{{Name: VisibleAfter, Value: "1s"}, {Name: VisibleAfter, Value: "10m"}, {Name: VisibleAfter, Value: "3s"}},
+			Found{Visible: 10 * time.Minute},
+			PolicyReplay, 30 * time.Minute,
+		},
 		{"a delay that cannot be read is the longest", []Capability{{Name: VisibleAfter, Value: "soon"}}, Found{Visible: 24 * time.Hour}, PolicyReplay, 24 * time.Hour},
-		{"the smallest limit counts", []Capability{{Name: SkipLimit, Value: "10000"}, {Name: SkipLimit, Value: "500"}, {Name: SkipLimit, Value: "many"}},
-			Found{SkipLimit: 500}, PolicyReplay, quiet},
-		{"what is only shown changes nothing", []Capability{{Name: ExpirySeconds, Value: "cut"}, {Name: RefreshEvery, Value: "10s"}, {Name: "mood", Value: "good"}},
-			Found{}, PolicyReplay, quiet},
+		{
+			"the smallest limit counts",
+			[]Capability{{Name: SkipLimit, Value: "10000"}, {Name: SkipLimit, Value: "500"}, {Name: SkipLimit, Value: "many"}},
+			Found{SkipLimit: 500},
+			PolicyReplay, quiet,
+		},
+		{
+			"what is only shown changes nothing",
+			[]Capability{{Name: ExpirySeconds, Value: "cut"}, {Name: RefreshEvery, Value: "10s"}, {Name: "mood", Value: "good"}},
+			Found{},
+			PolicyReplay, quiet,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := FoundIn(tt.list)

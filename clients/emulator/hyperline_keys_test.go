@@ -20,13 +20,22 @@ func TestAKeyIsRemembered(t *testing.T) {
 		{"another body is refused", HyperlineProfile{}, func(b *bench) response { return b.buyAs(keyOne, `{"credit_count":120}`) }, 417, 1},
 		{"the same fields in other bytes are refused", HyperlineProfile{}, func(b *bench) response { return b.buyAs(keyOne, smallOrder+" ") }, 417, 1},
 		{"unless meaning is compared", HyperlineProfile{CompareMeaning: true}, func(b *bench) response { return b.buyAs(keyOne, " "+smallOrder) }, 201, 1},
-		{"where bodies are not compared, another one brings the first answer", HyperlineProfile{OtherBytes: OtherBytesReplayed},
-			func(b *bench) response { return b.buyAs(keyOne, `{"credit_count":1}`) }, 201, 1},
-		{"where a key stands for one body, another one runs", HyperlineProfile{OtherBytes: OtherBytesRun},
-			func(b *bench) response { return b.buyAs(keyOne, smallOrder+" ") }, 201, 2},
+		{
+			"where bodies are not compared, another one brings the first answer",
+			HyperlineProfile{OtherBytes: OtherBytesReplayed},
+			func(b *bench) response { return b.buyAs(keyOne, `{"credit_count":1}`) }, 201, 1,
+		},
+		{
+			"where a key stands for one body, another one runs",
+			HyperlineProfile{OtherBytes: OtherBytesRun},
+			func(b *bench) response { return b.buyAs(keyOne, smallOrder+" ") }, 201, 2,
+		},
 		{"and the same one does not", HyperlineProfile{OtherBytes: OtherBytesRun}, func(b *bench) response { return b.buy(keyOne) }, 201, 1},
-		{"where keys are ignored, the same request runs again", HyperlineProfile{KeysIgnored: true},
-			func(b *bench) response { return b.buy(keyOne) }, 201, 2},
+		{
+			"where keys are ignored, the same request runs again",
+			HyperlineProfile{KeysIgnored: true},
+			func(b *bench) response { return b.buy(keyOne) }, 201, 2,
+		},
 		{"another URL is refused", HyperlineProfile{}, func(b *bench) response {
 			return b.ask("POST", purchasePath+"?x=1", smallOrder, header{"Idempotency-Key": keyOne})
 		}, 417, 1},

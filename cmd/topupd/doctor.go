@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -178,7 +179,11 @@ func (c *doctorCmd) visit(a *app, l *loaded, connections []*connection, terms *d
 			found = append(found, v.Capabilities...)
 		}
 	}
-	return errors.Join(c.finish(a, l, store, report, found), failed)
+	done := c.finish(a, l, store, report, found)
+	if exit, ok := errors.AsType[*exitError](done); failed != nil && ok && exit.err == nil {
+		done = nil // that somebody is needed is less than that it could not be done
+	}
+	return errors.Join(failed, done)
 }
 
 func (a *app) examine(p doctor.Patient) doctor.Visit {
@@ -222,7 +227,8 @@ func (c *doctorCmd) finish(a *app, l *loaded, store *ledger.Store, report doctor
 		return err
 	}
 	if store != nil {
-		if err := store.StoreCapabilities(a.ctx, doctor.Sealed(found, report.By, sum)); err != nil {
+		ctx := context.WithoutCancel(a.ctx) // what was found until Ctrl-C counts
+		if err := store.StoreCapabilities(ctx, doctor.Sealed(found, report.By, sum)); err != nil {
 			return err
 		}
 	}

@@ -95,7 +95,11 @@ func (r *resolving) resolve(p topup.Purchase) (topup.Purchase, error) {
 	if p.LastSentAt != nil {
 		r.a.printf("\nlast sent %s ago\n", long(now.Sub(*p.LastSentAt)))
 	}
-	change, err := topup.Resolved(p, r.decision, now)
+	found, err := r.store.Capabilities(r.a.ctx, p.Target.Provider)
+	if err != nil {
+		return p, err
+	}
+	change, err := topup.Resolved(topup.FoundIn(found).Careful(p), r.decision, now)
 	if err == nil {
 		err = r.lookFirst(p)
 	}

@@ -91,7 +91,7 @@ func (x *lab) refresh(ctx context.Context) error {
 		}
 		if err != nil {
 			x.say(name, Unknown, "", "%v", err)
-			return nil //nolint:nilerr // what cannot be watched is a finding
+			return nil
 		}
 		if err := pause(ctx, poll); err != nil {
 			return err

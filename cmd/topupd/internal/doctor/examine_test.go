@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"crypto/x509"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -74,33 +76,55 @@ func TestExamineHyperline(t *testing.T) {
 		status  Status
 		text    string
 	}{
-		{name: "nobody listens", spoil: func(p *config.Provider) { p.BaseURL = &url.URL{Scheme: "http", Host: "127.0.0.1:1"} },
-			finding: "reachable", status: Fail, text: "no connection to 127.0.0.1:1"},
-		{name: "TLS is expected where there is none", spoil: func(p *config.Provider) { p.BaseURL = &url.URL{Scheme: "https", Host: p.BaseURL.Host} },
-			finding: "reachable", status: Fail, text: "TLS failed"},
+		{
+			name: "nobody listens", spoil: func(p *config.Provider) { p.BaseURL = &url.URL{Scheme: "http", Host: "127.0.0.1:1"} },
+			finding: "reachable", status: Fail, text: "no connection to 127.0.0.1:1",
+		},
+		{
+			name: "TLS is expected where there is none", spoil: func(p *config.Provider) { p.BaseURL = &url.URL{Scheme: "https", Host: p.BaseURL.Host} },
+			finding: "reachable", status: Fail, text: "TLS failed",
+		},
 		{name: "the token is refused", spoil: func(p *config.Provider) { p.Token = config.NewSecret("test_other") }, finding: "token", status: Fail, text: "401"},
 		{name: "one list is refused", front: replaced(http.StatusForbidden, `{"message":"no"}`, invoicesPath), finding: "scopes", status: Fail, text: "invoices (403)"},
-		{name: "the clock is a little wrong", front: headers(func(h http.Header) { h.Set("Date", time.Now().Add(30*time.Second).UTC().Format(http.TimeFormat)) }),
-			finding: "clock", status: Warn, text: "apart"},
-		{name: "the clock is too wrong to buy", front: headers(func(h http.Header) { h.Set("Date", time.Now().Add(-5*time.Minute).UTC().Format(http.TimeFormat)) }),
-			finding: "clock", status: Fail, text: "apart"},
+		{
+			name: "the clock is a little wrong", front: headers(func(h http.Header) { h.Set("Date", time.Now().Add(30*time.Second).UTC().Format(http.TimeFormat)) }),
+			finding: "clock", status: Warn, text: "apart",
+		},
+		{
+			name: "the clock is too wrong to buy", front: headers(func(h http.Header) { h.Set("Date", time.Now().Add(-5*time.Minute).UTC().Format(http.TimeFormat)) }),
+			finding: "clock", status: Fail, text: "apart",
+		},
 		{name: "no rate limit headers", front: headers(func(h http.Header) { h.Del("X-RateLimit-Limit") }), finding: "rate limit", status: Unknown, text: "no X-RateLimit-Limit"},
-		{name: "a smaller limit than configured", front: headers(func(h http.Header) { h.Set("X-RateLimit-Limit", "100"); h.Set("X-RateLimit-Remaining", "99") }),
-			finding: "rate limit", status: Warn, text: "allows 100, configured is 200"},
-		{name: "others use it up", front: headers(func(h http.Header) { h.Set("X-RateLimit-Limit", "200"); h.Set("X-RateLimit-Remaining", "40") }),
-			finding: "rate limit", status: Warn, text: "79 %"},
-		{name: "another price", world: func(t *testing.T, w *ward) { mustDo(t, w.SetPrice(emulator.SmallPack, 250_00)) },
-			finding: "price " + emulator.SmallPack, status: Fail, text: "configured is 120 credits for 200.00 EUR"},
+		{
+			name: "a smaller limit than configured", front: headers(func(h http.Header) { h.Set("X-RateLimit-Limit", "100"); h.Set("X-RateLimit-Remaining", "99") }),
+			finding: "rate limit", status: Warn, text: "allows 100, configured is 200",
+		},
+		{
+			name: "others use it up", front: headers(func(h http.Header) { h.Set("X-RateLimit-Limit", "200"); h.Set("X-RateLimit-Remaining", "40") }),
+			finding: "rate limit", status: Warn, text: "79 %",
+		},
+		{
+			name: "another price", world: func(t *testing.T, w *ward) { mustDo(t, w.SetPrice(emulator.SmallPack, 250_00)) },
+			finding: "price " + emulator.SmallPack, status: Fail, text: "configured is 120 credits for 200.00 EUR",
+		},
 		{name: "no threshold", world: func(t *testing.T, w *ward) { mustDo(t, w.SetThreshold(emulator.FirstCustomer, nil)) }, // the product's mark serves
 			finding: "thresholds", status: OK, text: "all of 3"},
-		{name: "native top-up is on", world: func(t *testing.T, w *ward) { mustDo(t, w.SetAutoTopup(emulator.FirstCustomer, true)) },
-			finding: "native top-up", status: Warn, text: "1 of 3"},
-		{name: "no card", world: func(t *testing.T, w *ward) { mustDo(t, w.SetCard(emulator.FirstCustomer, emulator.CardMissing)) },
-			finding: "payment methods", status: Warn, text: "1 without any"},
-		{name: "direct debit", world: func(t *testing.T, w *ward) { mustDo(t, w.SetCard(emulator.FirstCustomer, emulator.CardDirectDebit)) },
-			finding: "payment methods", status: OK, text: "1 by direct debit"},
-		{name: "an archived customer", world: func(t *testing.T, w *ward) { mustDo(t, w.Archive(emulator.FirstCustomer)) },
-			finding: "inactive customers", status: Warn, text: "1 of 3"},
+		{
+			name: "native top-up is on", world: func(t *testing.T, w *ward) { mustDo(t, w.SetAutoTopup(emulator.FirstCustomer, true)) },
+			finding: "native top-up", status: Warn, text: "1 of 3",
+		},
+		{
+			name: "no card", world: func(t *testing.T, w *ward) { mustDo(t, w.SetCard(emulator.FirstCustomer, emulator.CardMissing)) },
+			finding: "payment methods", status: Warn, text: "1 without any",
+		},
+		{
+			name: "direct debit", world: func(t *testing.T, w *ward) { mustDo(t, w.SetCard(emulator.FirstCustomer, emulator.CardDirectDebit)) },
+			finding: "payment methods", status: OK, text: "1 by direct debit",
+		},
+		{
+			name: "an archived customer", world: func(t *testing.T, w *ward) { mustDo(t, w.Archive(emulator.FirstCustomer)) },
+			finding: "inactive customers", status: Warn, text: "1 of 3",
+		},
 		{name: "missing fields", front: replaced(http.StatusOK, oneCredit, creditsPath), finding: "account data", status: Warn, text: "auto_topup (1 of 1)"},
 		{name: "balances of unknown age", front: replaced(http.StatusOK, oneCredit, creditsPath), finding: "balance age", status: Warn, text: "no balance says"},
 		{name: "a null balance", front: replaced(http.StatusOK, oneCredit, creditsPath), finding: "bad balances", status: Warn, text: "1 balance"},
@@ -123,6 +147,53 @@ func TestExamineHyperline(t *testing.T) {
 	}
 }
 
+// TestStatusAllIsNoticed: open invoices are listed only when they are asked for.
+func TestStatusAllIsNoticed(t *testing.T) {
+	t.Parallel()
+	const open = `{"id":"inv_2","status":"open","issued_at":"2026-11-20T12:00:00Z"},`
+	const paid = `{"id":"inv_1","status":"paid","issued_at":"2026-11-20T11:00:00Z"}`
+	for name, ignored := range map[string]bool{"honoured": false, "ignored": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWard(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1}}, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != invoicesPath {
+						next.ServeHTTP(w, r)
+						return
+					}
+					rows := paid
+					if !ignored && r.URL.Query().Get("status") == "all" {
+						rows = open + paid
+					}
+					_, _ = w.Write([]byte(`{"data":[` + rows + `],"has_more":false,"next_cursor":null}`))
+				})
+			})
+			p, _ := w.hyperline(nil)
+			want, text := OK, "1 invoice more"
+			if ignored {
+				want, text = Unknown, "no open invoice"
+			}
+			wantFinding(t, Examine(t.Context(), p), "invoice status", want, text)
+		})
+	}
+}
+
+func TestReachableOverTLS(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1}}, nil)
+	server := httptest.NewTLSServer(w.Handler())
+	t.Cleanup(server.Close)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	p, _ := w.hyperline(nil)
+	base, err := url.Parse(server.URL)
+	mustDo(t, err)
+	p.Provider.BaseURL, p.API.BaseURL, p.API.RootCAs = base, base, trusted
+	wantFinding(t, Examine(t.Context(), p), "reachable", OK, "TLS 1.3")
+	p.Now = func() time.Time { return server.Certificate().NotAfter.Add(-time.Hour) }
+	wantFinding(t, Examine(t.Context(), p), "reachable", Warn, "valid for 1h")
+}
+
 func mustDo(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -141,14 +212,18 @@ func TestExamineTalkover(t *testing.T) {
 		status  Status
 		text    string
 	}{
-		{name: "the tokens are swapped", spoil: func(p *config.Provider) { p.UserToken, p.EnvironmentToken = p.EnvironmentToken, p.UserToken },
-			finding: "environment token", status: Fail, text: "refused"},
+		{
+			name: "the tokens are swapped", spoil: func(p *config.Provider) { p.UserToken, p.EnvironmentToken = p.EnvironmentToken, p.UserToken },
+			finding: "environment token", status: Fail, text: "refused",
+		},
 		{name: "the owner is elsewhere", spoil: func(p *config.Provider) { p.EnvironmentID = "env-2" }, finding: "environment", status: Fail, text: "configured is env-2"},
 		{name: "native top-up is on", world: func(t *testing.T, w *ward) { mustDo(t, w.SetAutoTopup("env-1", true)) }, finding: "native top-up", status: Warn, text: "1 of 1"},
 		{name: "no card", front: replaced(http.StatusOK, `{"success":true,"data":[]}`, "/talkover"+cardsPath), finding: "cards", status: Warn, text: "none"},
-		{name: "the account is in another currency", front: replaced(http.StatusOK,
-			`{"success":true,"data":{"balance":80,"currency":"EUR","as_of":"2026-11-20T12:00:00Z","auto_topup_enabled":false}}`, "/talkover"+balancePath),
-			finding: "currency", status: Fail, text: "in EUR, the rule charges 25.00 USD"},
+		{
+			name: "the account is in another currency", front: replaced(http.StatusOK,
+				`{"success":true,"data":{"balance":80,"currency":"EUR","as_of":"2026-11-20T12:00:00Z","auto_topup_enabled":false}}`, "/talkover"+balancePath),
+			finding: "currency", status: Fail, text: "in EUR, the rule charges 25.00 USD",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

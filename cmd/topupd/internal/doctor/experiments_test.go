@@ -91,8 +91,10 @@ func TestWhatEndsTheExperiments(t *testing.T) {
 		failed  bool
 		finding string // of the first purchase
 	}{
-		{name: "a declined customer", spoil: func(t *testing.T, w *ward) { mustDo(t, w.SetCard(emulator.FirstCustomer, emulator.CardDeclined)) },
-			sent: 1, finding: "no (402)"},
+		{
+			name: "a declined customer", spoil: func(t *testing.T, w *ward) { mustDo(t, w.SetCard(emulator.FirstCustomer, emulator.CardDeclined)) },
+			sent: 1, finding: "no (402)",
+		},
 		{name: "an answer that never came", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("charge_then_drop")) }, sent: 1, finding: "unclear"},
 		{name: "a 500", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("charge_then_500")) }, sent: 1, finding: "unclear (500)"},
 		{name: "a 429", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("throttle")) }, sent: 1, finding: "not_run (429)"},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -159,9 +160,7 @@ func (e *examination) rows(ctx context.Context, readings []topup.Reading) {
 
 func (e *examination) ledger(ctx context.Context, t topup.Target, filter url.Values) ([]clients.Object, error) {
 	query := url.Values{"take": {"100"}}
-	for name, values := range filter {
-		query[name] = values
-	}
+	maps.Copy(query, filter)
 	o, _, err := e.get(ctx, "transactions", ledgerPath(t), query, e.Provider.Token)
 	return objects(o), err
 }

@@ -90,10 +90,14 @@ func (w *ward) rules() rules.Set {
 	charge := rules.Bundle{Credits: 25 * topup.Credit, Price: topup.Money{Minor: 25_00, Currency: "USD"}}
 	fixed := 50 * topup.Credit
 	return rules.Set{Rules: []rules.Rule{
-		{Name: "api-credits", Providers: []string{"hyperline"}, Product: emulator.Product, Match: rules.Match{All: true},
-			Threshold: rules.Threshold{Provider: true}, Buy: rules.Buy{Bundles: []rules.Bundle{large, smallPack}}},
-		{Name: "voice", Providers: []string{"voice"}, Product: talkover.Product, Match: rules.Match{All: true},
-			Threshold: rules.Threshold{Fixed: &fixed}, Buy: rules.Buy{Bundles: []rules.Bundle{charge}}},
+		{
+			Name: "api-credits", Providers: []string{"hyperline"}, Product: emulator.Product, Match: rules.Match{All: true},
+			Threshold: rules.Threshold{Provider: true}, Buy: rules.Buy{Bundles: []rules.Bundle{large, smallPack}},
+		},
+		{
+			Name: "voice", Providers: []string{"voice"}, Product: talkover.Product, Match: rules.Match{All: true},
+			Threshold: rules.Threshold{Fixed: &fixed}, Buy: rules.Buy{Bundles: []rules.Bundle{charge}},
+		},
 	}}
 }
 
