@@ -10,9 +10,16 @@ import (
 
 // Queue is where the reconciler finds its work.
 type Queue interface {
+	Witnesses
 	// Due returns the purchases of a provider whose next look is due, and the
 	// database clock.
 	Due(ctx context.Context, provider ProviderID, limit int) (now time.Time, due []Purchase, err error)
+	// Pause throws a switch.
+	Pause(context.Context, Pause) error
+}
+
+// Witnesses tell what else the ledger knows that evidence may be about.
+type Witnesses interface {
 	// Claimed tells which references belong to purchases other than except.
 	Claimed(ctx context.Context, provider ProviderID, references []string, except string) (map[string]bool, error)
 	// Others lists what else may have raised the balance of the purchase's target
@@ -21,8 +28,6 @@ type Queue interface {
 	// Elsewhere lists what other accounts at the same host showed last, of those
 	// that have sent a purchase since then.
 	Elsewhere(ctx context.Context, p Purchase, since time.Time) ([]Shown, error)
-	// Pause throws a switch.
-	Pause(context.Context, Pause) error
 }
 
 // Again is the answer to "would we still buy this now?", asked before a repeat.
