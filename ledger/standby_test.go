@@ -211,7 +211,7 @@ func TestARestoredDumpIsQuarantined(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		server := rawSQL(t, os.Getenv("TOPUPD_TEST_POSTGRES"))
-		if _, err := server.Exec(`DROP DATABASE ` + schema + ` WITH (FORCE)`); err != nil { //nolint:noctx // the test's context is over
+		if _, err := server.Exec(`DROP DATABASE ` + schema + ` WITH (FORCE)`); err != nil {
 			t.Error(err)
 		}
 	})
