@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -29,10 +30,22 @@ func (l loader) databaseURL(at string, s Secret) Secret {
 		l.file.Report(at, "is not a database URL", "write postgres://USER@HOST/DATABASE or sqlite:PATH, with special characters in the password as %XX")
 	case strings.Trim(u.Path, "/") == "":
 		l.file.Report(at, "names no database", "write postgres://USER@HOST/DATABASE")
-	case u.Query().Get("sslmode") == "disable" && u.Hostname() != "" && !loopback(u.Hostname()):
+	case u.Query().Get("sslmode") == "disable" && u.Hostname() != "" && !allLoopback(u):
 		l.file.Warn(at, "sends the password and every purchase in the clear", "write sslmode=verify-full")
+	case !slices.Contains([]string{"", "read-write", "primary"}, u.Query().Get("target_session_attrs")):
+		l.file.Warn(at, "may lead to a standby, which takes no writes", "write target_session_attrs=read-write, or leave it out")
 	}
 	return s
+}
+
+// allLoopback tells whether every server of the URL is on this machine.
+func allLoopback(u *url.URL) bool {
+	for host := range strings.SplitSeq(u.Host, ",") {
+		if one := (&url.URL{Host: host}); !loopback(one.Hostname()) {
+			return false
+		}
+	}
+	return true
 }
 
 // DatabaseName says which database it is without credentials, for logs:

@@ -15,7 +15,11 @@
 //     never a success and never a failure.
 //   - Whatever two processes compare is read from the database clock, after
 //     the rows it is compared with were locked.
-//   - Locks are taken in one order: provider, target, purchase, cap windows
+//   - A right to spend is given only while the database is the one that the
+//     ledger and this process know (lineage.go); after a promotion or a restore
+//     the holder of a lease proves that nothing was lost, or the provider is
+//     quarantined (witness.go).
+//   - Locks are taken in one order: lineage, provider, target, purchase, cap windows
 //     (sorted). No transaction waits for anything outside the database.
 //   - The schema refuses what must never be: a second open purchase of a
 //     target, a send without a permit, a step that is not on the chart, a

@@ -69,6 +69,14 @@ func (f failover) tick(s *ledger.Store, lease topup.Lease) {
 	})
 }
 
+// expire lets the lease run out at once.
+func (f failover) expire(s *ledger.Store, lease topup.Lease) {
+	f.Helper()
+	if ok, err := s.Renew(f.Context(), lease, time.Millisecond); !ok || err != nil {
+		f.Fatalf("Renew = %t, %v", ok, err)
+	}
+}
+
 func quarantine(t *testing.T, s *ledger.Store) string {
 	t.Helper()
 	list, err := s.Providers(t.Context())
@@ -89,10 +97,10 @@ func TestAFailover(t *testing.T) {
 		want string // part of why nothing is bought; "" = it is
 	}{
 		{"to a synchronous standby loses nothing, however long it takes", ledgertest.Synchronous, func(f failover) {
-			lease := f.acquire(f.a, "a", 3*time.Second)
+			lease := f.acquire(f.a, "a", time.Hour)
 			f.buys(f.a, lease, "cus_1")
+			f.expire(f.a, lease) // and nobody can have taken it without the standby
 			f.promoted()
-			<-time.After(3 * time.Second) // the lease is over: nobody can have taken it without the standby
 			f.tick(f.a, lease)
 		}, ""},
 		{"to a standby that had everything loses nothing while the lease runs", ledgertest.Asynchronous, func(f failover) {
@@ -141,8 +149,9 @@ func TestAFailover(t *testing.T) {
 			}
 		}, "changes were acknowledged up to about"},
 		{"that may have lost a later lease quarantines", ledgertest.Asynchronous, func(f failover) {
-			first := f.acquire(f.a, "a", 2*time.Second)
+			first := f.acquire(f.a, "a", time.Hour)
 			f.buys(f.a, first, "cus_1")
+			f.expire(f.a, first)
 			f.AwaitCaughtUp()
 			f.StopReceiving() // from now on, the standby and process a are on this side of the break
 			f.buys(f.b, f.acquire(f.b, "b", time.Hour), "cus_2")

@@ -7,6 +7,9 @@
 // twice is the ledger's promise (one open purchase per target, and a target
 // version that refuses overtaken facts), whoever believes to hold it.
 //
+// Before a process buys for the first time at a provider that keeps books, and to
+// end a quarantine, it reads what was bought in the whole account (books.go).
+//
 // The scheduler knows no SQL and no provider's words, and it never sends
 // anything itself: money moves in topup.Purchaser.
 package scheduler

@@ -112,7 +112,7 @@ var reasonWords = map[topup.Reason]words{
 	},
 	topup.Quarantined: {
 		"the database may have lost purchases, and the provider's books have not been compared yet",
-		"compare the provider's invoices with topupd purchases list, then topupd resume --provider NAME --reason \"…\".",
+		"at Hyperline it ends by itself after the quiet period, once the books are compared, unless the text above says that it waits for a person; else compare the provider's invoices with topupd purchases list, then topupd resume --provider NAME --reason \"…\".",
 	},
 	topup.Implausible: {
 		"too many balances changed at once to be believed",

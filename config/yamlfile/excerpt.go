@@ -18,7 +18,7 @@ const redacted = "[redacted]"
 // and the key prefixes of both providers wherever they stand. A key that ends
 // in _file names a file, which may be shown, and so may ${NAME}.
 var (
-	secretValue  = regexp.MustCompile(`(?i)["']?\b([\w-]*(?:tok[e]?n|passw|secret|database|api_?key|dsn)[\w-]*)["']?\s*:\s*("[^"]*"?|'[^']*'?|\$\{\w+\}|[^\s,}#][^,}]*)`)
+	secretValue  = regexp.MustCompile(`(?i)["']?\b([\w-]*(?:tok[e]?n|passw|secret|database|api_?key|dsn)[\w-]*)["']?\s*:\s*("[^"]*"?|'[^']*'?|\$\{\w+\}|\w+://[^\s}]*|[^\s,}#][^,}]*)`)
 	secretPrefix = regexp.MustCompile(`(\b(?:test|prod|talq)_[A-Za-z0-9_-]{8,})|://([^\s/@]*:[^\s/@]*)@`)
 )
 

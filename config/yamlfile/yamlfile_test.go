@@ -154,6 +154,7 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		{"a misspelt key", "tokn: x1", 1, "tokn: [redacted]", 1},
 		{"a key of another name", "user_password: x1", 1, "user_password: [redacted]", 1},
 		{"a database", "database_url: postgres://u:p@h/d", 1, "database_url: [redacted]", 1},
+		{"a database with a comma", "database_url: postgres://u:p,w@h1,h2/d", 1, "database_url: [redacted]", 1},
 		{"credentials in another URL", "base_url: https://u:p@h", 1, "base_url: https://[redacted]@h", 1},
 		{"a key under another name", "name: test_0123456789", 1, "name: [redacted]", 1},
 		{"tabs and controls keep their width", "a:\t\x01b", 5, "a: �b", 5},
