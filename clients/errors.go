@@ -142,16 +142,42 @@ func Quote(text []byte, secrets ...Token) string {
 		return "empty body"
 	}
 	// Whole secrets must be seen before the text is cut: half a secret is one too.
-	s := string(text[:min(len(text), maxErrorBody)])
+	return strconv.Quote(cut(Redact(string(text[:min(len(text), maxErrorBody)]), secrets...), maxMessage))
+}
+
+// Redact takes the secrets out of outside text, also as %q writes them. Text that
+// was cut before may end in half a secret: redact first.
+func Redact(s string, secrets ...Token) string {
 	for _, t := range secrets {
 		if t == nil {
 			continue
 		}
-		if secret := t.Reveal(); len(secret) >= minSecret {
-			s = strings.ReplaceAll(s, secret, "[redacted]")
+		secret := t.Reveal()
+		if len(secret) < minSecret {
+			continue
+		}
+		quoted := strconv.Quote(secret)
+		for _, form := range []string{secret, quoted[1 : len(quoted)-1]} {
+			s = strings.ReplaceAll(s, form, "[redacted]")
 		}
 	}
-	return strconv.Quote(cut(s, maxMessage))
+	return s
+}
+
+// broken is an error of the transport whose text is fit to be shown. net/http
+// quotes an answer that is no HTTP, and such an answer may repeat our token and
+// be long (P17).
+type broken struct {
+	text string
+	err  error
+}
+
+func (b *broken) Error() string { return b.text }
+func (b *broken) Unwrap() error { return b.err }
+
+// transportError makes an error of the transport fit to be shown.
+func transportError(err error, secrets ...Token) error {
+	return &broken{text: cut(Redact(err.Error(), secrets...), maxMessage), err: err}
 }
 
 // minSecret is the length below which a secret would redact ordinary words.

@@ -97,23 +97,3 @@ func TestObjectValues(t *testing.T) {
 		t.Error("null is present but is no value, absent is neither")
 	}
 }
-
-func FuzzParseObject(f *testing.F) {
-	f.Add([]byte(`{"a":1,"a":2,"b":{"c":[null]}}`))
-	f.Add([]byte(`{"\u0061":"x"}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		o, err := ParseObject(raw)
-		if err != nil {
-			return
-		}
-		for key := range o.fields {
-			n, err := o.Number(key)
-			if err == nil && (o.Twice(key) || !o.Has(key) || n == "") {
-				t.Errorf("Number(%q) = %q of %s", key, n, raw)
-			}
-			o.ID(key)
-			o.Time(key)
-			o.List(key)
-		}
-	})
-}

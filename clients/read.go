@@ -136,7 +136,7 @@ func (a *API) exchange(req *http.Request, r Read) (Response, error) {
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // its text repeats the URL with the query
 		}
-		fail.Reason, fail.Err = CauseReason(err), err
+		fail.Reason, fail.Err = CauseReason(err), transportError(err, r.Token)
 		return Response{}, fail
 	}
 	defer answer.Body.Close()
@@ -150,7 +150,7 @@ func (a *API) exchange(req *http.Request, r Read) (Response, error) {
 		fail.Reason, fail.Message = topup.FailedMalformed, err.Error()
 		return resp, fail
 	case err != nil:
-		fail.Reason, fail.Err, fail.Message = CauseReason(err), err, "the answer broke off"
+		fail.Reason, fail.Err, fail.Message = CauseReason(err), transportError(err, r.Token), "the answer broke off"
 		return resp, fail
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
 		fail.Reason, fail.Message, fail.Body = StatusReason(answer.StatusCode), Quote(body, r.Token), beginning(body)

@@ -150,13 +150,15 @@ func (s *Sender) send(ctx context.Context, out Outgoing) Raw {
 func (s *Sender) exchange(req *http.Request) Raw {
 	answer, err := s.conn.RoundTrip(req)
 	if err != nil {
-		return Raw{Err: err}
+		return Raw{Err: transportError(err, s.token)}
 	}
 	defer answer.Body.Close()
 	s.api.heed(s.api.writes, answer.StatusCode, answer.Header)
 	raw := Raw{Status: answer.StatusCode, Header: answer.Header}
 	raw.ServerTime, _ = serverTime(answer.Header)
-	raw.Body, raw.Err = readAll(answer.Body, maxAnswerBody)
+	if raw.Body, err = readAll(answer.Body, maxAnswerBody); err != nil {
+		raw.Err = transportError(err, s.token)
+	}
 	return raw
 }
 

@@ -254,33 +254,3 @@ func TestAMissingFileIsOneProblem(t *testing.T) {
 		t.Errorf("Load() = %v, %q; want %q", c, problems, want)
 	}
 }
-
-func FuzzLoad(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.yml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(content)
-	}
-	path := filepath.Join(f.TempDir(), "topupd.yml")
-	f.Fuzz(func(t *testing.T, content []byte) {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		c, problems := Load(path, environment)
-		if c == nil {
-			t.Fatal("no Config")
-		}
-		if strings.Contains(problems.Error(), "from-the-environment") {
-			t.Errorf("a secret is shown: %s", problems)
-		}
-		if problems.Err() == nil && (c.Mode == "" || len(c.Providers) == 0 || (c.Mode == Active && len(c.Limits.Global) == 0 && !c.Limits.Unlimited)) {
-			t.Errorf("accepted %q as %+v", content, c)
-		}
-	})
-}

@@ -67,6 +67,8 @@ func (l loader) baseURL(at string, y *providerYAML) *url.URL {
 		message, fix = "holds a user or password", "remove it: the token keys are for that"
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(*y.BaseURL, "#"):
 		message, fix = "has a query or fragment", "remove everything from the ? or # on"
+	case respelt(u):
+		message, fix = "writes its host in another way than usual", "write host and port in plain letters and digits, without a dot at the end or a zero in front: two spellings would be two accounts"
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		message, fix = "would send the token in the clear to "+u.Hostname(), "write https://; plain http is for this machine only"
 	default:
@@ -76,6 +78,13 @@ func (l loader) baseURL(at string, y *providerYAML) *url.URL {
 	}
 	l.file.Report(at, message, fix)
 	return usual
+}
+
+// respelt tells whether a host or port has other letters than the usual spelling
+// of the same address: an account under two spellings would be bought for twice.
+func respelt(u *url.URL) bool {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '%' }
+	return strings.ContainsFunc(u.Hostname(), odd) || strings.HasSuffix(u.Hostname(), ".") || strings.HasPrefix(u.Port(), "0")
 }
 
 // ofType reads what only one type of provider has, and refuses the other's.

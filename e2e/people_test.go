@@ -45,3 +45,34 @@ func TestAPersonsWordWaitsForTheCredits(t *testing.T) {
 		t.Errorf("saying so again: exit %d, %s; want 0, settled", code, state())
 	}
 }
+
+// TestAWrongNotChargedIsNoticed: a person calls a purchase not charged that the
+// provider executes after all, and the customer is bought for again. When the
+// charge turns up, topupd says so, writes it into the history of the purchase
+// and buys nothing more for the customer until a person has looked.
+func TestAWrongNotChargedIsNoticed(t *testing.T) {
+	t.Parallel()
+	world := quiet(1, 100)
+	world.Hyperline.ExecuteLate = 25 * time.Second
+	p := newPlace(t, sqliteURL(t), world, settings{Quiet: "2s", PurchaseTimeout: "1s"})
+	p.edit("topupd.yml", "policy: replay", "policy: park")
+	p.emu.SetFaults(emulator.Faults{Provider: "hyperline", Next: []string{"execute_late"}})
+	d := p.started()
+	until(t, time.Minute, "a parked purchase", func() bool { return d.value("topup_purchases_open", "state", "parked") == 1 })
+	wrong := p.purchases()[0].ID
+	p.succeeds("purchases", "resolve", wrong, "not-charged", "--note", "nothing on the statement", "--by", "ada")
+	until(t, time.Minute, "both charges", func() bool { return p.captured() == 2 && p.open() == 0 })
+	p.setBalance(emulator.FirstCustomer, 100)
+	d.below("implausible", 1)
+	d.sweeps(3)
+	if n := p.asked(); n != 2 {
+		t.Errorf("%d purchases were asked for, want 2 and no third", n)
+	}
+	if !d.has("held", map[string]any{"level": "ERROR", "customer": emulator.FirstCustomer}) {
+		t.Errorf("the log does not tell of it:\n%s", d.tail(20))
+	}
+	contains(t, "targets list", p.stance(emulator.FirstCustomer).Text, "which ada called not charged", "the customer may have paid twice")
+	contains(t, "purchases show", p.succeeds("purchases", "show", wrong), "which looks like this purchase although ada called it not charged")
+	p.succeeds("resume", "--provider", "hyperline", "--reason", "refunded one of the two")
+	until(t, time.Minute, "a third purchase", func() bool { return p.captured() == 3 && p.open() == 0 })
+}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -160,10 +161,19 @@ func TestWithoutAPaymentMethodNothingIsAskedFor(t *testing.T) {
 	p.settles(1)
 }
 
-// TestARefusedTokenStopsTheProvider: one 401 to a purchase and nothing more is
+// TestARefusedTokenStopsTheProvider: one 401 or 403 to a purchase and nothing more is
 // sent, also after a restart, until the token's file has changed.
 func TestARefusedTokenStopsTheProvider(t *testing.T) {
 	t.Parallel()
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			refusedToken(t, status)
+		})
+	}
+}
+
+func refusedToken(t *testing.T, status int) {
 	p := newPlace(t, sqliteURL(t), quiet(2, 100), settings{Quiet: "2s", PurchaseTimeout: "1s"})
 	m := p.meddled(t)
 	p.write("hyperline.token", "test_revoked\n")
@@ -176,7 +186,11 @@ func TestARefusedTokenStopsTheProvider(t *testing.T) {
 		}
 		if old && (r.Method != http.MethodGet || revoked.Load() != 0) {
 			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusUnauthorized)
+			if r.Method == http.MethodGet {
+				w.WriteHeader(http.StatusUnauthorized)
+			} else {
+				w.WriteHeader(status)
+			}
 			_, _ = w.Write([]byte(`{"message":"Missing authentication token"}`))
 			return true
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -74,6 +75,11 @@ func (t tx) importTopups(ctx context.Context, target *targetRow, key topup.Targe
 		}
 		target.NewestRowAt, target.ForeignAt = later(target.NewestRowAt, &us), later(target.ForeignAt, &us)
 		imported++
+		why, err := t.contradicted(ctx, key, r, now)
+		if err != nil {
+			return 0, err
+		}
+		target.Implausible = cmp.Or(target.Implausible, why)
 	}
 	// A newer row makes older readings worthless, so facts that were read
 	// without it are overtaken.
@@ -81,6 +87,30 @@ func (t tx) importTopups(ctx context.Context, target *targetRow, key topup.Targe
 		target.Version++
 	}
 	return imported, nil
+}
+
+// contradicted finds the purchase that a person called not charged and that the
+// addition looks like, writes the find into its history, and says why its target
+// is held; "" when there is none. The customer may have paid twice.
+func (t tx) contradicted(ctx context.Context, key topup.Target, r topup.Topup, now time.Time) (why string, err error) {
+	denied, err := t.purchases(ctx, `provider = ? AND customer = ? AND product = ? AND state = 'declined' AND resolved_by <> ''
+		ORDER BY planned_at DESC LIMIT 20`, string(key.Provider), string(key.Customer), string(key.Product))
+	if err != nil {
+		return "", err
+	}
+	for _, p := range denied {
+		if !p.Contradicts(r) {
+			continue
+		}
+		text := fmt.Sprintf("the provider's books show %s (%s credits at %s), which looks like this purchase although %s called it not charged",
+			cmp.Or(r.Invoice, r.ID), r.Credits, r.At.UTC().Format(time.RFC3339), p.ResolvedBy)
+		if err := t.appendEvidence(ctx, p.ID, now, []topup.Evidence{{Kind: topup.EvidenceLook, Text: text}}); err != nil {
+			return "", err
+		}
+		return bound(fmt.Sprintf("%s looks like purchase %s, which %s called not charged: the customer may have paid twice; look at topupd purchases show %s, settle it with the provider, then topupd resume --provider",
+			cmp.Or(r.Invoice, r.ID), p.Short(), p.ResolvedBy, p.Short()), 2000), nil
+	}
+	return "", nil
 }
 
 // matchWindow is the provider time in which rows may be what an open purchase made.

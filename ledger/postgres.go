@@ -82,6 +82,9 @@ func postgresConfig(raw string) (pq.Config, error) {
 	if err != nil { // its text may hold half a password
 		return pq.Config{}, errors.New("database_url is not a valid URL; write special characters in the user name and password as %XX, such as %40 for @")
 	}
+	if !strings.HasPrefix(raw, "postgres://") && !strings.HasPrefix(raw, "postgresql://") { // lib/pq would read words, and quote them
+		return pq.Config{}, errors.New("database_url is no database URL; write postgres://USER@HOST/DATABASE or sqlite:PATH")
+	}
 	cfg, err := pq.NewConfig(eachPort(u).String())
 	if err != nil {
 		password, _ := u.User.Password()

@@ -120,6 +120,10 @@ func (c *confirm) readFor(ctx context.Context, d rules.Decision) (rules.Decision
 	if imported > 0 { // the facts are overtaken by what was just learnt
 		w.Log.LogAttrs(ctx, slog.LevelWarn, "foreign", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
 			slog.String("product", string(c.target.Product)), slog.Int("imported", imported))
+		if s, err := w.Standings.Standing(ctx, c.target); err == nil && s.Implausible != "" {
+			w.Log.LogAttrs(ctx, slog.LevelError, "held", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
+				slog.String("product", string(c.target.Product)), slog.String("reason", s.Implausible))
+		}
 		d.Reason, d.Text = topup.Confirming, fmt.Sprintf("%d credit additions by others were imported; deciding again", imported)
 		return d, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/robfig/cron/v3"
 )
 
 func TestAPanickingJobKeepsFiring(t *testing.T) {
@@ -122,4 +123,44 @@ func TestHousekeepingRuns(t *testing.T) {
 			t.Error("still runs after the end")
 		}
 	})
+}
+
+// TestIntervalsKnowNoSummerTime: @every counts time that passes. Around every
+// change of the clocks, leap day and turn of the year, in any zone, there is
+// neither a gap nor a burst.
+func TestIntervalsKnowNoSummerTime(t *testing.T) {
+	for _, tt := range []struct{ name, zone, around string }{
+		{"Paris springs forward", "Europe/Paris", "2026-03-29T01:00:00Z"},
+		{"Paris falls back", "Europe/Paris", "2026-10-25T01:00:00Z"},
+		{"New York springs forward", "America/New_York", "2026-03-08T07:00:00Z"},
+		{"New York falls back", "America/New_York", "2026-11-01T06:00:00Z"},
+		{"half an hour of Lord Howe", "Australia/Lord_Howe", "2026-04-04T15:00:00Z"},
+		{"midnight that does not exist in Beirut", "Asia/Beirut", "2026-03-28T22:00:00Z"},
+		{"a day that Samoa left out", "Pacific/Apia", "2011-12-30T10:00:00Z"},
+		{"into the leap day", "UTC", "2028-02-29T00:00:00Z"},
+		{"out of the leap day", "Europe/Paris", "2028-02-29T23:00:00Z"},
+		{"a February without one", "America/New_York", "2027-03-01T05:00:00Z"},
+		{"the turn of the year", "UTC", "2027-01-01T00:00:00Z"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			zone, err := time.LoadLocation(tt.zone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			around, err := time.Parse(time.RFC3339, tt.around)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, every := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Minute, 24 * time.Hour} {
+				schedule := cron.Every(every)
+				for at := around.Add(-2 * every).In(zone); at.Before(around.Add(2 * every)); {
+					next := schedule.Next(at)
+					if got := next.Sub(at); got != every {
+						t.Fatalf("every %s: after %s comes %s, %s later", every, at, next, got)
+					}
+					at = next
+				}
+			}
+		})
+	}
 }

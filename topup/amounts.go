@@ -2,6 +2,7 @@ package topup
 
 import (
 	"fmt"
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -106,14 +107,14 @@ func ParseAmount(text string, cur Currency) (Money, error) {
 	}
 	digits := cur.Digits()
 	whole, frac, ok := d.Int64(digits)
-	if !ok || !decimalEqual(d, whole, frac, digits) {
+	if !ok || !exactly(text, d) || !decimalEqual(d, whole, frac, digits) {
 		return Money{}, fmt.Errorf("%s has more than the %d decimal places of %s", cut(text), digits, cur)
 	}
-	minor := whole*pow10(digits) + frac
-	if whole > MaxMinor/pow10(digits) || whole < -MaxMinor/pow10(digits) {
+	most := MaxMinor / pow10(digits)
+	if whole > most || whole < -most || whole == most && frac > 0 || whole == -most && frac < 0 {
 		return Money{}, fmt.Errorf("%s %s is beyond what topupd counts", cut(text), cur)
 	}
-	return Money{Minor: minor, Currency: cur}, nil
+	return Money{Minor: whole*pow10(digits) + frac, Currency: cur}, nil
 }
 
 // ParseMinor reads a whole number of minor units, as billing APIs send money.
@@ -124,7 +125,7 @@ func ParseMinor(text string, cur Currency) (Money, error) {
 		return Money{}, err
 	}
 	whole, frac, ok := d.Int64(0)
-	if !ok || frac != 0 || !decimalEqual(d, whole, 0, 0) {
+	if !ok || frac != 0 || !exactly(text, d) || !decimalEqual(d, whole, 0, 0) {
 		return Money{}, fmt.Errorf("%s is not a whole number of minor units", cut(text))
 	}
 	if whole > MaxMinor || whole < -MaxMinor {
@@ -162,6 +163,21 @@ func parseDecimal(text string) (decimal.Decimal, error) {
 		return decimal.Decimal{}, fmt.Errorf("%q is not a decimal number that topupd can hold exactly", cut(text))
 	}
 	return d, nil
+}
+
+// exactly tells whether d is the number that the text says. Digits beyond the
+// 19th are rounded without a word (govalues/decimal v0.1.36, Parse), and an
+// exponent beyond what 40 characters need is no amount.
+func exactly(text string, d decimal.Decimal) bool {
+	const most = 40
+	if _, exponent, ok := strings.Cut(strings.ToLower(text), "e"); ok {
+		if n, err := strconv.Atoi(exponent); err != nil || n < -most || n > most {
+			return false
+		}
+	}
+	said, ok := new(big.Rat).SetString(text)
+	read, okRead := new(big.Rat).SetString(d.String())
+	return ok && okRead && said.Cmp(read) == 0
 }
 
 // decimalEqual tells whether nothing was lost when d was split into whole and

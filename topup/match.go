@@ -111,6 +111,23 @@ func Undecided(p Purchase, b Books, claimed map[string]bool) string {
 	return ""
 }
 
+// lateFor is how long after its last send an addition may still be what a
+// purchase made that a person called not charged. Longer than any execution that
+// is merely late; the customer's own purchase of the same pack within it costs a
+// person a look.
+const lateFor = 24 * time.Hour
+
+// Contradicts tells whether the addition may be what the purchase made although
+// a person called it not charged: new, for as many credits at the same price,
+// and at a time when the request may have run.
+func (p Purchase) Contradicts(row Topup) bool {
+	if p.State != Declined || p.ResolvedBy == "" || p.SentAt == nil || p.LastSentAt == nil || !sameRow(p, row) {
+		return false
+	}
+	known := slices.Contains(p.Baseline, row.ID) || row.Invoice != "" && slices.Contains(p.Baseline, row.Invoice)
+	return !known && !row.At.Before(p.SentAt.Add(-MatchBefore)) && !row.At.After(p.LastSentAt.Add(lateFor))
+}
+
 // sameRow compares what a paid row and a purchase have in common. The price id
 // tells more than the amount, which a provider may write with its own tax.
 func sameRow(p Purchase, row Topup) bool {

@@ -19,7 +19,7 @@ type Fault struct {
 // Faults lists what a server may do to a charge that it has read, and what that
 // means at every provider. yes is a provider's documented success.
 func Faults(status int, yes string) []Fault {
-	head := fmt.Sprintf("HTTP/1.1 %d Whatever\r\nContent-Type: application/json\r\n", status)
+	head := head(status)
 	whole := fmt.Sprintf("%sContent-Length: %d\r\n\r\n", head, len(yes))
 	html := "<html><body>Sign in</body></html>"
 	faults := []Fault{
@@ -63,6 +63,10 @@ func Faults(status int, yes string) []Fault {
 		})
 	}
 	return faults
+}
+
+func head(status int) string {
+	return fmt.Sprintf("HTTP/1.1 %d Whatever\r\nContent-Type: application/json\r\n", status)
 }
 
 func chunk(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }

@@ -48,3 +48,10 @@ func TestExerciseTalkover(t *testing.T) {
 		},
 	})
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -120,9 +120,9 @@ func TestASenderDoesNot(t *testing.T) {
 }
 
 // framed is an HTTP/2 server that reads each request and then refuses it.
-func framed(t *testing.T, roots *authority, refuse func(f *http2.Framer, stream uint32) error) (base string, requests *atomic.Int64, protocols func() []string) {
+func framed(t *testing.T, roots *clientstest.Authority, refuse func(f *http2.Framer, stream uint32) error) (base string, requests *atomic.Int64, protocols func() []string) {
 	t.Helper()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", roots.serve(t, "127.0.0.1", time.Now().Add(time.Hour), "h2", "http/1.1"))
+	l, err := tls.Listen("tcp", "127.0.0.1:0", roots.Serve(t, "127.0.0.1", time.Now().Add(time.Hour), "h2", "http/1.1"))
 	must(t, err)
 	t.Cleanup(func() { l.Close() })
 	requests = new(atomic.Int64)
@@ -200,9 +200,9 @@ func TestHTTP2IsNotSpoken(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			roots := newAuthority(t)
+			roots := clientstest.NewAuthority(t)
 			base, requests, spoken := framed(t, roots, tt.refuse)
-			raw := send(t, api(t, base, roots.roots()))
+			raw := send(t, api(t, base, roots.Roots()))
 			if got := spoken(); len(got) != 1 || got[0] != "http/1.1" {
 				t.Errorf("spoken: %v, want http/1.1 once", got)
 			}
@@ -218,14 +218,14 @@ func TestHTTP2IsNotSpoken(t *testing.T) {
 func TestAPlainClientRepeatsAChargeOverHTTP2(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	roots, streams := newAuthority(t), 0
+	roots, streams := clientstest.NewAuthority(t), 0
 	base, requests, _ := framed(t, roots, func(f *http2.Framer, s uint32) error {
 		if streams++; streams >= 2 {
 			cancel() // enough is proven
 		}
 		return f.WriteRSTStream(s, http2.ErrCodeRefusedStream)
 	})
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots.roots()}, ForceAttemptHTTP2: true}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots.Roots()}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/purchase", bytes.NewReader([]byte(`{}`)))
 	must(t, err)
@@ -238,22 +238,22 @@ func TestAPlainClientRepeatsAChargeOverHTTP2(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	roots, stranger := newAuthority(t), newAuthority(t)
+	roots, stranger := clientstest.NewAuthority(t), clientstest.NewAuthority(t)
 	hour := time.Now().Add(time.Hour)
 	for _, tt := range []struct {
 		name   string
 		server *tls.Config
 		want   string // "" = one request with an answer
 	}{
-		{"a trusted server", roots.serve(t, "127.0.0.1", hour), ""},
-		{"an unknown authority", stranger.serve(t, "127.0.0.1", hour), "unknown authority"},
-		{"an expired certificate", roots.serve(t, "127.0.0.1", time.Now().Add(-time.Hour)), "expired"},
-		{"a certificate for somebody else", roots.serve(t, "127.0.0.2", hour), "127.0.0.2"},
-		{"a version that is too old", &tls.Config{Certificates: roots.serve(t, "127.0.0.1", hour).Certificates, MaxVersion: tls.VersionTLS11}, "version"},
+		{"a trusted server", roots.Serve(t, "127.0.0.1", hour), ""},
+		{"an unknown authority", stranger.Serve(t, "127.0.0.1", hour), "unknown authority"},
+		{"an expired certificate", roots.Serve(t, "127.0.0.1", time.Now().Add(-time.Hour)), "expired"},
+		{"a certificate for somebody else", roots.Serve(t, "127.0.0.2", hour), "127.0.0.2"},
+		{"a version that is too old", &tls.Config{Certificates: roots.Serve(t, "127.0.0.1", hour).Certificates, MaxVersion: tls.VersionTLS11}, "version"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := clientstest.ServeTLS(t, tt.server, clientstest.Say(created))
-			a := api(t, w.URL, roots.roots())
+			a := api(t, w.URL, roots.Roots())
 			if tt.want == "" {
 				if raw := send(t, a); raw.Err != nil || raw.Status != 201 || w.Requests() != 1 || raw.Written == 0 {
 					t.Errorf("%d requests, %+v", w.Requests(), raw)
@@ -289,9 +289,9 @@ func TestAHandshakeThatHangsSendsNothing(t *testing.T) {
 }
 
 func TestBytesAreCountedAboveTLS(t *testing.T) {
-	roots := newAuthority(t)
-	w := clientstest.ServeTLS(t, roots.serve(t, "127.0.0.1", time.Now().Add(time.Hour)), clientstest.Hang)
-	a := api(t, w.URL, roots.roots())
+	roots := clientstest.NewAuthority(t)
+	w := clientstest.ServeTLS(t, roots.Serve(t, "127.0.0.1", time.Now().Add(time.Hour)), clientstest.Hang)
+	a := api(t, w.URL, roots.Roots())
 	s, err := a.Dial(t.Context(), key("token1"))
 	must(t, err)
 	defer s.Close()

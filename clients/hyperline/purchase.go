@@ -99,5 +99,7 @@ func (s sender) Send(ctx context.Context, r topup.Request, key string) topup.Ans
 		// sandbox by others, docs/providers/hyperline.md).
 		Header: http.Header{"Idempotency-Key": {key}},
 	})
-	return answer(raw, s.token)
+	a := answer(raw, s.token)
+	a.Detail = clients.Redact(a.Detail, s.token) // values of the answer are in it too (P17)
+	return a
 }

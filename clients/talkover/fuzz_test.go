@@ -1,14 +1,19 @@
 package talkover
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"topupd/clients"
+	"topupd/clients/clientstest"
 	"topupd/topup"
 )
 
@@ -51,6 +56,9 @@ func FuzzAnswer(f *testing.F) {
 			if status < 200 || status > 299 || a.Reference == "" || a.Charged == nil || *a.Charged != price || !json.Valid(body) {
 				t.Errorf("%d %q is a yes: %+v", status, body, a)
 			}
+			if !documentedYes(body, price) {
+				t.Errorf("%q is a yes for %s", body, price)
+			}
 		case topup.No:
 			if !slices.Contains([]int{401, 402, 403, 404, 422}, status) || !json.Valid(body) {
 				t.Errorf("%d %q is a no", status, body)
@@ -71,6 +79,123 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if a.Stop && a.Verdict != topup.No {
 			t.Errorf("%d %q stops the provider without a no", status, body)
+		}
+	})
+}
+
+// documentedYes tells whether encoding/json finds in the body what a yes says.
+func documentedYes(body []byte, price topup.Money) bool {
+	var said struct {
+		Success any `json:"success"`
+		Data    struct {
+			ID       any `json:"transaction_id"`
+			Currency any `json:"currency"`
+			Charged  any `json:"amount_charged"`
+		} `json:"data"`
+	}
+	reader := json.NewDecoder(bytes.NewReader(body))
+	reader.UseNumber()
+	if err := reader.Decode(&said); err != nil {
+		return false
+	}
+	id, _ := said.Data.ID.(string)
+	charged, err := topup.ParseAmount(fmt.Sprint(said.Data.Charged), price.Currency)
+	return said.Success == true && id != "" && said.Data.Currency == string(price.Currency) && err == nil && charged == price
+}
+
+// secret is a token that may never be shown.
+type secret string
+
+func (s secret) Reveal() string        { return string(s) }
+func (s secret) Reload() (bool, error) { return false, nil }
+func (s secret) Fingerprint() string   { return "fp" }
+
+const aSecret = secret("7|very-secret-token")
+
+// FuzzPurchaseOnTheWire: bytes instead of an answer. Only a whole documented one
+// is a yes, and no error shows a token.
+func FuzzPurchaseOnTheWire(f *testing.F) {
+	yes, err := os.ReadFile("testdata/purchase.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, wire := range clientstest.Wires(200, strings.TrimSpace(string(yes)), string(aSecret)) {
+		f.Add(wire)
+	}
+	order := topup.Order{
+		Target:  topup.Target{Provider: "talkover://wire/env-1", Customer: "env-1", Product: Product},
+		Credits: 100 * topup.Credit, Price: topup.Money{Minor: 100_00, Currency: "USD"},
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		pipe := clientstest.Pipe{Answer: wire}
+		c, err := New(Options{
+			ID: order.Target.Provider, Name: "wire", Environment: order.Target.Customer, UserToken: aSecret, EnvironmentToken: aSecret,
+			API: clients.Options{BaseURL: &url.URL{Scheme: "http", Host: "127.0.0.1:80"}, Dial: pipe.Dial, PurchaseTimeout: 5 * time.Second},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := pipe.Purchase(t, c, order)
+		status, body, whole := pipe.Whole()
+		switch {
+		case a.Verdict == topup.Unclear:
+		case !whole:
+			t.Errorf("%q holds no whole answer and is a %s", wire, a.Verdict)
+		case a.Verdict == topup.Yes && (status < 200 || status > 299 || !documentedYes(body, order.Price)):
+			t.Errorf("%q is a yes", wire)
+		case a.Verdict == topup.NotRun && status != 429, a.Verdict == topup.No && !slices.Contains([]int{401, 402, 403, 404, 422}, status):
+			t.Errorf("%q is a %s", wire, a.Verdict)
+		}
+		if strings.Contains(a.Detail, string(aSecret)) || len(a.Detail) > 2000 {
+			t.Errorf("the token, or too much, is in %q", a.Detail)
+		}
+	})
+}
+
+// FuzzFailure: an error body is Talkover's own only if it is an object with a
+// message or a code of its own, claims no success, and names no other status.
+func FuzzFailure(f *testing.F) {
+	for _, body := range seeds(f) {
+		for _, status := range []int{401, 402, 422, 500} {
+			f.Add(status, body)
+		}
+	}
+	f.Add(401, []byte(`{"error":"UNAUTHORIZED","message":"no","status_code":401}`))
+	f.Add(402, []byte(`{"success":true,"message":"no"}`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		got, own := parseFailure(status, body)
+		if !own {
+			return
+		}
+		var said map[string]any
+		if json.Unmarshal(body, &said) != nil || said == nil {
+			t.Fatalf("%q is taken for an error of Talkover's", body)
+		}
+		if said["success"] == true || got.Message == "" && got.Code == "" {
+			t.Errorf("%q is taken for an error of Talkover's: %+v", body, got)
+		}
+		if code, ok := said["status_code"].(float64); ok && int(code) != status {
+			t.Errorf("%q belongs to another status than %d", body, status)
+		}
+	})
+}
+
+// FuzzUser: the environment is ours only if the answer says so in one place.
+func FuzzUser(f *testing.F) {
+	for _, body := range seeds(f) {
+		f.Add(body)
+	}
+	f.Add([]byte(`{"current_environment_id":"env-uuid-1","current_environment_id":"env-2"}`))
+	f.Add([]byte(`{"Current_Environment_ID":"env-uuid-1"}`))
+	c := &Client{id: "talkover://app.talkover.ai/env-uuid-1", environment: "env-uuid-1"}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		o, err := clients.ParseObject(body)
+		if err != nil {
+			return
+		}
+		problem := c.environmentProblem(reply{Object: o})
+		if ours := o.Text("current_environment_id") == "env-uuid-1"; ours != (problem == "") || len(problem) > 1000 {
+			t.Errorf("%q: %q", body, problem)
 		}
 	})
 }

@@ -92,7 +92,9 @@ func (s *sender) Send(ctx context.Context, request topup.Request, _ string) topu
 		}
 	}
 	raw := s.conn.Send(ctx, clients.Outgoing{Op: "purchase", Method: request.Method, Path: request.Path, Body: request.Body})
-	return judge(raw, price, s.client.quote)
+	a := judge(raw, price, s.client.quote)
+	a.Detail = clients.Redact(a.Detail, s.client.user, s.client.env) // values of the answer are in it too (P17)
+	return a
 }
 
 // Close gives the connection up.

@@ -283,7 +283,7 @@ type facts struct {
 func factLines(e topup.Evaluation, clock func(time.Time) string) []string {
 	var f facts
 	_ = json.Unmarshal(e.Detail, &f) // details are extras: without them the decision still stands
-	lines := []string{balanceLine(e, f, clock)}
+	lines := []string{printable(balanceLine(e, f, clock))}
 	for _, i := range f.Invoices {
 		line := fmt.Sprintf("invoice %s of %s from %s is %s", i.ID, i.Amount, clock(i.At), i.Status)
 		if i.Detail != "" {

@@ -18,7 +18,7 @@ const redacted = "[redacted]"
 // and the key prefixes of both providers wherever they stand. A key that ends
 // in _file names a file, which may be shown, and so may ${NAME}.
 var (
-	secretValue  = regexp.MustCompile(`(?i)["']?\b([\w-]*(?:tok[e]?n|passw|secret|database|api_?key|dsn)[\w-]*)["']?\s*:\s*("[^"]*"?|'[^']*'?|\$\{\w+\}|\w+://[^\s}]*|[^\s,}#][^,}]*)`)
+	secretValue  = regexp.MustCompile(`(?i)["']?\b([\w-]*(?:tok[e]?n|passw|secret|database|api_?key|dsn)[\w-]*)["']?\s*:\s*("(?:\\.|[^"\\])*"?|'(?:''|[^'])*'?|\$\{\w+\}[^,}]*|\w+://[^\s}]*|[^\s,}#][^,}]*)`)
 	secretPrefix = regexp.MustCompile(`(\b(?:test|prod|talq)_[A-Za-z0-9_-]{8,})|://([^\s/@]*:[^\s/@]*)@`)
 )
 
@@ -70,7 +70,11 @@ func secretSpans(line string) [][2]int {
 		}
 	}
 	for _, m := range secretValue.FindAllStringSubmatchIndex(line, -1) {
-		key, value := line[m[2]:m[3]], strings.TrimRight(line[m[4]:m[5]], " ")
+		key, value := line[m[2]:m[3]], line[m[4]:m[5]]
+		if !strings.ContainsAny(value[:1], `"'`) && !strings.ContainsAny(line[:m[0]], "{[") { // outside braces a comma ends nothing
+			value = line[m[4]:]
+		}
+		value = strings.TrimRight(value, " ")
 		if strings.HasSuffix(key, "_file") || variable.MatchString(strings.Trim(value, `"'`)) {
 			continue
 		}

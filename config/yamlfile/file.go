@@ -80,11 +80,15 @@ func plain(err error) string {
 	return err.Error()
 }
 
+// breaks are the ends of lines that the parser counts (go.yaml.in/yaml v3.0.6,
+// is_break).
+var breaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
 // Parse is Read for content in memory.
 func Parse(name string, content []byte, getenv func(string) string) *File {
 	f := &File{
 		name:   name,
-		lines:  strings.Split(strings.ReplaceAll(string(content), "\r\n", "\n"), "\n"),
+		lines:  strings.Split(breaks.Replace(string(content)), "\n"),
 		getenv: getenv,
 		places: map[string]place{},
 	}
@@ -253,6 +257,9 @@ func (f *File) add(p Problem) {
 		return
 	}
 	p.File = f.name
+	if p.Line > len(f.lines) { // the parser saw the end there, as after "---"
+		p.Line, p.Column = len(f.lines), 0
+	}
 	if p.Column > 0 && p.Line >= 1 && p.Line <= len(f.lines) {
 		p.Source, p.Caret = excerpt(f.lines[p.Line-1], p.Column)
 	}

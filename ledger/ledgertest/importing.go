@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ var importing = map[string]func(*testing.T, Opener){
 	"what a step declares foreign is imported inside the window": declaredForeign,
 	"a newer row of our own makes facts old":                     oursMakesFactsOld,
 	"a later row of a known addition makes readings old":         laterRowOfKnown,
+	"what contradicts a person's not-charged holds the target":   contradictedHolds,
 }
 
 func addition(id string, at time.Time) topup.Topup {
@@ -148,5 +150,39 @@ func laterRowOfKnown(t *testing.T, open Opener) {
 	d.imports(0, topup.Topup{ID: "row_f", Invoice: "inv_f", Credits: 600 * topup.Credit, At: at.Add(5 * time.Minute)})
 	if s := d.standing(acme); !s.NewestRowAt.Equal(at.Add(5 * time.Minute)) {
 		t.Errorf("newest row %v, the ledger row is of %v", s.NewestRowAt, at.Add(5*time.Minute))
+	}
+}
+
+// contradictedHolds: a person called it not charged, and the charge turns up.
+// Whoever pays the same pack a day later, or another pack, contradicts nobody.
+func contradictedHolds(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.silent(d.send(acme))
+	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther })
+	d.clock.forward(20 * time.Minute)
+	d.must(d.renewed(hyperline))
+	c, err := topup.Resolved(p, topup.Resolution{Note: "support says no", By: "ada"}, d.clock.Now())
+	d.must(err)
+	p, err = d.store.Advance(d.ctx(), c)
+	d.must(err)
+	row := func(id string, after time.Duration, credits topup.Credits) topup.Topup {
+		return topup.Topup{ID: id, Invoice: "inv_" + id, Credits: credits, Price: p.Price, PriceID: p.PriceID, At: p.LastSentAt.Add(after)}
+	}
+	d.clock.forward(26 * time.Hour)
+	d.imports(3, row("other", time.Hour, p.Credits+1), row("late", 24*time.Hour+time.Microsecond, p.Credits), row("early", -topup.MatchBefore-time.Microsecond, p.Credits))
+	if s := d.standing(acme); s.Implausible != "" {
+		t.Fatalf("held for nothing: %s", s.Implausible)
+	}
+	before, err := d.store.Evidence(d.ctx(), p.ID)
+	d.must(err)
+	d.imports(1, row("same", 24*time.Hour, p.Credits))
+	d.imports(0, row("same", 24*time.Hour, p.Credits))
+	if s := d.standing(acme); !strings.Contains(s.Implausible, "inv_same") || !strings.Contains(s.Implausible, "ada") || !strings.Contains(s.Implausible, p.Short()) {
+		t.Errorf("the target is held because of %q", s.Implausible)
+	}
+	after, err := d.store.Evidence(d.ctx(), p.ID)
+	d.must(err)
+	if len(after) != len(before)+1 || !strings.Contains(after[len(after)-1].Text, "inv_same") {
+		t.Errorf("%d lines of evidence became %d", len(before), len(after))
 	}
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"topupd/topup"
+)
+
+// FuzzMoment: --until and --since are a moment, or a duration from now within a
+// hundred years, or a mistake that says what to write.
+func FuzzMoment(f *testing.F) {
+	for _, text := range []string{"2026-11-20T09:00:00Z", "2026-11-20T09:00:00+01:00", "90m", "24h", "7d", "0s", "-5m", "36500d", "36501d", "tomorrow", "2026-11-20", "", "1h30m", "9999-12-31T23:59:59Z", "1.5h"} {
+		f.Add(text)
+	}
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	a := &app{now: func() time.Time { return now }}
+	f.Fuzz(func(t *testing.T, text string) {
+		for name, direction := range map[string]time.Duration{"--until": 1, "--since": -1} {
+			at, err := a.moment(name, text, direction)
+			if err != nil {
+				if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "write a time") || !at.IsZero() {
+					t.Errorf("%s %q: %v, %v", name, text, at, err)
+				}
+				continue
+			}
+			if _, absolute := time.Parse(time.RFC3339, text); absolute == nil || text == "" {
+				continue
+			}
+			if away := at.Sub(now).Abs(); away == 0 || away > 36_500*24*time.Hour || at.After(now) != (direction > 0) {
+				t.Errorf("%s %q is %v", name, text, at)
+			}
+		}
+	})
+}
+
+// FuzzEvaluation: whatever details the ledger gives back, explain and targets
+// tell the decision, in lines that a terminal shows as they are.
+func FuzzEvaluation(f *testing.F) {
+	f.Add([]byte(`{"threshold_from":"customer","declines":2,"invoices":[{"id":"inv_1","amount":"900.00 EUR","status":"paid","at":"2026-11-20T12:00:00Z","detail":"no"}]}`), "balance 5 is below 10")
+	f.Add([]byte(`{"trouble_since":"2026-11-20T12:00:00Z"}`), "\x1b[31mred\n")
+	f.Add([]byte(`{"invoices":[{"id":"\u001b]0;x\u0007","amount":"\n"}]}`), "")
+	f.Add([]byte(`not JSON`), strings.Repeat("x", 5000))
+	f.Add([]byte(`{"trouble_since":"0000-01-01T00:00:00Z","threshold_from":"\u202e"}`), "x")
+	balance := 5 * topup.Credit
+	f.Fuzz(func(t *testing.T, detail []byte, text string) {
+		e := topup.Evaluation{
+			Target: topup.Target{Provider: "hyperline://h/", Customer: "cus_1", Product: "itm_1"},
+			Reason: topup.OverCap, Text: text, Balance: &balance, Threshold: &balance, Detail: json.RawMessage(detail),
+		}
+		lines := factLines(e, func(at time.Time) string { return at.UTC().Format(time.RFC3339) })
+		if all := strings.Join(lines, ""); len(lines) < 2 || strings.ContainsFunc(all, unicode.IsControl) {
+			t.Errorf("lines %q", lines)
+		}
+		if !strings.Contains(fmt.Sprint(lines), string(e.Reason)) {
+			t.Errorf("the reason is not in %q", lines)
+		}
+		troubleSince(e)
+	})
+}
+
+// FuzzQuantities: ranges, retries and faults of the emulator's flags.
+func FuzzQuantities(f *testing.F) {
+	for _, text := range []string{"0.5..5", "5", "..", "1..", "a..b", "2h,12h,24h", "none", "", "2h,,", "1e3..1e4", "5..1", "NaN"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if r, err := parseRange("--usage", text); err == nil && (r.Min.String() == "" || !strings.ContainsAny(text, "0123456789")) {
+			t.Errorf("%q is %v", text, r)
+		} else if err != nil && !strings.Contains(err.Error(), "--usage") {
+			t.Errorf("%v names no flag", err)
+		}
+		if _, err := parseRetries(text); err != nil && !strings.Contains(err.Error(), "--retries") {
+			t.Errorf("%v names no flag", err)
+		}
+	})
+}
