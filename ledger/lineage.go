@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"topupd/topup"
 )
 
@@ -48,6 +50,9 @@ type place struct {
 	Timeline0   *int64  `db:"stored_timeline"`
 
 	before int64 // where this process had seen the log end before it asked
+
+	complete   bool  // every acknowledged write that was considered is here
+	considered int64 // the newest of them, by this process's count
 }
 
 // stored is the lineage in the ledger; known is false before the first one.
@@ -122,6 +127,9 @@ func (s *Store) inspect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := t.lookForMarks(ctx, &here); err != nil {
+			return err
+		}
 		now, err := t.now(ctx)
 		if err != nil {
 			return err
@@ -145,6 +153,49 @@ func (s *Store) inspect(ctx context.Context) error {
 	}
 	return nil
 }
+
+// lookForMarks asks whether what this process was told is stored is here. Writes
+// that need no lock on the provider go on meanwhile, here too; so it asks again
+// while there are more of them.
+func (t tx) lookForMarks(ctx context.Context, here *place) error {
+	for range 5 {
+		marks, upTo, known := t.store.witness.unproven(*here)
+		found := 0
+		if known && len(marks) > 0 {
+			query, args, err := sqlx.In(`SELECT count(token) FROM mark WHERE token IN (?)`, marks)
+			if err != nil {
+				return fmt.Errorf("looking for marks: %w", err)
+			}
+			if err := t.get(ctx, &found, query, args...); err != nil {
+				return fmt.Errorf("looking for marks: %w", err)
+			}
+		}
+		here.complete, here.considered = known && found == len(marks), upTo
+		if !here.complete || t.store.witness.newest() == upTo {
+			return nil
+		}
+	}
+	return nil
+}
+
+// mark leaves a trace of a write in its own transaction, so that whoever was told
+// that it is stored can find it again. Old ones go in NoteKnown.
+func (t tx) mark(ctx context.Context) (string, error) {
+	token, err := topup.NewToken()
+	if err != nil {
+		return "", err
+	}
+	// Without parameters it takes one message. The token is ours: hexadecimal and dashes.
+	_, err = t.t.ExecContext(ctx, `INSERT INTO mark (token, at) VALUES ('`+token+`', `+t.store.sql.clock+`)`)
+	if err != nil {
+		return "", fmt.Errorf("leaving a mark: %w", err)
+	}
+	return token, nil
+}
+
+// markLife is how long marks are kept: far longer than a process that holds a
+// lease can live without meeting the server that it was promoted to.
+const markLife = time.Hour
 
 // lockLineage locks the one row; first tells that it was made just now, by a
 // ledger that has no past.

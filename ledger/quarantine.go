@@ -94,6 +94,9 @@ func (s *Store) NoteKnown(ctx context.Context, lease topup.Lease, at time.Time) 
 		if err != nil || row.Quarantined != "" || !row.heldUnder(lease, now) {
 			return err
 		}
+		if _, err := t.exec(ctx, `DELETE FROM mark WHERE at < ?`, micros(now.Add(-markLife))); err != nil {
+			return fmt.Errorf("forgetting old marks: %w", err)
+		}
 		return t.raiseKnown(ctx, lease.Provider, at)
 	})
 }

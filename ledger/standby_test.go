@@ -131,7 +131,7 @@ func TestAFailover(t *testing.T) {
 			f.buys(f.a, lease, "cus_2")
 			f.promoted()
 			f.tick(f.a, lease)
-		}, "changes were acknowledged up to"},
+		}, "changes were acknowledged up to about"},
 		{"that loses a permit is noticed by the next permit too", ledgertest.Asynchronous, func(f failover) {
 			lease := f.acquire(f.a, "a", time.Hour)
 			f.AwaitCaughtUp()
@@ -147,7 +147,7 @@ func TestAFailover(t *testing.T) {
 					f.Fatalf("the lost purchase planned again: %v, want ErrProviderStopped", err)
 				}
 			}
-		}, "changes were acknowledged up to"},
+		}, "changes were acknowledged up to about"},
 		{"that may have lost a later lease quarantines", ledgertest.Asynchronous, func(f failover) {
 			first := f.acquire(f.a, "a", time.Hour)
 			f.buys(f.a, first, "cus_1")

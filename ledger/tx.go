@@ -127,7 +127,11 @@ func (s *Store) inTx(ctx context.Context, logged bool, fn func(context.Context, 
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	err = fn(ctx, tx{view{open.tx, s}, open.tx})
+	mark, t := "", tx{view{open.tx, s}, open.tx}
+	err = fn(ctx, t)
+	if err == nil && logged {
+		mark, err = t.mark(ctx)
+	}
 	if err == nil {
 		err = ctx.Err() // nothing is committed for somebody who has left
 	}
@@ -141,24 +145,24 @@ func (s *Store) inTx(ctx context.Context, logged bool, fn func(context.Context, 
 	if !logged {
 		return open.commit(s.commits, nil)
 	}
-	return s.commitLogged(ctx, open)
+	return s.commitLogged(ctx, open, mark)
 }
 
-// commitLogged commits and then, while the caller goes on, notes the position
-// of the log on the same connection.
-func (s *Store) commitLogged(ctx context.Context, open *transaction) error {
+// commitLogged commits what left a mark and then, while the caller goes on,
+// notes the position of the log on the same connection.
+func (s *Store) commitLogged(ctx context.Context, open *transaction, mark string) error {
 	inspections := s.witness.committing()
 	overtaken := make(chan bool, 1)
 	err := open.commit(s.commits, func(conn *sqlx.Conn) {
-		upTo, ok := s.witness.acknowledged(inspections)
+		n, ok := s.witness.acknowledged(inspections, mark)
 		overtaken <- !ok
 		if !ok {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 		defer cancel()
-		if here, err := (view{conn, s}).place(ctx); err == nil { // else the next one covers this one too
-			s.witness.saw(upTo, here)
+		if here, err := (view{conn, s}).place(ctx); err == nil { // else its mark says that it is there
+			s.witness.saw(n, here)
 		}
 	})
 	if err == nil && <-overtaken {

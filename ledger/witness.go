@@ -13,11 +13,13 @@ import (
 //
 // The argument: commits are a prefix of the log. A standby that was promoted
 // has everything up to one position and nothing beyond. Money is moved under a
-// lease only, by its one holder. If this process was that holder, if the log
-// position that it saw after its last acknowledged write is not beyond what the
-// standby kept, and if nobody can have taken the lease after it, then no
-// acknowledged write about that provider is missing. A commit that was never
-// acknowledged is in doubt, and nothing was sent under it.
+// lease only, by its one holder. If this process was that holder, if every write
+// that was acknowledged is there, and if nobody can have taken the lease after
+// it, then no acknowledged write about that provider is missing. A write is there
+// when the log's end that was seen after it is not beyond what the standby kept;
+// or, because under load that end holds what others had only begun to commit,
+// when the mark that the write left in its own transaction is found. A commit
+// that was never acknowledged is in doubt, and nothing was sent under it.
 //
 // That nobody took the lease follows from its time while that runs. Later,
 // somebody may have taken it on the far side of a broken network and lost it
@@ -27,11 +29,24 @@ type witness struct {
 	mu          sync.Mutex
 	at          lineage // the last one that this process has accepted; zero = none
 	synchronous bool    // whether commits waited for a standby, as seen last
-	flushed     int64   // end of the log after the newest acknowledged write
-	acked, seen int64   // writes acknowledged, and how many of them flushed covers
+	flushed     int64   // end of the log after an acknowledged write, the furthest seen
+	acked       int64   // writes acknowledged
+	acks        []ack   // the newest of them, oldest first
 	inspections int     // a commit that one of them overtook is in doubt
 	stints      map[topup.ProviderID]stint
 }
+
+// ack is a write that was acknowledged.
+type ack struct {
+	n       int64
+	mark    string // its own row in the table mark
+	flushed int64  // end of the log after it, others' writes that were never acknowledged included; 0 = not read
+}
+
+// maxAcks bounds how many writes a process remembers. Only those of the last
+// moments before a promotion need their marks: after them the log held what no
+// standby had yet.
+const maxAcks = 512
 
 // stint is one holding of a lease by this process.
 type stint struct {
@@ -77,7 +92,16 @@ func (w *witness) agrees(here place) bool {
 func (w *witness) accept(here place) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.at, w.synchronous, w.flushed, w.seen = here.lineage, here.Synchronous, here.Flushed, w.acked
+	acks := w.acks
+	w.at, w.synchronous, w.flushed, w.acks = here.lineage, here.Synchronous, here.Flushed, nil
+	if here.considered > 0 { // all of them are in this log, up to where it ended when it was asked
+		w.acks = []ack{{n: here.considered, flushed: here.Flushed}}
+	}
+	for _, a := range acks {
+		if a.n > here.considered {
+			w.acks = append(w.acks, a)
+		}
+	}
 }
 
 // inspecting begins an inspection: it judges what was acknowledged until now.
@@ -96,23 +120,60 @@ func (w *witness) committing() (inspections int) {
 	return w.inspections
 }
 
-func (w *witness) acknowledged(inspections int) (upTo int64, ok bool) {
+func (w *witness) acknowledged(inspections int, mark string) (n int64, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.inspections != inspections {
 		return 0, false
 	}
 	w.acked++
+	w.acks = append(w.acks, ack{n: w.acked, mark: mark})
+	if len(w.acks) > maxAcks {
+		w.acks = append([]ack(nil), w.acks[maxAcks/2:]...)
+	}
 	return w.acked, true
 }
 
 // saw notes a position of the log that was read after the acknowledgement.
-func (w *witness) saw(upTo int64, here place) {
+func (w *witness) saw(n int64, here place) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if here.lineage == w.at { // another server's log says nothing about this write
-		w.seen, w.flushed = max(w.seen, upTo), max(w.flushed, here.Flushed)
+	if here.lineage != w.at {
+		return // another server's log says nothing about this one's
 	}
+	w.flushed = max(w.flushed, here.Flushed)
+	for i, a := range w.acks {
+		if a.n == n {
+			w.acks[i].flushed = here.Flushed
+		}
+	}
+}
+
+// unproven lists the marks of the acknowledged writes of which the kept log does
+// not prove by its length that they are in it; known is false when there are
+// too many of them. upTo is the newest write considered.
+func (w *witness) unproven(here place) (marks []string, upTo int64, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var proven int64 // with a write everything acknowledged before it is there
+	for _, a := range w.acks {
+		if a.flushed > 0 && here.Kept != nil && a.flushed <= *here.Kept {
+			proven = a.n
+		}
+	}
+	for _, a := range w.acks {
+		if a.n > proven {
+			marks = append(marks, a.mark)
+		}
+	}
+	return marks, w.acked, proven > 0 || int64(len(w.acks)) == w.acked
+}
+
+// newest is the number of the newest acknowledged write.
+func (w *witness) newest() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.acked
 }
 
 func (w *witness) holds(lease topup.Lease, asked time.Time, ttl time.Duration) {
@@ -171,10 +232,8 @@ func (w *witness) lost(s stint, row providerRow, here place) string {
 		return "nothing tells what is missing"
 	case here.Kept == nil:
 		return "the server was restarted since, and nothing tells what is missing"
-	case w.seen != w.acked:
-		return "the newest acknowledged change may be missing"
-	case w.flushed > *here.Kept:
-		return fmt.Sprintf("changes were acknowledged up to %s, and it has them up to %s", position(w.flushed), position(*here.Kept))
+	case !here.complete || w.acked != here.considered:
+		return fmt.Sprintf("changes were acknowledged up to about %s, and it has them up to %s", position(w.flushed), position(*here.Kept))
 	case row.Term < s.Term, row.Term == s.Term && row.Holder != s.Holder && row.Holder != "":
 		return fmt.Sprintf("term %d of the lease is missing", s.Term)
 	default:

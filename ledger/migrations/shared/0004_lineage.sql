@@ -8,6 +8,14 @@ CREATE TABLE lineage (
   since_at BIGINT NOT NULL
 );
 
+-- What every write that decides about money leaves behind, for an hour: a process
+-- that was told that it is stored finds it again after a promotion, or knows that
+-- it was lost.
+CREATE TABLE mark (
+  token TEXT   NOT NULL PRIMARY KEY CONSTRAINT mark_token_bounded CHECK (length(token) BETWEEN 8 AND 64),
+  at    BIGINT NOT NULL
+);
+
 -- When a quarantine began, whether only a person ends it, and whose word would
 -- end it at once: the holder that the lineage found when it moved.
 ALTER TABLE provider ADD COLUMN quarantined_at BIGINT;
