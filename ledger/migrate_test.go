@@ -108,7 +108,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 			s := open(t, url, ledger.Options{})
 			planned := plannedPurchase(t, s)
 			for _, step := range []string{ // back to version 2, with the purchase
-				`ALTER TABLE purchase DROP COLUMN trail`, `DROP TABLE lineage`, `DROP TABLE verification`, `DROP TABLE capability`, `DROP TABLE experiment`,
+				`ALTER TABLE purchase DROP COLUMN trail`, `DROP TABLE lineage`, `DROP TABLE mark`, `DROP TABLE verification`, `DROP TABLE capability`, `DROP TABLE experiment`,
 				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
 				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
 				`DELETE FROM goose_db_version WHERE version_id > 2`,
