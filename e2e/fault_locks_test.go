@@ -48,7 +48,10 @@ func TestALockThatSomebodyElseHolds(t *testing.T) {
 	t.Parallel()
 	k := newTrial(t, postgresURL(t), steady(30), brisk())
 	d := k.started()
-	k.buys(3, "purchases before the lock")
+	k.setBalance(emulator.FirstCustomer, 450) // whoever was never bought for has no row to lock
+	until(t, time.Minute, "the customer to be bought for", func() bool {
+		return k.counted(fmt.Sprintf(`SELECT count(*) FROM purchase WHERE customer = '%s' AND state = 'settled'`, emulator.FirstCustomer)) > 0
+	})
 
 	letGo := k.holding(fmt.Sprintf(`SELECT * FROM target WHERE customer = '%s'`, emulator.FirstCustomer))
 	before := k.askedFor(emulator.FirstCustomer)
