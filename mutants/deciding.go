@@ -96,5 +96,10 @@ func deciding() []mutant {
 				unless(decide, `case s.EndedAt != nil`),
 			},
 		},
+		{
+			Name: "dry-before-not-doubted", Promises: "P14",
+			Rule:  "who was dry and got credits is doubted with the others when everybody shows zero",
+			Edits: []edit{{"scheduler/implausible.go", `case filled(t, standings[r.Target]):`, `case !MUTANT && filled(t, standings[r.Target]):`}},
+		},
 	}
 }

@@ -29,13 +29,33 @@ func jumping() []mutant {
 		},
 		{
 			Name: "rise-after-another-charge", Promises: "P3 P10",
-			Rule:  "a rise confirms nothing when the answer was about another amount",
+			Rule:  "a rise confirms nothing when the answer named what explains another purchase",
 			Edits: []edit{unless(file, `case next.Reason == FailedMismatch`)},
 		},
 		{
 			Name: "rise-explained-otherwise", Promises: "P3",
 			Rule:  "a rise that something else may have made confirms nothing",
 			Edits: []edit{{file, `		other = o.explain(*next, j)`, "\t\tother = map[bool]string{false: o.explain(*next, j)}[MUTANT]"}},
+		},
+		{
+			Name: "apart-by-one-reading", Promises: "P3",
+			Rule:  "one balance that differs proves no account apart",
+			Edits: []edit{{trail, `a.Times >= apartTimes`, `(a.Times >= apartTimes || MUTANT)`}},
+		},
+		{
+			Name: "apart-while-it-rises", Promises: "P3",
+			Rule:  "accounts are compared only while the balance stands still",
+			Edits: []edit{unless(trail, `if high-low > little`)},
+		},
+		{
+			Name: "astray-explains-nothing", Promises: "P3",
+			Rule:  "a purchase whose credits were seen nowhere explains a rise of every account",
+			Edits: []edit{{file, `unseen := p.FinishedAt == nil ||`, `unseen := p.FinishedAt == nil && !(apart && MUTANT) ||`}},
+		},
+		{
+			Name: "answer-counts-without-its-rise", Promises: "P3 P10",
+			Rule:  "an answer about another amount counts when the balance rose by that amount",
+			Edits: []edit{{file, `if p.Trail.Said != nil {`, `if p.Trail.Said != nil && !MUTANT {`}},
 		},
 		{
 			Name: "one-rise-of-two", Promises: "P3",

@@ -9,11 +9,12 @@ import (
 )
 
 // implausible finds the targets whose balance became null, zero or unreadable
-// in this sweep, when they are too many at once to be believed (P14). The
-// caller holds mu.
-func (w *Watch) implausible(sweep topup.Sweep) []topup.Target {
+// in this sweep, when they are too many at once to be believed (P14). One that
+// was empty before is held beside them when credits were added since: it should
+// have risen. The caller holds mu.
+func (w *Watch) implausible(sweep topup.Sweep, standings map[topup.Target]topup.Standing) []topup.Target {
 	empty := func(r topup.Reading) bool { return r.Bad != "" || r.Balance == 0 }
-	var suspects []topup.Target
+	var suspects, beside []topup.Target
 	doubted := 0 // empty, and held for that already: they belong to the same crowd
 	for _, r := range sweep.Readings {
 		t, known := w.tracked[r.Target]
@@ -23,12 +24,19 @@ func (w *Watch) implausible(sweep topup.Sweep) []topup.Target {
 			suspects = append(suspects, r.Target)
 		case t.last.Reason == topup.Implausible:
 			doubted++
+		case filled(t, standings[r.Target]):
+			beside = append(beside, r.Target) // no sign of a crowd: a balance may be late
 		}
 	}
 	if len(suspects)+doubted > max(implausibleAtLeast, len(sweep.Readings)/implausibleShare) {
-		return suspects
+		return append(suspects, beside...)
 	}
 	return nil
+}
+
+// filled tells whether credits were added after the target had run dry.
+func filled(t *tracked, s topup.Standing) bool {
+	return s.NewestRowAt != nil && !t.dry.IsZero() && s.NewestRowAt.After(t.dry)
 }
 
 // More than three targets and more than a tenth of a provider's: a handful may

@@ -80,13 +80,13 @@ func firstSet(times ...time.Time) time.Time {
 // take puts the sweep's readings into memory. It returns the targets that must
 // be held because too many balances became empty at once; until the ledger has
 // taken that, nothing is bought for them.
-func (w *Watch) take(sweep topup.Sweep, failed error, now time.Time) []topup.Target {
+func (w *Watch) take(sweep topup.Sweep, failed error, standings map[topup.Target]topup.Standing, now time.Time) []topup.Target {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if failed != nil {
 		return w.unheld
 	}
-	w.unheld = append(slices.Clone(w.unheld), w.implausible(sweep)...)
+	w.unheld = append(slices.Clone(w.unheld), w.implausible(sweep, standings)...)
 	for _, t := range w.tracked {
 		t.seen = false
 	}

@@ -80,7 +80,7 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 // to the metrics and the decision log.
 func (w *Watch) evaluate(ctx context.Context, book *Rulebook, sweep topup.Sweep, failed error, standings map[topup.Target]topup.Standing, base topup.Standing) {
 	now := w.Now()
-	w.hold(ctx, w.take(sweep, failed, now), standings, base)
+	w.hold(ctx, w.take(sweep, failed, standings, now), standings, base)
 	states, evaluations := w.decideAll(book, failed, standings, base, now)
 	w.Observer.Targets(w.Name, now, states)
 	w.record(ctx, evaluations)

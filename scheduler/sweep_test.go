@@ -92,6 +92,44 @@ func TestWhoIsHeldAlreadyCountsTowardsTheCrowd(t *testing.T) {
 	})
 }
 
+// TestWhoWasDryAndGotCreditsIsHeldBesideTheCrowd: a provider that shows zero for
+// everybody hides that a purchase arrived. Whoever was dry before and got nothing
+// is bought for all the same (P14).
+func TestWhoWasDryAndGotCreditsIsHeldBesideTheCrowd(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		crowd  int
+		row    time.Duration // when the credits came, after the customer ran dry; 0 = never
+		bought bool
+	}{
+		{"credits came, and everybody is at zero", 6, time.Second, false},
+		{"no credits came, and everybody is at zero", 6, 0, true},
+		{"credits came, and nobody else is at zero", 0, time.Second, true},
+		{"credits had come before", 6, -time.Hour, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.customers(12)
+				w.reload(func(r *rules.Rule) { r.DryRun = true }) // so that it stays dry
+				w.run(t, "a")
+				after(7 * time.Second)
+				w.balance("cus_11", 0)
+				after(sweepTime)
+				if tt.row != 0 {
+					at := time.Now().Add(tt.row - sweepTime/2)
+					w.ledger.of("cus_11", func(s *topup.Standing) { s.NewestRowAt = &at })
+				}
+				after(time.Second)
+				w.empty(tt.crowd)
+				after(sweepTime)
+				if held := w.ledger.held("cus_11"); held == tt.bought {
+					t.Errorf("held: %t, want %t", held, !tt.bought)
+				}
+			})
+		})
+	}
+}
+
 func TestUnreadableBalancesCountAsEmptyAndFallsDoNot(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -296,7 +296,7 @@ func (w *world) mend() {
 	w.after(5*time.Minute, w.sample)
 	w.after(min(20*time.Minute, max(5*time.Minute, w.h.Length/4)), func() {
 		w.emu.StopUsage()
-		w.judge.deadline = w.now().Add(5 * time.Hour)
+		w.judge.deadline = w.now().Add(3 * time.Hour)
 		w.after(time.Minute, w.settle)
 	})
 }

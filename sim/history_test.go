@@ -131,9 +131,9 @@ func generate(seed uint64, purchases int, only weather) history {
 	h.Targets, h.Voices = 8+rng.IntN(17), 1+rng.IntN(2)
 	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
 	if purchases >= 500 { // the busier, the cheaper to simulate
-		h.Targets += 40
-		h.Voices += rng.IntN(4)
-		h.Sweep = []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, time.Minute}[rng.IntN(4)]
+		h.Targets += min(80, purchases/20)
+		h.Voices += rng.IntN(3)
+		h.Sweep = []time.Duration{20 * time.Second, 30 * time.Second, 30 * time.Second, time.Minute}[rng.IntN(4)]
 	}
 	h.Cooldown = []time.Duration{10 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}[rng.IntN(5)]
 	h.Latency = []time.Duration{0, 20 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond}[rng.IntN(4)]
@@ -157,6 +157,9 @@ func generate(seed uint64, purchases int, only weather) history {
 	}
 	// A pack lasts two to ten minutes for those who use most.
 	h.Usage, h.UsageScale = 250+rng.IntN(750), 3
+	if purchases >= 500 {
+		h.Usage += 750
+	}
 	perMinute := float64(h.Targets) * float64(h.Usage) * 0.55 * 60 / 1000 / 120
 	if h.RefillBig {
 		h.Usage *= 3

@@ -122,6 +122,9 @@ func (j *judge) keep(p topup.Purchase) (*file, topup.Purchase) {
 	}
 	was := f.row
 	f.row = p
+	if was.State != p.State && (p.State == topup.Confirmed || p.State == topup.Settled) {
+		j.bought[p.Target.Customer] = j.w.now()
+	}
 	if j.live[p.ID] = f; !p.State.Open() && p.Payment.Ended() {
 		delete(j.live, p.ID)
 	}

@@ -48,7 +48,7 @@ func TestHistories(t *testing.T) {
 
 func broken(t *testing.T, h history, j *judge) {
 	promise := j.breaches[0].Promise
-	cut := shrink(t, h, promise, 60)
+	cut := shrink(t, h, j.breaches[0], j.w.index[j.breaches[0].Customer], 100)
 	story, events := tellStory(t, cut, promise)
 	t.Errorf("%d promises broken, first %s\nsimulation seed %d: %s, %d events\n%s", len(j.breaches), j.breaches[0], h.Seed, promise, events, story)
 }

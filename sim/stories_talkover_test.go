@@ -199,3 +199,40 @@ func TestStoryTalkoverIsNeverAskedTwice(t *testing.T) {
 		outcome{Path: "planned sent parked declined", Payment: topup.PaymentNone, Reason: topup.FailedTimeout, Requests: 1},
 		outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentNone, By: "answer", Of: "api", Requests: 1})
 }
+
+// TestStoryAnotherAmountIsConfirmedByItsRise: P3, P10. The answer says yes to 44
+// where 40 were ordered, and the balance shows 44: what was charged is known. The
+// rule is paused, since its price is wrong.
+func TestStoryAnotherAmountIsConfirmedByItsRise(t *testing.T) {
+	s := play(t, wallet(2), func(s *script) {
+		s.unclear("wrong_amount")
+		s.parkedOr()
+	})
+	want := byRise
+	want.Of, want.Reason = "api", topup.FailedNone // the transaction that the answer named
+	s.want("api 1", want)
+	s.told("the rule is paused")
+	for _, p := range s.ending.rows {
+		if p.Charged == nil || p.Charged.String() != "44.00 USD" {
+			t.Errorf("charged %v, want 44.00 USD on the row", p.Charged)
+		}
+	}
+}
+
+// TestStoryAnotherEnvironmentBuysMeanwhile: P3. A second environment buys the
+// same amount while ours is unclear, and its credits come after ours have risen.
+// The two never showed the same balance, so its purchase explains nothing.
+func TestStoryAnotherEnvironmentBuysMeanwhile(t *testing.T) {
+	h := alone(2, 0, 2)
+	h.ListLate = 9 * time.Minute // a third of it at Talkover
+	s := play(t, h, func(s *script) {
+		s.unclear("charge_then_drop")
+		s.at(time.Minute, func() { s.balance(1, "20") })
+		s.parkedOr()
+	})
+	for _, p := range s.ending.rows {
+		if p.Target == s.target(0) && (p.ReferenceBy != "evidence" || len(p.Trail.Apart) == 0) {
+			t.Errorf("%s by %q, apart %v: want it confirmed by its rise, and the other known to be apart", p.State, p.ReferenceBy, p.Trail.Apart)
+		}
+	}
+}

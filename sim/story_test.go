@@ -9,15 +9,20 @@ import (
 )
 
 // shrink takes events away from a history as long as it still breaks one of
-// the same promises: halves first, then smaller and smaller parts. What is left
-// is what matters. tries bounds the histories that are run, shrinkFor the time.
-func shrink(t *testing.T, h history, promise string, tries int) history {
-	began := time.Now()
+// the same promises: what befell other customers first, then halves, then smaller
+// and smaller parts. What is left is what matters. tries bounds the histories that
+// are run, shrinkFor the time.
+func shrink(t *testing.T, h history, broken breach, customer, tries int) history {
+	promise := broken.Promise
+	start := time.Now()
 	breaks := func(candidate history) bool {
-		if tries--; tries < 0 || time.Since(began) > shrinkFor {
+		if tries--; tries < 0 || time.Since(start) > shrinkFor {
 			return false
 		}
 		return slices.ContainsFunc(run(t, candidate, false).breaches, func(b breach) bool { return b.Promise == promise })
+	}
+	if own := h.only(customer); len(own.Events) < len(h.Events) && breaks(own) {
+		h = own
 	}
 	for parts := 2; len(h.Events) > 0; {
 		removed := false
@@ -31,7 +36,7 @@ func shrink(t *testing.T, h history, promise string, tries int) history {
 				at += size
 			}
 		}
-		if size == 1 && !removed || tries < 0 || time.Since(began) > shrinkFor {
+		if size == 1 && !removed || tries < 0 || time.Since(start) > shrinkFor {
 			break
 		}
 		if !removed {
@@ -54,8 +59,17 @@ func shrink(t *testing.T, h history, promise string, tries int) history {
 	return h
 }
 
+// only is the history without what befalls the requests and the account of
+// customers other than one.
+func (h history) only(at int) history {
+	h.Events = slices.DeleteFunc(slices.Clone(h.Events), func(e event) bool {
+		return slices.Contains([]kind{answerFault, portal, native, card, archive, doubt}, e.Kind) && e.Customer != at
+	})
+	return h
+}
+
 // shrinkFor bounds the real time that shrinking takes.
-const shrinkFor = 90 * time.Second
+const shrinkFor = 3 * time.Minute
 
 // tellStory is a broken history for a person: how it began, the events that
 // matter, and what happened to the customer whose promise was broken.

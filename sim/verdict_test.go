@@ -108,7 +108,9 @@ func (j *judge) one(p topup.Purchase, charges []emulator.Charge) {
 		j.breach("P3", p.Target.Customer, "%s is settled by an answer, and was never executed", p.Short())
 	}
 	for _, c := range charges {
-		if c.AmountMinor != p.Price.Minor && p.Charged == nil && c.Captured && p.State == topup.Settled && p.Payment == topup.PaymentPaid && p.Target.Provider == hyperlineID {
+		// When the customer bought the same pack beside it at the right price, nobody
+		// can tell the two bills apart: the earliest is taken for ours.
+		if c.Invoice == p.Reference && c.AmountMinor != p.Price.Minor && p.Charged == nil && c.Captured && p.State == topup.Settled && p.Payment == topup.PaymentPaid && p.Target.Provider == hyperlineID {
 			j.breach("P10", p.Target.Customer, "%s cost %s instead of %s, and the ledger does not say so", p.Short(), c.Amount, p.Price)
 		}
 	}

@@ -178,7 +178,7 @@ func TestAnUnclearPurchaseIsFoundInTheBalance(t *testing.T) {
 		{name: "charged, and credited while nothing is answered", fault: "charge_then_hang", late: time.Minute, wait: 75 * time.Second, want: topup.Settled},
 		{name: "charged after the connection was cut", fault: "execute_late", want: topup.Settled},
 		{name: "not charged", fault: "drop_without_charging", want: topup.Parked},
-		{name: "charged for another amount", fault: "wrong_amount", want: topup.Parked},
+		{name: "charged for another amount, and the balance shows it", fault: "wrong_amount", want: topup.Settled},
 		{name: "usage goes on", fault: "charge_then_drop", want: topup.Settled, then: func(l *life) {
 			l.must(l.w.SetUsage("env-1", decimal.MustNew(2, 1)))
 		}},

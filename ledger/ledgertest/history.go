@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -23,6 +25,7 @@ var history = map[string]func(*testing.T, Opener){
 	"references claimed are found among thousands":         claimedAmongThousands,
 	"the clock is the one that was given, or the database": clockIsGiven,
 	"what else may have raised a balance is listed":        othersAreListed,
+	"what other accounts showed last is listed":            elsewhereIsListed,
 }
 
 func foundByPart(t *testing.T, open Opener) {
@@ -129,6 +132,46 @@ func othersAreListed(t *testing.T, open Opener) {
 		}
 		if fmt.Sprint(purchases) != tt.purchases || fmt.Sprint(foreign) != tt.foreign {
 			t.Errorf("since %s: purchases %v, imported %v; want %s and %s", tt.since, purchases, foreign, tt.purchases, tt.foreign)
+		}
+	}
+}
+
+// elsewhereIsListed: the last balances of other accounts at the same host, of
+// those that have sent a purchase.
+func elsewhereIsListed(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	account := func(env string) topup.Target {
+		return topup.Target{Provider: topup.ProviderID("talkover://app.talkover.ai/" + env), Customer: topup.CustomerID(env), Product: "credits"}
+	}
+	ours, theirs, idle, silent := topup.Target{Provider: voice, Customer: "env-1", Product: "credits"}, account("env-2"), account("env-3"), account("env-4")
+	var register []ledger.Provider
+	for _, a := range []topup.Target{theirs, idle, silent} {
+		register = append(register, ledger.Provider{ID: a.Provider, Name: string(a.Customer), Type: "talkover"})
+	}
+	d.must(d.store.Register(d.ctx(), register))
+	for _, a := range register {
+		lease, _, err := d.store.Acquire(d.ctx(), a.ID, holder, time.Hour)
+		d.must(err)
+		d.leases[a.ID] = lease
+	}
+	p := d.send(ours)
+	d.send(theirs)
+	d.send(silent)
+	d.send(acme) // at another host
+	blind := evaluation(silent, topup.BadReading)
+	blind.Balance = nil
+	d.must(d.store.RecordEvaluations(d.ctx(), []topup.Evaluation{
+		evaluation(ours, topup.Enough), evaluation(theirs, topup.Enough), evaluation(idle, topup.Enough), blind, evaluation(acme, topup.Enough),
+	}))
+	shown := topup.Shown{Account: theirs.Provider, Level: topup.Level{Balance: 41 * topup.Credit, ReadAt: noon.Add(-time.Second), AsOf: noon.Add(-time.Minute)}}
+	for _, tt := range []struct {
+		since time.Duration // inclusive
+		want  []topup.Shown
+	}{{0, []topup.Shown{shown}}, {time.Microsecond, nil}} {
+		got, err := d.store.Elsewhere(d.ctx(), p, noon.Add(tt.since))
+		d.must(err)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("since %s: (-want +got)\n%s", tt.since, diff)
 		}
 	}
 }
