@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -76,8 +77,8 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	options := fmt.Sprintf("-p %s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c fsync=off -c max_wal_senders=4", port, s.dir)
-	for _, setting := range s.settings {
-		options += " -c " + setting
+	if len(s.settings) > 0 {
+		options += " -c " + strings.Join(s.settings, " -c ")
 	}
 	start := []string{filepath.Join(s.bin, "pg_ctl"), "-D", s.dir + "/data", "-l", s.dir + "/log", "-o", options, "-w", "-t", "30", "start"}
 	if len(s.env) > 0 {
