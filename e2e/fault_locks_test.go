@@ -48,9 +48,12 @@ func TestALockThatSomebodyElseHolds(t *testing.T) {
 	t.Parallel()
 	k := newTrial(t, postgresURL(t), steady(30), brisk())
 	d := k.started()
-	k.buys(3, "purchases before the lock")
+	k.setBalance(emulator.FirstCustomer, 450) // whoever was never bought for has no row to lock
+	until(t, time.Minute, "the customer to be bought for", func() bool {
+		return k.counted(fmt.Sprintf(`SELECT count(*) FROM purchase WHERE customer = '%s' AND state = 'settled'`, emulator.FirstCustomer)) > 0
+	})
 
-	letGo := k.holding(fmt.Sprintf(`SELECT 1 FROM target WHERE customer = '%s'`, emulator.FirstCustomer))
+	letGo := k.holding(fmt.Sprintf(`SELECT version FROM target WHERE customer = '%s'`, emulator.FirstCustomer))
 	before := k.askedFor(emulator.FirstCustomer)
 	k.setBalance(emulator.FirstCustomer, 300)
 	others := k.buys(10, "purchases for the others")
@@ -60,7 +63,7 @@ func TestALockThatSomebodyElseHolds(t *testing.T) {
 	letGo()
 	until(t, time.Minute, "the customer to be bought for", func() bool { return k.askedFor(emulator.FirstCustomer) > before })
 
-	letGo = k.holding(`SELECT 1 FROM provider`)
+	letGo = k.holding(`SELECT id FROM provider`)
 	until(t, time.Minute, "lock waits to be given up", func() bool { return d.value("topup_ledger_errors_total", "reason", "conflict") > 0 })
 	sent := k.asked()
 	stands(t, leaseAndMore, "nothing is sent, and the daemon answers", func() bool {
