@@ -246,7 +246,7 @@ func (m *month) innocent(made []topup.Purchase) {
 func monthSize(t testing.TB) int {
 	text := os.Getenv("TOPUPD_VERIFY_MONTH")
 	if text == "" {
-		return 1000
+		return monthDefault
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 100 {
