@@ -45,7 +45,7 @@ func (k *killing) moveTo(db string) {
 // books were read, and then knows every purchase again.
 func TestAnOldBackupIsPutBack(t *testing.T) {
 	t.Parallel()
-	k := newTrial(t, postgresURL(t), steady(60), brisk())
+	k := newTrial(t, postgresURL(t), steady(60), forgetful())
 	d := k.started()
 	k.buys(10, "purchases that are in the backup")
 	backup := k.copied()
@@ -64,7 +64,7 @@ func TestAnOldBackupIsPutBack(t *testing.T) {
 // and the original is not disturbed.
 func TestACopyWithTheLiveKey(t *testing.T) {
 	t.Parallel()
-	k := newTrial(t, postgresURL(t), steady(60), brisk())
+	k := newTrial(t, postgresURL(t), steady(60), forgetful())
 	original := k.db
 	d := k.started()
 	k.buys(10, "purchases before the copy")

@@ -45,7 +45,7 @@ func TestAFailoverThatLosesNothing(t *testing.T) {
 func TestAFailoverThatLosesCommits(t *testing.T) {
 	t.Parallel()
 	pair := ledgertest.NewPair(t, ledgertest.Asynchronous)
-	k := newTrial(t, pair.DSN, steady(60), brisk())
+	k := newTrial(t, pair.DSN, steady(60), forgetful())
 	first, second := k.started(), k.started()
 	k.buys(10, "purchases that the standby has")
 	pair.AwaitCaughtUp()

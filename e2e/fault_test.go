@@ -32,6 +32,14 @@ func brisk() settings {
 	}
 }
 
+// forgetful is brisk, with a quiet period longer than the lease of a process that
+// died: a quarantine that it ends can be seen before it is over.
+func forgetful() settings {
+	s := brisk()
+	s.Quiet = "20s"
+	return s
+}
+
 // newTrial is an installation with the judge of the kills.
 func newTrial(t *testing.T, db string, world emulator.Options, s settings) *killing {
 	t.Helper()
