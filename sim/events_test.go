@@ -293,7 +293,7 @@ func (w *world) mend() {
 		}
 	}
 	w.tell("", "* everything works again")
-	w.after(5*time.Minute, w.sample)
+	w.after(sampleEvery, w.sample)
 	w.after(min(20*time.Minute, max(5*time.Minute, w.h.Length/4)), func() {
 		w.emu.StopUsage()
 		w.judge.deadline = w.now().Add(3 * time.Hour)
@@ -348,5 +348,5 @@ func (w *world) finish() {
 // sample asks every five minutes whether anybody is low in silence.
 func (w *world) sample() {
 	w.judge.silence()
-	w.after(5*time.Minute, w.sample)
+	w.after(sampleEvery, w.sample)
 }

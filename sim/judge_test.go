@@ -39,6 +39,7 @@ type judge struct {
 	drySince map[topup.CustomerID]time.Time
 	states   map[topup.CustomerID]seenState
 	bought   map[topup.CustomerID]time.Time // the newest purchase
+	told     map[topup.CustomerID]time.Time // when it was last in the figures, as sampled
 	lastGood time.Time
 
 	held, resolvedBy int
@@ -81,7 +82,7 @@ func newJudge(w *world) *judge {
 		w: w, rows: map[string]*file{}, byKey: map[string]*file{}, live: map[string]*file{}, open: map[topup.Target]string{},
 		natives: map[topup.CustomerID]time.Time{}, cards: map[topup.CustomerID]time.Time{}, archived: map[topup.CustomerID]bool{},
 		lowSince: map[topup.CustomerID]time.Time{}, drySince: map[topup.CustomerID]time.Time{}, states: map[topup.CustomerID]seenState{},
-		bought: map[topup.CustomerID]time.Time{},
+		bought: map[topup.CustomerID]time.Time{}, told: map[topup.CustomerID]time.Time{},
 	}
 }
 

@@ -183,6 +183,9 @@ func (j *judge) count(p topup.Purchase, charges []emulator.Charge) {
 	}
 }
 
+// sampleEvery is how often it is asked whether anybody is low in silence.
+const sampleEvery = 5 * time.Minute
+
 // Patience of the check for silence: longer than an unclear purchase may take
 // to its first repeat, and than the alerts wait.
 const (
@@ -234,6 +237,10 @@ func (j *judge) silent(id topup.CustomerID, now time.Time) {
 		low, dry = latest(low, bought), latest(dry, bought)
 	}
 	told := !s.TroubleSince.IsZero() || s.Reason.Class() == topup.ClassChosen || open
+	if told {
+		j.told[id] = now
+	}
+	told = now.Sub(j.told[id]) < 2*sampleEvery // a person may just have ended what it waited for
 	if isLow && now.Sub(low) > lowPatience && !told {
 		j.breach("P16", id, "low for %s, and the picture says %s", now.Sub(low), s.Reason)
 	}

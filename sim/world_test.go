@@ -194,7 +194,7 @@ func newWorld(t *testing.T, h history) *world {
 		w.schedule(e)
 	}
 	w.after(h.Length, w.mend)
-	w.after(5*time.Minute, w.sample)
+	w.after(sampleEvery, w.sample)
 	return w
 }
 
