@@ -57,7 +57,11 @@ func (w *world) strike(e event) {
 		w.after(e.For, func() { w.away.Store(false); w.readsBad = w.now() })
 	case dbClock:
 		w.dbSkew.set(e.For)
-		w.after(e.For.Abs(), func() { w.dbSkew.set(0); w.readsBad = w.now() })
+		w.after(e.For.Abs(), func() {
+			w.judge.expired()
+			w.dbSkew.set(0)
+			w.readsBad = w.now()
+		})
 	case theirClock:
 		w.theirSkew.set(e.For)
 		w.after(e.For.Abs(), func() { w.theirSkew.set(0); w.readsBad = w.now() })

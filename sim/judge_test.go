@@ -185,6 +185,13 @@ func (j *judge) paused(p topup.Pause) {
 	j.pauses = append(j.pauses, pauseSince{p, j.w.now()})
 }
 
+// expired forgets the pauses that are over by the database clock: a clock that
+// is set back does not bring them back.
+func (j *judge) expired() {
+	now := j.w.dbNow()
+	j.pauses = slices.DeleteFunc(j.pauses, func(p pauseSince) bool { return p.Until != nil && !now.Before(*p.Until) })
+}
+
 // resumed forgets the pauses of that switch.
 func (j *judge) resumed(p topup.Pause) {
 	var left []pauseSince
