@@ -102,8 +102,8 @@ func (t tx) contradicted(ctx context.Context, key topup.Target, r topup.Topup, n
 		if !p.Contradicts(r) {
 			continue
 		}
-		text := fmt.Sprintf("the provider's books show %s (%s credits at %s), which looks like this purchase although %s called it not charged",
-			cmp.Or(r.Invoice, r.ID), r.Credits, r.At.UTC().Format(time.RFC3339), p.ResolvedBy)
+		text := fmt.Sprintf("the provider's books show %s of %s, which looks like this purchase although %s called it not charged",
+			cmp.Or(r.Invoice, r.ID), r.At.UTC().Format(time.RFC3339), p.ResolvedBy)
 		if err := t.appendEvidence(ctx, p.ID, now, []topup.Evidence{{Kind: topup.EvidenceLook, Text: text}}); err != nil {
 			return "", err
 		}

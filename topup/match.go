@@ -119,9 +119,12 @@ const lateFor = 24 * time.Hour
 
 // Contradicts tells whether the addition may be what the purchase made although
 // a person called it not charged: new, for as many credits at the same price,
-// and at a time when the request may have run.
+// and at a time when the request may have run. A bill tells its price alone.
 func (p Purchase) Contradicts(row Topup) bool {
-	if p.State != Declined || p.ResolvedBy == "" || p.SentAt == nil || p.LastSentAt == nil || !sameRow(p, row) {
+	if p.State != Declined || p.ResolvedBy == "" || p.SentAt == nil || p.LastSentAt == nil {
+		return false
+	}
+	if bill := row.Credits == 0; bill && row.Price != p.Price || !bill && !sameRow(p, row) {
 		return false
 	}
 	known := slices.Contains(p.Baseline, row.ID) || row.Invoice != "" && slices.Contains(p.Baseline, row.Invoice)

@@ -19,6 +19,7 @@ var importing = map[string]func(*testing.T, Opener){
 	"a newer row of our own makes facts old":                     oursMakesFactsOld,
 	"a later row of a known addition makes readings old":         laterRowOfKnown,
 	"what contradicts a person's not-charged holds the target":   contradictedHolds,
+	"so does a bill, which tells its price alone":                contradictedByABill,
 }
 
 func addition(id string, at time.Time) topup.Topup {
@@ -153,10 +154,27 @@ func laterRowOfKnown(t *testing.T, open Opener) {
 	}
 }
 
-// contradictedHolds: a person called it not charged, and the charge turns up.
-// Whoever pays the same pack a day later, or another pack, contradicts nobody.
-func contradictedHolds(t *testing.T, open Opener) {
+// contradictedByABill: what the account's bills show first, such as after a
+// restart, is known to the confirm reads from then on and never looked at again.
+func contradictedByABill(t *testing.T, open Opener) {
 	d := newDesk(t, open)
+	p := d.denied()
+	bill := topup.Topup{ID: "inv_9", Invoice: "inv_9", Price: p.Price, At: p.LastSentAt.Add(time.Second)}
+	other := bill
+	other.ID, other.Invoice, other.Price.Minor = "inv_8", "inv_8", p.Price.Minor+1
+	d.imports(1, other)
+	if s := d.standing(acme); s.Implausible != "" {
+		t.Fatalf("held for nothing: %s", s.Implausible)
+	}
+	d.imports(1, bill)
+	if s := d.standing(acme); !strings.Contains(s.Implausible, "inv_9") {
+		t.Errorf("the target is held because of %q", s.Implausible)
+	}
+}
+
+// denied is a purchase that a person called not charged.
+func (d *desk) denied() topup.Purchase {
+	d.t.Helper()
 	p := d.silent(d.send(acme))
 	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther })
 	d.clock.forward(20 * time.Minute)
@@ -165,6 +183,14 @@ func contradictedHolds(t *testing.T, open Opener) {
 	d.must(err)
 	p, err = d.store.Advance(d.ctx(), c)
 	d.must(err)
+	return p
+}
+
+// contradictedHolds: a person called it not charged, and the charge turns up.
+// Whoever pays the same pack a day later, or another pack, contradicts nobody.
+func contradictedHolds(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.denied()
 	row := func(id string, after time.Duration, credits topup.Credits) topup.Topup {
 		return topup.Topup{ID: id, Invoice: "inv_" + id, Credits: credits, Price: p.Price, PriceID: p.PriceID, At: p.LastSentAt.Add(after)}
 	}
