@@ -84,7 +84,7 @@ func (w *Watch) catchUp(ctx context.Context, lease topup.Lease, base topup.Stand
 // over: a look before that proves nothing.
 func (w *Watch) ending(base topup.Standing) bool {
 	return base.Quarantined != "" && !base.QuarantineHeld && base.QuarantinedAt != nil &&
-		!base.Now.Before(base.QuarantinedAt.Add(w.QuietPeriod))
+		!base.Now.Before(base.QuarantinedAt.Add(w.Found().Quiet(w.QuietPeriod)))
 }
 
 func (w *Watch) readBooks(ctx context.Context, biller topup.Biller, lease topup.Lease, base topup.Standing, ending bool) error {

@@ -134,11 +134,11 @@ func TestAProviderWithoutBooksIsNotKeptWaiting(t *testing.T) {
 
 // quarantined runs a process whose provider is quarantined a minute after its
 // start, with one low customer whose purchase was lost.
-func quarantined(t *testing.T, w *world) (*process, *bookish, time.Time) {
+func quarantined(t *testing.T, w *world, changes ...func(*Options)) (*process, *bookish, time.Time) {
 	t.Helper()
 	b, withBooks := w.books()
 	w.ledger.known = w.start
-	p := w.run(t, "a", withBooks)
+	p := w.run(t, "a", append(changes, withBooks)...)
 	after(time.Minute)
 	w.ledger.begin("the database was promoted")
 	began := time.Now()
@@ -172,6 +172,24 @@ func TestAQuarantineEndsWithItsQuietPeriodAndTheBooks(t *testing.T) {
 		}
 		if known.Before(began.Add(15 * time.Minute)) {
 			t.Errorf("known up to %s after the quarantine began", known.Sub(began))
+		}
+	})
+}
+
+// TestAQuarantineLastsAsLongAsPurchasesWereSeenToHide: P18, and what topupd
+// doctor found holds here too.
+func TestAQuarantineLastsAsLongAsPurchasesWereSeenToHide(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		_, b, began := quarantined(t, w, func(o *Options) {
+			o.Found = func() topup.Found { return topup.Found{Visible: 10 * time.Minute} }
+		})
+		after(30*time.Minute - sweepTime)
+		if looked := b.looked(began); len(looked) != 1 || len(w.charged()) != 0 {
+			t.Errorf("the books were read at %v, charged %v: a purchase may show half an hour later", looked, w.charged())
+		}
+		after(time.Minute)
+		if _, ends := w.ledger.noted(); len(ends) != 1 {
+			t.Errorf("ended %d times, want once", len(ends))
 		}
 	})
 }
