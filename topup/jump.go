@@ -52,7 +52,11 @@ func (o Others) explain(p Purchase, j Jump) string {
 		}
 	}
 	for _, q := range o.Purchases {
-		if q.ID != p.ID && q.mayExplain(p, j) {
+		switch said := p.Trail.Said; {
+		case q.ID == p.ID:
+		case said != nil && q.Reference == said.Reference:
+			return fmt.Sprintf("the answer named %s, which explains purchase %s", said.Reference, q.Short())
+		case q.mayExplain(p, j):
 			return fmt.Sprintf("purchase %s for %s may have made it", q.Short(), q.Target.Customer)
 		}
 	}
@@ -61,10 +65,10 @@ func (o Others) explain(p Purchase, j Jump) string {
 
 // mayExplain tells whether another purchase may have made the jump. That of the
 // same target is over: it explains a jump only if a person's word ended it,
-// since its credits may come as late as any match. That of another account does when the answer
-// was yes and its credits have not been seen there: they may have gone astray.
-// Unless the two were seen to be apart it also does when they were seen only
-// later, or both rose together.
+// since its credits may come as late as any match. That of another account does
+// when the answer was yes and its credits have not been seen there: they may have
+// gone astray. Unless the two were seen to be apart it also does when they were
+// seen only later, or both rose together.
 func (p Purchase) mayExplain(of Purchase, j Jump) bool {
 	if p.Target == of.Target {
 		return p.ResolvedBy != "" && fits(j.Rise(), p.Credits) && !j.Before.at().After(p.LastSentAt.Add(MatchAfter))

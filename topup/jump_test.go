@@ -239,6 +239,10 @@ func TestAnAnswerAboutAnotherAmountCountsOnceTheBalanceShowsIt(t *testing.T) {
 			if got.State != tt.want || (got.State == Confirmed) != (got.Reference == "txn_1") {
 				t.Errorf("%s with reference %q (%s), want %s", got.State, got.Reference, got.Found, tt.want)
 			}
+			if again := run(p, &Others{Purchases: []Purchase{{ID: "0199-purchase-2", Target: wallet, State: Settled, Reference: "txn_1"}}},
+				look{5, 41 * Credit, nil}, look{15, 41*Credit + tt.rise, nil}, look{25, 41*Credit + tt.rise, nil}); again.State != Parked {
+				t.Errorf("%s by a transaction that explains another purchase, want parked", again.State)
+			}
 			if (got.Charged == nil) != (tt.charged == nil) || got.Charged != nil && *got.Charged != *tt.charged {
 				t.Errorf("charged %v, want %v", got.Charged, tt.charged)
 			}
