@@ -85,11 +85,14 @@ func (c *Client) ReloadToken() (changed bool, err error) { return c.token.Reload
 func (c *Client) BudgetUsed() (reads, writes float64) { return c.api.BudgetUsed() }
 
 // LimitSkip tells the client that no list takes a skip + take beyond limit, so
-// that a longer one is read in parts at once. Less than a page is taken for one.
+// that a longer one is read in parts at once. Less than a page is taken for one;
+// 0 forgets it.
 func (c *Client) LimitSkip(limit int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mostSkip = max(limit, pageSize)
+	if c.mostSkip = limit; limit > 0 {
+		c.mostSkip = max(limit, pageSize)
+	}
 }
 
 // mayNotSkip tells whether the page at skip is known to be refused.

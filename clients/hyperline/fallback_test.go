@@ -201,3 +201,20 @@ func TestOffer(t *testing.T) {
 		})
 	}
 }
+
+// TestAForgottenSkipLimitIsNone: a person has withdrawn what the doctor found.
+func TestAForgottenSkipLimitIsNone(t *testing.T) {
+	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 250}})
+	c := w.client(t)
+	c.LimitSkip(200)
+	c.LimitSkip(0)
+	sweep, err := c.Sweep(t.Context(), []topup.ProductID{product})
+	if err != nil || len(sweep.Readings) != 250 || !sweep.Complete {
+		t.Fatalf("%d readings, complete %t, %v", len(sweep.Readings), sweep.Complete, err)
+	}
+	for _, r := range w.requests() {
+		if strings.Contains(r.query, "customer_id__startsWith") {
+			t.Errorf("still read in parts: %s?%s", r.path, r.query)
+		}
+	}
+}

@@ -22,7 +22,8 @@ func (f *findings) get() topup.Found {
 	return topup.Found{}
 }
 
-// skipLimited is a client that can be told how far a list may be skipped.
+// skipLimited is a client that can be told how far a list may be skipped; 0 =
+// nothing is known.
 type skipLimited interface{ LimitSkip(limit int) }
 
 // obey reads what was found out about every provider and says once what it
@@ -38,7 +39,7 @@ func (d *daemon) obey(ctx context.Context) error {
 		if before := l.found.now.Swap(&found); before != nil && *before == found {
 			continue
 		}
-		if client, ok := l.client.(skipLimited); ok && found.SkipLimit > 0 {
+		if client, ok := l.client.(skipLimited); ok {
 			client.LimitSkip(found.SkipLimit)
 		}
 		for _, change := range changes(l.Provider, found) {
@@ -52,8 +53,7 @@ func (d *daemon) obey(ctx context.Context) error {
 func changes(p config.Provider, found topup.Found) []string {
 	var list []string
 	if found.KeysIgnored {
-		effect := "a repeat under the same key was charged again there: no unclear purchase is repeated, it is parked"
-		list = append(list, effect)
+		list = append(list, "a repeat under the same key was charged again there: no unclear purchase is repeated, it is parked")
 	}
 	if quiet := found.Quiet(p.Unclear.QuietPeriod); quiet > p.Unclear.QuietPeriod {
 		list = append(list, fmt.Sprintf("quiet period raised from %s to %s: a purchase was listed %s after it was sent",
