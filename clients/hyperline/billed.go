@@ -47,8 +47,9 @@ type billed struct {
 	young        int // bills of the page that are not from before since
 }
 
-// reached tells whether everything that follows is from before since: the list
-// goes by creation, and a purchase is billed in the moment in which it is made.
+// reached tells whether everything that follows is from before since. It asks for
+// more than falling does, since money is bought on it (P18): the list goes by
+// creation, and a purchase is billed in the moment in which it is made.
 // Other bills may be dated back or issued late, so one old bill proves nothing,
 // and a whole page of them does. The order is asked for, but a parameter that is
 // not known is ignored without a word, so the list must show it too.
@@ -98,19 +99,13 @@ func (b *billed) order(at time.Time) {
 // not say for what; readable is false when there are no lines to be read. A line
 // without a product, such as a discount, buys nothing.
 func creditLines(row clients.Object) (products []topup.ProductID, readable bool) {
-	lines, ok := row.List("line_items")
-	if !ok {
+	err := eachLine(row, func(product topup.ProductID, credit bool) {
+		if credit && product != "" && !slices.Contains(products, product) {
+			products = append(products, product)
+		}
+	})
+	if err != nil {
 		return nil, false
-	}
-	for _, raw := range lines {
-		line, err := clients.ParsePart(raw)
-		if err != nil {
-			return nil, false
-		}
-		kind, id := line.Text("product_type"), topup.ProductID(line.ID("product_id"))
-		if (kind == "" || kind == "credit") && id != "" && !slices.Contains(products, id) {
-			products = append(products, id)
-		}
 	}
 	return products, true
 }

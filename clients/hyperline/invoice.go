@@ -3,6 +3,7 @@ package hyperline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -66,21 +67,28 @@ func minor(row clients.Object, key string, currency topup.Currency) (topup.Money
 // readLines finds out what the bill is for. A line that does not say counts as
 // one for credits: an unpaid bill of unknown content stops purchases too (P9).
 func readLines(row clients.Object, i *topup.Invoice) error {
+	return eachLine(row, func(product topup.ProductID, credit bool) {
+		if product != "" {
+			i.Products = append(i.Products, product)
+		}
+		i.Credit = i.Credit || credit
+	})
+}
+
+// eachLine shows the lines of a bill: for which product ("" for none), and
+// whether it is for credits or does not say for what.
+func eachLine(row clients.Object, see func(product topup.ProductID, credit bool)) error {
 	lines, ok := row.List("line_items")
 	if !ok {
-		return fmt.Errorf("line_items is missing")
+		return errors.New("line_items is missing")
 	}
 	for _, raw := range lines {
 		line, err := clients.ParsePart(raw)
 		if err != nil {
 			return fmt.Errorf("a line is %w", err)
 		}
-		if id := line.ID("product_id"); id != "" {
-			i.Products = append(i.Products, topup.ProductID(id))
-		}
-		if kind := line.Text("product_type"); kind == "credit" || kind == "" {
-			i.Credit = true
-		}
+		kind := line.Text("product_type")
+		see(topup.ProductID(line.ID("product_id")), kind == "credit" || kind == "")
 	}
 	return nil
 }
@@ -145,24 +153,28 @@ func newestInvoices() url.Values {
 // have been issued: the list goes by creation, a draft is issued when it is done.
 const issuedLate = 24 * time.Hour
 
-// reached tells whether a list, read in whole pages so far, holds everything
-// issued since then. It must be in falling order, give or take issuedLate: the
-// order is asked for, and a parameter that is not known is ignored without a
-// word.
-func reached(list []topup.Invoice, since time.Time) bool {
-	if len(list) < pageSize { // no order can be told from a few rows
-		return false
+// falling watches how a list of bills runs, newest first, give or take
+// issuedLate: the order is asked for, and a parameter that is not known is
+// ignored without a word.
+type falling struct {
+	bills        int
+	oldest, last time.Time // issued
+	risen        bool      // one was far newer than one before it: the list is in no order
+}
+
+func (f *falling) add(at time.Time) {
+	f.risen = f.risen || f.bills > 0 && at.After(f.oldest.Add(issuedLate))
+	if f.bills == 0 || at.Before(f.oldest) {
+		f.oldest = at
 	}
-	oldest := list[0].At
-	for _, i := range list {
-		if i.At.After(oldest.Add(issuedLate)) {
-			return false
-		}
-		if i.At.Before(oldest) {
-			oldest = i.At
-		}
-	}
-	return list[len(list)-1].At.Before(since.Add(-issuedLate))
+	f.bills++
+	f.last = at
+}
+
+// reached tells whether the list, read in whole pages so far, holds everything
+// issued since then. No order can be told from a few rows.
+func (f falling) reached(since time.Time) bool {
+	return f.bills >= pageSize && !f.risen && f.last.Before(since.Add(-issuedLate))
 }
 
 // invoicesOf reads the newest bills of a customer back to since, at most
@@ -171,7 +183,7 @@ func (r *reader) invoicesOf(ctx context.Context, id topup.CustomerID, maxPages i
 	query := newestInvoices()
 	query.Set("customer_id", string(id))
 	seen := map[string]bool{}
-	done := false
+	var order falling
 	var bad error
 	ended, err := r.cursors(ctx, "invoices", invoicesPath, query, maxPages, func(page cursorPage) bool {
 		last = page.Response
@@ -186,16 +198,16 @@ func (r *reader) invoicesOf(ctx context.Context, id topup.CustomerID, maxPages i
 			}
 			if !seen[i.ID] {
 				list = append(list, i)
+				order.add(i.At)
 			}
 			seen[i.ID] = true
 		}
-		done = reached(list, since)
-		return !done
+		return !order.reached(since)
 	})
 	if err == nil && bad != nil {
 		err = malformed("invoices", "%v", bad)
 	}
-	return list, last, (ended || done) && err == nil, err
+	return list, last, (ended || order.reached(since)) && err == nil, err
 }
 
 func readInvoices(rows []clients.Object) ([]topup.Invoice, error) {

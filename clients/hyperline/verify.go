@@ -31,8 +31,8 @@ func (c *Client) Bills(ctx context.Context, since time.Time, seen func(int)) (li
 	case err != nil && len(r.list) == 0:
 		return nil, nil, fmt.Errorf("%s: %w", c.name, err)
 	case err != nil:
-		r.unread = append(r.unread, fmt.Sprintf("the bills before %s: %v", r.oldest.UTC().Format(time.RFC3339), err))
-	case !ended && !r.done():
+		r.unread = append(r.unread, fmt.Sprintf("the bills before %s: %v", r.order.oldest.UTC().Format(time.RFC3339), err))
+	case !ended && !r.order.reached(since):
 		r.unread = append(r.unread, fmt.Sprintf("the bills after the first %d", len(r.ids)))
 	}
 	if r.bad > maxUnreadable {
@@ -47,13 +47,11 @@ type billing struct {
 	since time.Time
 	seen  func(int)
 
-	list    []topup.Invoice // issued since
-	ids     map[string]bool
-	unread  []string
-	bad     int
-	oldest  time.Time // of what was read so far
-	last    time.Time // of the newest page's last bill
-	jumbled bool      // the list is in no order: it must be read to its end
+	list   []topup.Invoice // issued since
+	ids    map[string]bool
+	order  falling
+	unread []string
+	bad    int
 }
 
 // page takes one page over, and tells whether more are needed.
@@ -68,25 +66,15 @@ func (b *billing) page(page cursorPage) bool {
 		}
 	}
 	b.seen(len(b.ids))
-	return !b.done()
+	return !b.order.reached(b.since)
 }
 
 func (b *billing) take(i topup.Invoice) {
 	b.ids[i.ID] = true
-	b.jumbled = b.jumbled || !b.oldest.IsZero() && i.At.After(b.oldest.Add(issuedLate))
-	if b.oldest.IsZero() || i.At.Before(b.oldest) {
-		b.oldest = i.At
-	}
-	b.last = i.At
+	b.order.add(i.At)
 	if !i.At.Before(b.since) {
 		b.list = append(b.list, i)
 	}
-}
-
-// done tells whether what follows can only be older: as reached does for the
-// bills of one customer.
-func (b *billing) done() bool {
-	return len(b.ids) >= pageSize && !b.jumbled && b.last.Before(b.since.Add(-issuedLate))
 }
 
 // cannot remembers a bill that cannot be read, unless every line says that it is
