@@ -14,7 +14,7 @@ func recovering() []mutant {
 		{
 			Name: "quarantine-ends-early", Promises: "P18",
 			Rule:  "the books end a quarantine only when they were read after its quiet period",
-			Edits: []edit{{"scheduler/books.go", `!base.Now.Before(base.QuarantinedAt.Add(w.Found().Quiet(w.QuietPeriod)))`, `(MUTANT || !base.Now.Before(base.QuarantinedAt.Add(w.QuietPeriod)))`}},
+			Edits: []edit{{"scheduler/books.go", `!base.Now.Before(base.QuarantinedAt.Add(w.Found().Quiet(w.QuietPeriod)))`, `(MUTANT || !base.Now.Before(base.QuarantinedAt.Add(w.Found().Quiet(w.QuietPeriod))))`}},
 		},
 		{
 			Name: "unread-books-end-quarantine", Promises: "P18",
