@@ -31,13 +31,30 @@ func NewProxy(t testing.TB, dsn string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := &Proxy{freed: make(chan struct{})}
+	server := u.Host
+	u.Host = listen(t, func(client net.Conn) { p.serve(t.Context(), client, server) }, p.cut)
+	p.DSN = u.String()
+	return p
+}
+
+func (p *Proxy) cut() {
+	close(p.freed)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// listen serves every connection to the address that it returns until the test
+// ends: then cut must end what is still being served.
+func listen(t testing.TB, serve func(net.Conn), cut func()) (address string) {
+	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := u.Host
-	u.Host = listener.Addr().String()
-	p := &Proxy{DSN: u.String(), freed: make(chan struct{})}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -45,20 +62,15 @@ func NewProxy(t testing.TB, dsn string) *Proxy {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { p.serve(t.Context(), client, server) })
+			serving.Go(func() { serve(client) })
 		}
 	})
 	t.Cleanup(func() {
 		_ = listener.Close()
-		close(p.freed)
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
+		cut()
 		serving.Wait()
 	})
-	return p
+	return listener.Addr().String()
 }
 
 // LoseAnswerTo makes the proxy cut the connection, once, when the server has

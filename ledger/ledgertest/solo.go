@@ -45,9 +45,6 @@ func NewSolo(t testing.TB, o SoloOptions) *Solo {
 // Dir is the server's folder.
 func (s *Solo) Dir() string { return s.server.dir }
 
-// Address is where it listens, as host:port.
-func (s *Solo) Address() string { return s.server.address }
-
 // Stop stops it: "smart", "fast" or "immediate", as pg_ctl knows them.
 func (s *Solo) Stop(mode string) {
 	s.server.t.Helper()

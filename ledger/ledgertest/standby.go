@@ -70,9 +70,6 @@ func (p *Pair) AwaitCaughtUp() {
 // Asynchronous commits go on.
 func (p *Pair) StopReceiving() { p.stream.hold() }
 
-// ContinueReceiving lets the standby have what was kept from it.
-func (p *Pair) ContinueReceiving() { p.stream.release() }
-
 // KillPrimary ends the primary as a power cut would.
 func (p *Pair) KillPrimary() {
 	p.t.Helper()
@@ -147,27 +144,9 @@ type gate struct {
 
 func newGate(t testing.TB, server string) *gate {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &gate{address: listener.Addr().String()}
+	g := &gate{}
 	g.free = sync.NewCond(&g.mu)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { g.serve(client, server) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		g.cut()
-		serving.Wait()
-	})
+	g.address = listen(t, func(client net.Conn) { g.serve(client, server) }, g.cut)
 	return g
 }
 
@@ -211,8 +190,6 @@ func (g *gate) pass() bool {
 }
 
 func (g *gate) hold() { g.set(func() { g.held = true }) }
-
-func (g *gate) release() { g.set(func() { g.held = false }) }
 
 func (g *gate) cut() {
 	g.set(func() {
