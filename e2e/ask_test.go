@@ -185,11 +185,13 @@ func answerOf(t *testing.T, resp *http.Response, err error) (status int, body st
 	return resp.StatusCode, string(text)
 }
 
-// contains fails the test when a text lacks one of the parts.
+// contains fails the test when a text lacks one of the parts. It compares words:
+// where a line is broken is up to the width.
 func contains(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
+	words := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	for _, part := range parts {
-		if !strings.Contains(text, part) {
+		if !strings.Contains(words(text), words(part)) {
 			t.Errorf("%s does not say %q:\n%s", what, part, text)
 		}
 	}

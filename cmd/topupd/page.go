@@ -16,6 +16,7 @@ func (a *app) page(store snapshots, p topup.Purchase, evidence []topup.Evidence)
 	a.printf("Purchase %s   %s\n", p.ID, a.paint(stateColor(p.State), string(p.State)))
 	a.printf("%s\n", a.fold(fmt.Sprintf("%s · %s · %s · rule %s", p.ProviderName, customerOf(p), dealOf(p), p.Rule), 0))
 	a.printf("%s\n", a.fold(standsOf(p, a.clock), 0))
+	later := a.laterLine(p, evidence)
 	if p.State.Open() {
 		a.printf("%s\n", ageOf(p, evidence, a.now()))
 	}
@@ -36,12 +37,26 @@ func (a *app) page(store snapshots, p topup.Purchase, evidence []topup.Evidence)
 	for _, e := range evidence {
 		a.printf("  %s  %-9s %s\n", a.clock(e.At), e.Kind, a.fold(printable(e.Text), len(a.clock(e.At))+14))
 	}
-	if next := nextStep(p, a.now()); next != "" {
+	next := nextStep(p, a.now())
+	if later {
+		next = laterStep(p)
+	}
+	if next != "" {
 		a.printf("\nWhat to do\n%s", next)
 	}
 	if zone := a.zoneNote(); zone != "" {
 		a.printf("\n%s\n", zone)
 	}
+}
+
+// laterLine prints what came after the end of a purchase, and tells whether
+// anything did.
+func (a *app) laterLine(p topup.Purchase, evidence []topup.Evidence) bool {
+	later := cameLater(p, evidence)
+	if later != "" {
+		a.printf("%s\n", a.paint(red, a.fold("Later: "+printable(later), 0)))
+	}
+	return later != ""
 }
 
 // fold breaks a long text into lines of the output's width, indented.

@@ -14,6 +14,7 @@ func (a *app) proofPage(p topup.Purchase, evidence []topup.Evidence, f proofFile
 	a.printf("Evidence of purchase %s   %s\n", p.ID, a.paint(stateColor(p.State), string(p.State)))
 	a.printf("%s\n", a.fold(fmt.Sprintf("%s (%s) · %s · %s", p.ProviderName, p.Target.Provider, customerOf(p), dealOf(p)), 0))
 	a.printf("%s\n", a.fold(standsOf(p, a.clock), 0))
+	a.laterLine(p, evidence)
 	a.block("1  Why it was bought", a.decisionLines(p, f.Decision))
 	a.block("2  What was asked for, frozen before the first byte left", a.frozenLines(p, f))
 	a.printf("\n3  What happened\n")

@@ -17,9 +17,10 @@ var longAgo = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
 
 // seedCmd is "seed KIND [ID]". Kinds: settled, sent, confirmed, found, refused,
 // planned, cancelled, unpaid, parked, recent (parked, sent 22 minutes ago; all at
-// Hyperline), parked-voice, watched (parked-voice with readings), fresh (sent
-// just now), evaluations, gone (a
-// customer seen a minute ago and never again), ledger (an empty one).
+// Hyperline), denied (parked, called not charged, and then on the books),
+// parked-voice, watched (parked-voice with readings), fresh (sent just now),
+// evaluations, gone (a customer seen a minute ago and never again), ledger (an
+// empty one).
 func seedCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: seed KIND [ID]")
@@ -142,7 +143,7 @@ func (g *gardener) hyperline(kind string) {
 		customer, name = topup.CustomerID("cus_"+g.id[24:]), ""
 	}
 	policy := topup.PolicyReplay
-	if kind == "parked" || kind == "recent" {
+	if kind == "parked" || kind == "recent" || kind == "denied" {
 		policy = topup.PolicyPark
 	}
 	g.plan(topup.Purchase{
@@ -173,16 +174,31 @@ func (g *gardener) hyperline(kind string) {
 	case "found":
 		g.answer(75*time.Second, unclear, true)
 		g.look(time.Second, topup.Books{Complete: true, Topups: []topup.Topup{row}})
-	case "parked", "recent":
+	case "parked", "recent", "denied":
 		g.answer(75*time.Second, unclear, true)
 		g.look(10*time.Minute, topup.Books{Complete: true})
 		g.look(10*time.Minute, topup.Books{Complete: true})
+		if kind == "denied" {
+			g.deny(row)
+		}
 	case "confirmed", "settled", "unpaid":
 		g.answer(1900*time.Millisecond, topup.Answer{Verdict: topup.Yes, Reference: invoice, Status: 201, Written: 400}, true)
 		g.follow(kind, row)
 	default:
 		g.ts.Fatalf("no such kind: %s", kind)
 	}
+}
+
+// deny has a person call a purchase not charged that the books show afterwards.
+func (g *gardener) deny(row topup.Topup) {
+	g.advance(time.Minute, func(p topup.Purchase, now time.Time) topup.Change {
+		c, err := topup.Resolved(p, topup.Resolution{Note: "not on the statement", By: "alice"}, now)
+		g.ts.Check(err)
+		return c
+	})
+	g.at = g.at.Add(time.Minute)
+	_, err := g.store.Import(scriptApp(g.ts, time.Now).ctx, g.p.Target, []topup.Topup{row})
+	g.ts.Check(err)
 }
 
 // follow lets the books and a reading show what was bought.

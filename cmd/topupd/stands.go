@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func standsOf(p topup.Purchase, clock func(time.Time) string) string {
 		}
 		return fmt.Sprintf("Bought, and the credits were seen. Payment: %s.", p.Payment)
 	case topup.Declined:
+		if p.ResolvedBy != "" {
+			return strings.TrimSpace(fmt.Sprintf("Not charged, says %s. %s", printable(p.ResolvedBy), reasonOf(p)))
+		}
 		return "Not bought; nothing was or will be collected. " + reasonOf(p)
 	case topup.Cancelled:
 		return "Certainly never executed; nothing was charged. " + reasonOf(p)
@@ -86,6 +90,26 @@ func typeOf(p topup.Purchase) config.Type {
 // effectWithin is how long a confirmed purchase may wait for its effect before
 // a person should look.
 const effectWithin = time.Hour
+
+// cameLater is the newest look or answer that came when the purchase had already
+// ended as not bought, which may deny that; "" when there is none.
+func cameLater(p topup.Purchase, evidence []topup.Evidence) string {
+	if p.State != topup.Declined && p.State != topup.Cancelled || p.FinishedAt == nil {
+		return ""
+	}
+	for _, e := range slices.Backward(evidence) {
+		if e.At.After(*p.FinishedAt) && (e.Kind == topup.EvidenceLook || e.Kind == topup.EvidenceAnswer) {
+			return e.Text
+		}
+	}
+	return ""
+}
+
+// laterStep is what to do about what cameLater found.
+func laterStep(p topup.Purchase) string {
+	return fmt.Sprintf("  compare it with the provider's invoices; refund or void what was charged too often, then\n"+
+		"  topupd resume --provider %s --reason \"…\"\n", printable(p.ProviderName))
+}
 
 // nextStep is what a person has to do; "" when nothing.
 func nextStep(p topup.Purchase, now time.Time) string {
