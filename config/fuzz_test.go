@@ -151,77 +151,73 @@ func value(t *testing.T, dir, key, text string) (*Config, yamlfile.Problems) {
 	return Load(filepath.Join(dir, "topupd.yml"), func(string) string { return "" })
 }
 
-// FuzzBaseURL: a base URL is one that the token may be sent to, and two that
-// mean one account have one identity.
-func FuzzBaseURL(f *testing.F) {
+// FuzzAddresses: a base URL is one that the token may be sent to, and two that
+// mean one account have one identity; a database is a file or a server, and its
+// password is in no message and no log line; an address to listen on can be split
+// and has a port.
+func FuzzAddresses(f *testing.F) {
 	for _, text := range []string{
 		"https://app.talkover.ai", "https://APP.Talkover.AI:443/", "https://app.talkover.ai.", "https://app.talkover.ai:0443", "http://127.0.0.1:8080/talkover/",
 		"http://app.talkover.ai", "https://user:pass@app.talkover.ai", "https://app.talkover.ai?x", "https://app.talkover.ai#", "//app.talkover.ai", "https://",
 		"https://[::1]:9", "https://ａpp.talkover.ai", "https://app.talkover.ai:", "https://app.talkover.ai:99999", "http://localhost", "https://%61pp.talkover.ai", "https://app.talkover.ai/%2e%2e/x",
-	} {
-		f.Add(text)
-	}
-	dir := folder(f)
-	f.Fuzz(func(t *testing.T, text string) {
-		c, problems := value(t, dir, "base_url", text)
-		if problems.Err() != nil || len(c.Providers) != 1 {
-			return
-		}
-		p := c.Providers[0]
-		checkURL(t, p.BaseURL)
-		loud := p
-		again, err := url.Parse(strings.ToUpper(p.BaseURL.Scheme) + "://" + strings.ToUpper(p.BaseURL.Host))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if loud.BaseURL = again; loud.Identity() != p.Identity() {
-			t.Errorf("%q is %s, in capitals %s", text, p.Identity(), loud.Identity())
-		}
-	})
-}
-
-// FuzzDatabaseURL: a database is a file or a server, and its password is in no
-// message and no log line.
-func FuzzDatabaseURL(f *testing.F) {
-	for _, text := range []string{
 		"sqlite:topupd.db", "sqlite://topupd.db", "sqlite:", "sqlite::memory:", "sqlite:a?mode=memory", "postgres://topupd:hunter2-secret@db.internal/topupd?sslmode=verify-full",
 		"postgres://topupd:hunter2-secret@db.internal", "postgresql://h/d?password=hunter2-secret", "mysql://topupd:hunter2-secret@h/d", "postgres://topupd:hunter2-secret@h:x/d", "host=db password=hunter2-secret",
 		"postgres://topupd:hunter2-secret@h/d%zz", "postgres://u@/d?host=/run&password=hunter2-secret",
+		"127.0.0.1:9846", ":9846", "localhost:0", "[::1]:80", "127.0.0.1", ":", ":65536", ":http", "::1:80", "a:b:1", ":-1", ":+1", ":0080",
 	} {
 		f.Add(text)
 	}
 	dir := folder(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		c, problems := value(t, dir, "database_url", text)
-		const password = "hunter2-secret"
-		if strings.Contains(problems.Error(), password) || strings.Contains(fmt.Sprintf("%v %+v", c.DatabaseURL, c), password) {
-			t.Errorf("the password is shown: %v", problems)
-		}
-		if u, err := url.Parse(text); err != nil || u.User == nil || strings.Contains(u.Host+u.Path, password) || strings.HasPrefix(text, "sqlite:") {
-			return
-		}
-		if problems.Err() == nil && strings.Contains(c.DatabaseName(), password) {
-			t.Errorf("the password is in the name %q", c.DatabaseName())
-		}
+		checkBaseURL(t, dir, text)
+		checkDatabaseURL(t, dir, text)
+		checkListen(t, dir, text)
 	})
 }
 
-// FuzzListen: an address that is accepted can be split and has a port.
-func FuzzListen(f *testing.F) {
-	for _, text := range []string{"127.0.0.1:9846", ":9846", "localhost:0", "[::1]:80", "127.0.0.1", ":", ":65536", ":http", "::1:80", "a:b:1", ":-1", ":+1", ":0080"} {
-		f.Add(text)
+func checkBaseURL(t *testing.T, dir, text string) {
+	t.Helper()
+	c, problems := value(t, dir, "base_url", text)
+	if problems.Err() != nil || len(c.Providers) != 1 {
+		return
 	}
-	dir := folder(f)
-	f.Fuzz(func(t *testing.T, text string) {
-		c, problems := value(t, dir, "listen", text)
-		if problems.Err() != nil {
-			return
-		}
-		_, port, err := net.SplitHostPort(c.HTTP.Listen)
-		if err != nil || port == "" || len(port) > 5 || strings.Trim(port, "0123456789") != "" {
-			t.Errorf("accepted %q: port %q, %v", text, port, err)
-		}
-	})
+	p := c.Providers[0]
+	checkURL(t, p.BaseURL)
+	loud := p
+	again, err := url.Parse(strings.ToUpper(p.BaseURL.Scheme) + "://" + strings.ToUpper(p.BaseURL.Host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loud.BaseURL = again; loud.Identity() != p.Identity() {
+		t.Errorf("%q is %s, in capitals %s", text, p.Identity(), loud.Identity())
+	}
+}
+
+func checkDatabaseURL(t *testing.T, dir, text string) {
+	t.Helper()
+	c, problems := value(t, dir, "database_url", text)
+	const password = "hunter2-secret"
+	if strings.Contains(problems.Error(), password) || strings.Contains(fmt.Sprintf("%v %+v", c.DatabaseURL, c), password) {
+		t.Errorf("the password is shown: %v", problems)
+	}
+	if u, err := url.Parse(text); err != nil || u.User == nil || strings.Contains(u.Host+u.Path, password) || strings.HasPrefix(text, "sqlite:") {
+		return
+	}
+	if problems.Err() == nil && strings.Contains(c.DatabaseName(), password) {
+		t.Errorf("the password is in the name %q", c.DatabaseName())
+	}
+}
+
+func checkListen(t *testing.T, dir, text string) {
+	t.Helper()
+	c, problems := value(t, dir, "listen", text)
+	if problems.Err() != nil {
+		return
+	}
+	_, port, err := net.SplitHostPort(c.HTTP.Listen)
+	if err != nil || port == "" || len(port) > 5 || strings.Trim(port, "0123456789") != "" {
+		t.Errorf("accepted %q: port %q, %v", text, port, err)
+	}
 }
 
 // FuzzWords: rates, shares, schedules and secrets are read within their bounds.

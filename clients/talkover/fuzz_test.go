@@ -180,13 +180,16 @@ func FuzzFailure(f *testing.F) {
 	})
 }
 
-// FuzzUser: the environment is ours only if the answer says so in one place.
-func FuzzUser(f *testing.F) {
+// FuzzReads: whatever body answers a read. The environment is ours only if the
+// answer says so in one place; a balance is bounded, stamped and there; the
+// provider's own top-ups have ids, times and bounded amounts.
+func FuzzReads(f *testing.F) {
 	for _, body := range seeds(f) {
 		f.Add(body)
 	}
 	f.Add([]byte(`{"current_environment_id":"env-uuid-1","current_environment_id":"env-2"}`))
 	f.Add([]byte(`{"Current_Environment_ID":"env-uuid-1"}`))
+	now := time.Date(2024, 1, 15, 19, 31, 0, 0, time.UTC)
 	c := &Client{id: "talkover://app.talkover.ai/env-uuid-1", environment: "env-uuid-1"}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		o, err := clients.ParseObject(body)
@@ -197,77 +200,58 @@ func FuzzUser(f *testing.F) {
 		if ours := o.Text("current_environment_id") == "env-uuid-1"; ours != (problem == "") || len(problem) > 1000 {
 			t.Errorf("%q: %q", body, problem)
 		}
-	})
-}
-
-func FuzzSweepBody(f *testing.F) {
-	for _, body := range seeds(f) {
-		f.Add(body)
-	}
-	now := time.Date(2024, 1, 15, 19, 31, 0, 0, time.UTC)
-	c := &Client{id: "talkover://app.talkover.ai/env-uuid-1", environment: "env-uuid-1"}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		o, err := clients.ParseObject(body)
-		if err != nil {
-			return
-		}
-		r := c.see(reply{Object: o, sentAt: now}).reading
-		if len(r.Bad) > 1_000 || len(r.Native) > 1_000 {
-			t.Errorf("%d bytes of bad, %d of native", len(r.Bad), len(r.Native))
-		}
-		if r.Bad != "" {
-			return
-		}
-		if r.Balance > topup.MaxCredits || r.Balance < -topup.MaxCredits {
-			t.Errorf("balance %v of %q", r.Balance, body)
-		}
-		if _, err := topup.ParseCurrency(string(r.Account.Currency)); err != nil {
-			t.Errorf("currency %q of %q", r.Account.Currency, body)
-		}
-		if r.RefreshedAt.IsZero() || r.RefreshedAt.After(now) {
-			t.Errorf("stamp %v of %q", r.RefreshedAt, body)
-		}
-		data, ok := o.Object("data")
-		if !ok || !data.Has("balance") {
-			t.Errorf("%q has no balance, and yet %v", body, r.Balance)
-		}
-	})
-}
-
-func FuzzNative(f *testing.F) {
-	for _, body := range seeds(f) {
-		f.Add(body)
-	}
-	now := time.Date(2024, 1, 15, 19, 31, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, body []byte) {
-		o, err := clients.ParseObject(body)
-		if err != nil {
-			return
-		}
-		if data, ok := o.Object("data"); ok {
-			if n, err := readSettings(data); err == nil && n.on() != (n.text != "") {
-				t.Errorf("settings %q: on %v, text %q", body, n.on(), n.text)
-			}
-		}
-		page, err := readHistory(o, 1)
-		if err != nil {
-			return
-		}
-		for _, r := range once(page.rows) {
-			if r.id == "" || len(r.id) > maxID || r.at.IsZero() {
-				t.Errorf("recharge %+v of %q", r, body)
-			}
-		}
-		_ = underWay(page.rows, now)
-		all, err := topups(page.rows, now)
-		if err != nil {
-			return
-		}
-		for _, x := range all {
-			if x.Credits > topup.MaxCredits || x.At.Before(now.Add(-recent)) {
-				t.Errorf("top-up %+v of %q", x, body)
-			}
-		}
+		checkReading(t, c.see(reply{Object: o, sentAt: now}).reading, o, now)
+		checkNative(t, o, now)
 		_, _ = readCards(o)
 	})
+}
+
+func checkReading(t *testing.T, r topup.Reading, o clients.Object, now time.Time) {
+	t.Helper()
+	if len(r.Bad) > 1_000 || len(r.Native) > 1_000 {
+		t.Errorf("%d bytes of bad, %d of native", len(r.Bad), len(r.Native))
+	}
+	if r.Bad != "" {
+		return
+	}
+	if r.Balance > topup.MaxCredits || r.Balance < -topup.MaxCredits {
+		t.Errorf("balance %v of %v", r.Balance, o)
+	}
+	if _, err := topup.ParseCurrency(string(r.Account.Currency)); err != nil {
+		t.Errorf("currency %q of %v", r.Account.Currency, o)
+	}
+	if r.RefreshedAt.IsZero() || r.RefreshedAt.After(now) {
+		t.Errorf("stamp %v of %v", r.RefreshedAt, o)
+	}
+	if data, ok := o.Object("data"); !ok || !data.Has("balance") {
+		t.Errorf("%v has no balance, and yet %v", o, r.Balance)
+	}
+}
+
+func checkNative(t *testing.T, o clients.Object, now time.Time) {
+	t.Helper()
+	if data, ok := o.Object("data"); ok {
+		if n, err := readSettings(data); err == nil && n.on() != (n.text != "") {
+			t.Errorf("settings %v: on %v, text %q", o, n.on(), n.text)
+		}
+	}
+	page, err := readHistory(o, 1)
+	if err != nil {
+		return
+	}
+	for _, r := range once(page.rows) {
+		if r.id == "" || len(r.id) > maxID || r.at.IsZero() {
+			t.Errorf("recharge %+v of %v", r, o)
+		}
+	}
+	_ = underWay(page.rows, now)
+	all, err := topups(page.rows, now)
+	if err != nil {
+		return
+	}
+	for _, x := range all {
+		if x.Credits > topup.MaxCredits || x.At.Before(now.Add(-recent)) {
+			t.Errorf("top-up %+v of %v", x, o)
+		}
+	}
 }
