@@ -22,9 +22,10 @@ type Filter struct {
 	Rule         string
 	Customer     topup.CustomerID
 	Product      topup.ProductID
-	States       []topup.State // of purchases
-	Since        time.Time     // inclusive; planned, or evaluated
-	Limit        int           // 0 = 100,000
+	States       []topup.State   // of purchases; none = all
+	Payments     []topup.Payment // of purchases; none = all
+	Since        time.Time       // inclusive; planned, or evaluated
+	Limit        int             // 0 = 100,000
 }
 
 // where builds the condition; at is the column that Since compares.
@@ -43,14 +44,20 @@ func (f Filter) where(at string) (string, []any, error) {
 	if !f.Since.IsZero() {
 		clauses, args = append(clauses, at+" >= ?"), append(args, micros(f.Since))
 	}
-	if len(f.States) > 0 {
-		states := make([]string, 0, len(f.States))
-		for _, s := range f.States {
-			states = append(states, string(s))
+	for _, among := range []struct {
+		clause string
+		size   int
+		values any
+	}{
+		{"state IN (?)", len(f.States), f.States},
+		{"payment IN (?)", len(f.Payments), f.Payments},
+	} {
+		if among.size == 0 {
+			continue
 		}
-		in, values, err := sqlx.In("state IN (?)", states)
+		in, values, err := sqlx.In(among.clause, among.values)
 		if err != nil {
-			return "", nil, err
+			return "", nil, fmt.Errorf("binding a list: %w", err)
 		}
 		clauses, args = append(clauses, in), append(args, values...)
 	}

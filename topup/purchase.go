@@ -73,6 +73,11 @@ const (
 	PaymentVoid    Payment = "void"   // never will be
 )
 
+// Payments lists every payment.
+func Payments() []Payment {
+	return []Payment{PaymentNone, PaymentPending, PaymentPaid, PaymentFailed, PaymentVoid}
+}
+
 // Ended tells whether the payment cannot change any more.
 func (p Payment) Ended() bool {
 	switch p {

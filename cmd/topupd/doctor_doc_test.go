@@ -23,7 +23,7 @@ func TestTheDoctorsPageIsTrue(t *testing.T) {
 	}
 	page := string(text)
 	var c cli
-	parser, err := kong.New(&c, kong.Vars{"states": stateNames(), "profiles": profileNames()})
+	parser, err := kong.New(&c, vocabulary())
 	if err != nil {
 		t.Fatal(err)
 	}

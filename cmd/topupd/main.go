@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { ended = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: maxWidth}),
-		kong.Bind(a), kong.Vars{"states": stateNames(), "profiles": profileNames()},
+		kong.Bind(a), vocabulary(),
 	)
 	if err != nil { // a mistake in the structs above; every test would see it
 		fmt.Fprintln(stderr, "topupd:", err)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"topupd/config/yamlfile"
 	"topupd/ledger"
 	"topupd/topup"
@@ -26,6 +28,7 @@ func (*purchasesCmd) Help() string {
 // purchasesListCmd lists purchases.
 type purchasesListCmd struct {
 	State    []string `help:"Only in these states: ${states}." placeholder:"STATE"`
+	Payment  []string `help:"Only with these payments: ${payments}." placeholder:"PAYMENT"`
 	Customer string   `help:"Only of this customer id." placeholder:"ID"`
 	Provider string   `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
 	Rule     string   `help:"Only by this rule." placeholder:"NAME"`
@@ -41,6 +44,7 @@ Examples:
 
     topupd purchases
     topupd purchases --state parked
+    topupd purchases --payment failed
     topupd purchases --customer cus_Typ0px2W0aiEtl --since 7d
     topupd purchases list --since 2026-11-01T00:00:00Z --limit 0 -o csv > november.csv`
 }
@@ -79,20 +83,37 @@ func (c *purchasesListCmd) filter(a *app, l *loaded) (ledger.Filter, error) {
 	if f.Provider, err = l.providerID(c.Provider); err != nil {
 		return f, err
 	}
-	for _, s := range c.State {
-		if !slices.Contains(topup.States(), topup.State(s)) {
-			return f, usage("--state %q: write one of %s", s, stateNames())
-		}
-		f.States = append(f.States, topup.State(s))
+	if f.States, err = among("--state", c.State, topup.States()); err != nil {
+		return f, err
+	}
+	if f.Payments, err = among("--payment", c.Payment, topup.Payments()); err != nil {
+		return f, err
 	}
 	f.Since, err = a.moment("--since", c.Since, -1)
 	return f, err
 }
 
-func stateNames() string {
-	var names []string
-	for _, s := range topup.States() {
-		names = append(names, string(s))
+// among reads words of a closed list.
+func among[W ~string](flag string, words []string, known []W) (chosen []W, err error) {
+	for _, w := range words {
+		if !slices.Contains(known, W(w)) {
+			return nil, usage("%s %q: write one of %s", flag, w, oneOf(known))
+		}
+		chosen = append(chosen, W(w))
+	}
+	return chosen, nil
+}
+
+// vocabulary is the closed lists that help texts name.
+func vocabulary() kong.Vars {
+	return kong.Vars{"states": oneOf(topup.States()), "payments": oneOf(topup.Payments()), "profiles": profileNames()}
+}
+
+// oneOf writes a closed list for people.
+func oneOf[W ~string](words []W) string {
+	names := make([]string, 0, len(words))
+	for _, w := range words {
+		names = append(names, string(w))
 	}
 	return strings.Join(names, ", ")
 }

@@ -74,6 +74,8 @@ func listIsFiltered(t *testing.T, open Opener) {
 		{"by product", ledger.Filter{Product: acme.Product}, []int{3, 2, 1, 0}},
 		{"by label", ledger.Filter{ProviderName: "another"}, nil},
 		{"by states", ledger.Filter{States: []topup.State{topup.Cancelled, topup.Settled}}, []int{0}},
+		{"by payments", ledger.Filter{Payments: []topup.Payment{topup.PaymentFailed, topup.PaymentPending}}, nil},
+		{"by payments and states", ledger.Filter{Payments: []topup.Payment{topup.PaymentNone}, States: []topup.State{topup.Planned}, Limit: 2}, []int{3, 2}},
 		{"since, inclusive", ledger.Filter{Since: noon.Add(2 * time.Second)}, []int{3, 2}},
 		{"the newest two of a provider", ledger.Filter{Limit: 2, Provider: hyperline}, []int{3, 2}},
 	} {
