@@ -2,9 +2,12 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"topupd/topup"
 )
@@ -34,6 +37,30 @@ func (s *Store) Planned(ctx context.Context, provider topup.ProviderID, since ti
 		}
 	})
 	return all, err
+}
+
+// Unjudged is when the oldest purchase of a provider was planned that a
+// comparison which began at that moment could not judge, because it was open or
+// within its quiet period, or whose id is among those given; the zero time when
+// there is none.
+func (s *Store) Unjudged(ctx context.Context, provider topup.ProviderID, at time.Time, ids []string) (time.Time, error) {
+	query := `SELECT min(planned_at) FROM purchase WHERE provider = ? AND (` + isOpen + ` OR finished_at >= ? OR last_sent_at + quiet_period_us >= ?`
+	args := []any{string(provider), micros(at), micros(at)}
+	if len(ids) > 0 {
+		in, values, err := sqlx.In(` OR id IN (?)`, ids)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("binding ids: %w", err)
+		}
+		query, args = query+in, append(args, values...)
+	}
+	var oldest sql.NullInt64
+	err := s.read(ctx, "unjudged", func(ctx context.Context, v view) error {
+		return v.get(ctx, &oldest, query+`)`, args...)
+	})
+	if err != nil || !oldest.Valid {
+		return time.Time{}, err
+	}
+	return instant(oldest.Int64), nil
 }
 
 // Named is a charge that the answer to a purchase request named.

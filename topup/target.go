@@ -136,6 +136,9 @@ type Topup struct {
 	ExpiresOn string // date of the provider, "2026-12-20", or Never; "" when it does not say
 }
 
+// SourceDoctor is the Source of what topupd doctor bought to try the provider.
+const SourceDoctor = "topupd doctor"
+
 // Never is the ExpiresOn of credits that do not expire.
 const Never = "never"
 

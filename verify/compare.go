@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,6 +42,7 @@ type comparison struct {
 	byRef     map[string][]*topup.Purchase
 	byTarget  map[topup.Target][]*topup.Purchase
 	imported  map[string]bool
+	tried     map[string]bool // bills of topupd doctor
 	invoices  map[string]*topup.Invoice
 	rows      map[string][]*Row // by invoice
 	answered  map[string]*topup.Purchase
@@ -51,6 +53,7 @@ type comparison struct {
 func (c *comparison) index() {
 	c.byID, c.byRef = map[string]*topup.Purchase{}, map[string][]*topup.Purchase{}
 	c.byTarget, c.explained = map[topup.Target][]*topup.Purchase{}, map[string]bool{}
+	c.Products = bought(c.Products, c.Purchases)
 	for i := range c.Purchases {
 		p := &c.Purchases[i]
 		c.byID[p.ID] = p
@@ -59,8 +62,9 @@ func (c *comparison) index() {
 			c.byRef[p.Reference] = append(c.byRef[p.Reference], p)
 		}
 	}
-	c.imported = map[string]bool{}
+	c.imported, c.tried = map[string]bool{}, map[string]bool{}
 	for _, t := range c.Imports {
+		c.tried[t.Invoice] = c.tried[t.Invoice] || t.Source == topup.SourceDoctor
 		c.imported[t.ID] = true
 		if t.Invoice != "" {
 			c.imported[t.Invoice] = true
@@ -82,6 +86,22 @@ func (c *comparison) index() {
 		}
 	}
 }
+
+// bought are the products that rules buy, and those that were bought by rules
+// that are gone; empty stays empty: all are judged then.
+func bought(products map[topup.ProductID]bool, purchases []topup.Purchase) map[topup.ProductID]bool {
+	if len(products) == 0 {
+		return products
+	}
+	all := maps.Clone(products)
+	for i := range purchases {
+		all[purchases[i].Target.Product] = true
+	}
+	return all
+}
+
+// undone tells whether the money of a bill was given back, or never will be taken.
+func undone(i *topup.Invoice) bool { return !i.RefundedAt.IsZero() || i.Payment == topup.PaymentVoid }
 
 // add stores a finding once.
 func (c *comparison) add(f Finding) {
@@ -206,12 +226,11 @@ func (c *comparison) settled(p *topup.Purchase) {
 // payment compares what became of the money. What is still followed is not
 // judged: our own row may be hours behind, and catches up by itself.
 func (c *comparison) payment(p *topup.Purchase, i *topup.Invoice) {
-	undone := !i.RefundedAt.IsZero() || i.Payment == topup.PaymentVoid
 	f := of(PaymentDiffers, p)
 	f.Theirs = invoiceWords(i)
 	switch {
 	case !p.Payment.Ended():
-	case p.Payment == topup.PaymentPaid && undone:
+	case p.Payment == topup.PaymentPaid && undone(i):
 		f.Kind = Reversed
 		c.add(f)
 	case p.Payment == topup.PaymentNone: // a person said so, and named the bill

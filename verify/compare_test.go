@@ -39,11 +39,41 @@ func TestEachKindIsFound(t *testing.T) {
 			b.row("cdt_again", "inv_again", "cus_1", yesterday.Add(3*time.Minute))
 			b.Imports = []topup.Topup{{ID: "cdt_again", Invoice: "inv_again"}}
 		}, []string{"double_charge|purchase-0001||inv_again|cdt_again"}},
+		{"what the doctor tried in the window is no charge of the daemon's", func(b *books) {
+			b.bill("inv_tried", "cus_1", yesterday.Add(3*time.Minute))
+			b.row("cdt_tried", "inv_tried", "cus_1", yesterday.Add(3*time.Minute))
+			b.Imports = []topup.Topup{{ID: "inv_tried", Invoice: "inv_tried", Source: topup.SourceDoctor}}
+		}, nil},
 		{"an imported bill of the portal in the window is the customer's", func(b *books) {
 			b.bill("inv_portal", "cus_1", yesterday.Add(3*time.Minute))
 			b.row("cdt_portal", "inv_portal", "cus_1", yesterday.Add(3*time.Minute)).Source = "portal"
 			b.Imports = []topup.Topup{{ID: "cdt_portal", Invoice: "inv_portal"}}
 		}, nil},
+		{"an imported bill that no row tells the source of is one too", func(b *books) {
+			i := b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+			i.Status, i.Payment = "to_pay", topup.PaymentPending
+			b.Imports = []topup.Topup{{ID: "inv_again", Invoice: "inv_again"}}
+		}, []string{"double_charge|purchase-0001||inv_again|"}},
+		{"an imported bill after a no was ours after all", func(b *books) {
+			p := b.buy(2, "cus_2", yesterday)
+			end(p, topup.Declined)
+			b.Invoices[1].Payment, b.Rows, b.Answers = topup.PaymentPending, b.Rows[:1], b.Answers[:1]
+			b.Imports = []topup.Topup{{ID: "inv_2", Invoice: "inv_2"}}
+		}, []string{"charged_after_no|purchase-0002||inv_2|"}},
+		{"of two bills the first was refunded: the second stands for it", func(b *books) {
+			b.Invoices[0].RefundedAt = noon
+			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+			b.row("cdt_again", "inv_again", "cus_1", yesterday.Add(3*time.Minute))
+		}, []string{"reversed|purchase-0001||inv_1|"}},
+		{"of three bills the first was refunded: the third is too many", func(b *books) {
+			b.Invoices[0].RefundedAt = noon
+			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+			b.bill("inv_third", "cus_1", yesterday.Add(4*time.Minute))
+		}, []string{"double_charge|purchase-0001||inv_third|", "reversed|purchase-0001||inv_1|"}},
+		{"a second bill for a product that no rule buys any more", func(b *books) {
+			b.Products = map[topup.ProductID]bool{"itm_new": true}
+			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute))
+		}, []string{"double_charge|purchase-0001||inv_again|"}},
 		{"a second bill that was refunded is over", func(b *books) {
 			b.bill("inv_again", "cus_1", yesterday.Add(3*time.Minute)).RefundedAt = noon
 		}, nil},
@@ -270,6 +300,32 @@ func TestADoubleChargeSaysWhatToRefund(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("words (-want +got):\n%s", diff)
+	}
+}
+
+// The one of two bills that nobody has paid is the one to take back.
+func TestADoubleChargeBesideAnUnpaidBill(t *testing.T) {
+	t.Parallel()
+	b := newBooks()
+	at := noon.Add(-24 * time.Hour)
+	b.buy(1, "cus_1", at).Payment = topup.PaymentFailed
+	b.Invoices[0].Status, b.Invoices[0].Payment = "uncollectible", topup.PaymentFailed
+	b.bill("inv_again", "cus_1", at.Add(time.Minute))
+	const want = "200.00 EUR, paid, beside inv_1: paid, and inv_1 is uncollectible: void that one and keep this"
+	if got := Compare(b.Facts).Findings; len(got) != 1 || got[0].Theirs != want {
+		t.Errorf("findings %+v, want one that says %q", got, want)
+	}
+}
+
+func TestWhatWasChargedWronglyIsComparedUntilItIsUndone(t *testing.T) {
+	t.Parallel()
+	keys := []string{
+		Finding{Kind: DoubleCharge, Purchase: "p1", Invoice: "inv_2"}.Key(), Finding{Kind: DoubleCharge, Purchase: "p1", Invoice: "inv_3"}.Key(),
+		Finding{Kind: ChargedAfterNo, Purchase: "p2", Invoice: "inv_4", Row: "cdt_4"}.Key(), Finding{Kind: UnknownInvoice, Invoice: "inv_5"}.Key(),
+		Finding{Kind: Reversed, Purchase: "p3", Invoice: "inv_6"}.Key(), "",
+	}
+	if diff := cmp.Diff([]string{"p1", "p2"}, Wronged(keys)); diff != "" {
+		t.Errorf("purchases (-want +got):\n%s", diff)
 	}
 }
 

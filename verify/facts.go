@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"topupd/topup"
@@ -24,6 +26,7 @@ type Facts struct {
 	Gone     map[string]bool       // ids that the provider says it does not have
 	Rows     []Row                 // additions in the ledgers that were read
 	Read     map[topup.Target]bool // whose ledger was read completely since Since
+	Detached int                   // ledgers that the provider does not have any more
 }
 
 // Answer is a charge that the answer to a purchase request named.
@@ -57,6 +60,21 @@ func (f Finding) Key() string {
 	return string(f.Kind) + " " + f.Purchase + " " + f.Invoice + " " + f.Row
 }
 
+// Wronged are the purchases that findings with these keys say were charged
+// wrongly. They are compared again, however long ago they were planned, until the
+// charge is undone: such a finding does not go away by itself.
+func Wronged(keys []string) []string {
+	var ids []string
+	for _, key := range keys {
+		kind, rest, _ := strings.Cut(key, " ")
+		id, _, _ := strings.Cut(rest, " ")
+		if id != "" && (Kind(kind) == DoubleCharge || Kind(kind) == ChargedAfterNo) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Report is what a comparison found.
 type Report struct {
 	Since, At time.Time
@@ -72,6 +90,7 @@ type Report struct {
 	Waiting    int // theirs, too young or perhaps of an open purchase: not judged
 	Unwatched  int // bills for products that no rule buys: not judged
 	Reversals  int // bills of somebody else that were refunded: not judged
+	Detached   int // ledgers that are gone with their credits or customers: their rows are not compared
 	Incomplete []string
 	Blind      string // what cannot be compared at this provider at all
 }

@@ -88,7 +88,7 @@ func (k Kind) Words() string {
 func (k Kind) Next() string {
 	switch k {
 	case DoubleCharge:
-		return "look at both bills; then refund the second one: at Hyperline a credit note with trigger_refund (POST /v1/invoices/ID/credit-notes), or void it while it is not paid; at Talkover ask its support"
+		return "look at both bills; then undo one of them: at Hyperline void the one that is not paid (POST /v1/invoices/ID/void), or refund the second one by a credit note with trigger_refund (POST /v1/invoices/ID/credit-notes); at Talkover ask its support"
 	case ChargedAfterNo:
 		return "see topupd purchases show ID; then keep the charge and tell the customer, or refund it with a credit note (POST /v1/invoices/ID/credit-notes, trigger_refund)"
 	case ClaimedTwice:

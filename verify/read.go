@@ -20,7 +20,8 @@ type Account interface {
 	Bills(ctx context.Context, since time.Time, seen func(int)) (list []topup.Invoice, unread []string, err error)
 	// Bill reads one bill by its id; ok is false when the provider has none.
 	Bill(ctx context.Context, id string) (i topup.Invoice, ok bool, err error)
-	// Additions reads the ledger rows of a target since then.
+	// Additions reads the ledger rows of a target since then. topup.ErrNotFound:
+	// there is no such ledger any more.
 	Additions(ctx context.Context, t topup.Target, c topup.Currency, since time.Time) (list []topup.Topup, whole bool, err error)
 }
 
@@ -65,6 +66,9 @@ func (v *Verifier) Progress() (bills, ledgers, of int) {
 }
 
 const (
+	// rowsEarlier is how far before since ledger rows are read: the provider dates
+	// them by its clock, cut to whole seconds, and ours decides what is since.
+	rowsEarlier = time.Hour
 	// maxLookups bounds the bills of one run that are read by their ids.
 	maxLookups = 1000
 	// backwards is how far before since our purchases are read: one that was
@@ -97,7 +101,7 @@ func (v *Verifier) Run(ctx context.Context, since time.Time) (Report, error) {
 		return Report{}, err
 	}
 	report := Compare(f)
-	report.Incomplete = unread
+	report.Incomplete, report.Detached = unread, f.Detached
 	if v.Account == nil {
 		report.Blind = blind
 	}
@@ -216,10 +220,13 @@ func (v *Verifier) ledgersRead(ctx context.Context, f *Facts, targets []ledger) 
 	v.ledgersOf.Store(int64(len(targets)))
 	failures := 0
 	for n, l := range targets {
-		rows, whole, err := v.Account.Additions(ctx, l.target, l.currency, f.Since)
+		rows, whole, err := v.Account.Additions(ctx, l.target, l.currency, f.Since.Add(-rowsEarlier))
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
+		case errors.Is(err, topup.ErrNotFound):
+			failures = 0
+			f.Detached++
 		case err != nil:
 			failures++
 			unread = append(unread, fmt.Sprintf("the credits of %s: %v", l.target.Customer, err))
@@ -241,8 +248,9 @@ func (v *Verifier) ledgersRead(ctx context.Context, f *Facts, targets []ledger) 
 	return unread, nil
 }
 
-// lookUp reads the bills that ours name and the list did not show, one by one:
-// only the provider's own "not found" makes one missing.
+// lookUp reads single bills: those that ours name and the list did not show, of
+// which only the provider's own "not found" makes one missing, and those whose
+// payment differs, since the list may be hours older than our row.
 func (v *Verifier) lookUp(ctx context.Context, f *Facts) (unread []string, err error) {
 	ids := v.wanted(*f)
 	if len(ids) > maxLookups {
@@ -260,6 +268,7 @@ func (v *Verifier) lookUp(ctx context.Context, f *Facts) (unread []string, err e
 			unread = append(unread, fmt.Sprintf("invoice %s: %v", id, err))
 		case ok:
 			failures = 0
+			f.Invoices = slices.DeleteFunc(f.Invoices, func(old topup.Invoice) bool { return old.ID == id })
 			f.Invoices = append(f.Invoices, i)
 		default:
 			failures = 0
@@ -272,11 +281,15 @@ func (v *Verifier) lookUp(ctx context.Context, f *Facts) (unread []string, err e
 	return unread, nil
 }
 
-// wanted are the bills that purchases and rows name and the list did not show.
+// wanted are the bills that purchases and rows name and the list did not show,
+// or showed with another payment than ours.
 func (v *Verifier) wanted(f Facts) []string {
 	have := map[string]bool{"": true}
 	for i := range f.Invoices {
 		have[f.Invoices[i].ID] = true
+	}
+	for id := range moved(f) {
+		delete(have, id)
 	}
 	c := comparison{Facts: f}
 	var ids []string
@@ -294,6 +307,23 @@ func (v *Verifier) wanted(f Facts) []string {
 	for i := range f.Rows {
 		if r := &f.Rows[i]; !r.At.Before(f.Since) && !f.Claimed[r.Invoice] {
 			want(r.Invoice)
+		}
+	}
+	return ids
+}
+
+// moved are the listed bills of purchases whose payment has ended in another way.
+func moved(f Facts) map[string]bool {
+	ended := map[string]topup.Payment{}
+	for i := range f.Purchases {
+		if p := &f.Purchases[i]; p.Reference != "" && p.Payment.Ended() {
+			ended[p.Reference] = p.Payment
+		}
+	}
+	ids := map[string]bool{}
+	for i := range f.Invoices {
+		if payment, ok := ended[f.Invoices[i].ID]; ok && payment != f.Invoices[i].Payment {
+			ids[f.Invoices[i].ID] = true
 		}
 	}
 	return ids

@@ -3,6 +3,8 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +18,16 @@ import (
 type fake struct {
 	*books
 	unlisted map[string]bool // bills that only their ids show
-	unread   []string
-	billsErr error
-	billErr  error
-	rowsErr  map[topup.CustomerID]error
-	short    map[topup.CustomerID]bool
-	ledgers  []topup.CustomerID // that were read
-	lookups  []string
-	booksErr error
+	// paidSince are bills that were paid after they were listed.
+	paidSince map[string]topup.Invoice
+	unread    []string
+	billsErr  error
+	billErr   error
+	rowsErr   map[topup.CustomerID]error
+	short     map[topup.CustomerID]bool
+	ledgers   []topup.CustomerID // that were read
+	lookups   []string
+	booksErr  error
 }
 
 func (f *fake) Bills(_ context.Context, since time.Time, seen func(int)) (list []topup.Invoice, unread []string, err error) {
@@ -38,6 +42,9 @@ func (f *fake) Bills(_ context.Context, since time.Time, seen func(int)) (list [
 
 func (f *fake) Bill(_ context.Context, id string) (topup.Invoice, bool, error) {
 	f.lookups = append(f.lookups, id)
+	if paid, ok := f.paidSince[id]; ok {
+		return paid, true, f.billErr
+	}
 	for _, i := range f.Facts.Invoices {
 		if i.ID == id {
 			return i, true, f.billErr
@@ -46,10 +53,10 @@ func (f *fake) Bill(_ context.Context, id string) (topup.Invoice, bool, error) {
 	return topup.Invoice{}, false, f.billErr
 }
 
-func (f *fake) Additions(_ context.Context, t topup.Target, _ topup.Currency, _ time.Time) (list []topup.Topup, whole bool, err error) {
+func (f *fake) Additions(_ context.Context, t topup.Target, _ topup.Currency, since time.Time) (list []topup.Topup, whole bool, err error) {
 	f.ledgers = append(f.ledgers, t.Customer)
 	for _, r := range f.Facts.Rows {
-		if r.Target == t {
+		if r.Target == t && !r.At.Before(since) {
 			list = append(list, r.Topup)
 		}
 	}
@@ -117,6 +124,10 @@ func TestWhatCannotBeReadIsNeverAgreement(t *testing.T) {
 		{"everything read and equal", func(*fake) {}, nil, nil},
 		{"bills that could not be read", func(f *fake) { f.unread = []string{"the bills before noon"} }, nil, []string{"the bills before noon"}},
 		{"the credits of one customer", func(f *fake) { f.rowsErr["cus_2"] = down }, nil, []string{"the credits of cus_2: connection refused"}},
+		{"a ledger that is gone with its customer tells nothing", func(f *fake) {
+			f.rowsErr["cus_2"] = fmt.Errorf("404: %w", topup.ErrNotFound)
+			f.Facts.Rows = slices.DeleteFunc(f.Facts.Rows, func(r Row) bool { return r.Target.Customer == "cus_2" })
+		}, nil, nil},
 		{"rows that moved", func(f *fake) { f.short["cus_2"] = true }, nil, []string{"the credits of cus_2: rows moved"}},
 		{"a provider that goes down is given up", func(f *fake) {
 			for _, c := range []topup.CustomerID{"cus_2", "cus_3", "cus_4", "cus_5"} {
@@ -225,5 +236,34 @@ func TestAProviderWithoutBooksSaysWhatCannotBeCompared(t *testing.T) {
 	f.billsErr = errors.New("down")
 	if _, err := v.Run(t.Context(), f.Since); err == nil {
 		t.Error("recharges that cannot be read: nil, want an error")
+	}
+}
+
+// A row is dated by the provider's clock, a purchase by ours.
+func TestARowDatedJustBeforeTheWindowIsRead(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	p := f.buy(7, "cus_7", f.Facts.Since.Add(time.Second))
+	f.Facts.Invoices[len(f.Facts.Invoices)-1].At = p.PlannedAt.Add(-30 * time.Second)
+	f.Facts.Rows[len(f.Facts.Rows)-1].At = p.PlannedAt.Add(-30 * time.Second)
+	r, err := f.verifier().Run(t.Context(), f.Facts.Since)
+	if err != nil || len(r.Findings) != 0 || len(r.Incomplete) != 0 {
+		t.Errorf("findings %+v, unread %q, %v; want none", r.Findings, r.Incomplete, err)
+	}
+}
+
+// The bills are read first and our purchases last; a payment may end in between.
+func TestAPaymentThatEndsWhileTheBooksAreRead(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.paidSince = map[string]topup.Invoice{"inv_1": f.Facts.Invoices[1]}
+	f.Facts.Invoices[1].Status, f.Facts.Invoices[1].Payment = "to_pay", topup.PaymentPending
+	r, err := f.verifier().Run(t.Context(), f.Facts.Since)
+	if err != nil || len(r.Findings) != 0 || len(r.Incomplete) != 0 {
+		t.Errorf("findings %+v, unread %q, %v; want none", r.Findings, r.Incomplete, err)
+	}
+	f.paidSince = nil
+	if r, _ = f.verifier().Run(t.Context(), f.Facts.Since); len(r.Findings) != 1 || r.Findings[0].Kind != PaymentDiffers {
+		t.Errorf("findings %+v, want that the payment differs", r.Findings)
 	}
 }

@@ -16,7 +16,7 @@ func (c *comparison) invoice(i *topup.Invoice) {
 	case len(c.byRef[i.ID]) > 0 || c.Claimed[i.ID]:
 		c.report.Invoices++
 		return
-	case !c.watched(i.Products):
+	case c.answered[i.ID] == nil && !c.watched(i.Products):
 		c.report.Unwatched++
 		return
 	case !i.At.Before(c.cutoff):
@@ -30,7 +30,7 @@ func (c *comparison) invoice(i *topup.Invoice) {
 		c.report.Reversals++
 	case p != nil && (p.State.Open() || c.young(p)):
 		c.report.Waiting++
-	case p != nil && (!imported || c.source(i) == sourceAPI):
+	case p != nil: // imported or not: topupd imports what it cannot explain, a second charge too
 		c.report.Invoices++
 		c.blame(p, i)
 	case imported:
@@ -74,6 +74,9 @@ func (c *comparison) suspect(i *topup.Invoice) *topup.Purchase {
 	if p := c.answered[i.ID]; p != nil {
 		return p
 	}
+	if c.tried[i.ID] {
+		return nil
+	}
 	if s := c.source(i); s != "" && s != sourceAPI {
 		return nil
 	}
@@ -115,8 +118,11 @@ func rank(p *topup.Purchase) int {
 // blame turns an unexplained bill into a finding about the purchase that it
 // belongs to.
 func (c *comparison) blame(p *topup.Purchase, i *topup.Invoice) {
-	if p.State == topup.Settled && p.Reference == "" && !c.explained[p.ID] {
-		c.explained[p.ID] = true // a person knew that it was charged, not under which id
+	named := c.invoices[p.Reference] // nil: none, or not read
+	if p.State == topup.Settled && !c.explained[p.ID] && (p.Reference == "" || named != nil && undone(named)) {
+		// A person knew that it was charged, not under which id; or the bill that
+		// it had was taken back, and this is the one charge that is left.
+		c.explained[p.ID] = true
 		return
 	}
 	f := of(ChargedAfterNo, p)
@@ -128,10 +134,13 @@ func (c *comparison) blame(p *topup.Purchase, i *topup.Invoice) {
 	if p.Reference != "" {
 		f.Theirs += ", beside " + p.Reference
 	}
-	if i.Payment == topup.PaymentPaid {
-		f.Theirs += fmt.Sprintf(": %s with tax may be to refund", i.Paid)
-	} else {
+	switch {
+	case i.Payment != topup.PaymentPaid:
 		f.Theirs += ": not collected yet, it can still be voided"
+	case named != nil && named.Payment != topup.PaymentPaid:
+		f.Theirs += fmt.Sprintf(": paid, and %s is %s: void that one and keep this", p.Reference, named.Status)
+	default:
+		f.Theirs += fmt.Sprintf(": %s with tax may be to refund", i.Paid)
 	}
 	for _, r := range c.rows[i.ID] {
 		f.Row = r.ID

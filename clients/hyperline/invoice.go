@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"topupd/clients"
@@ -68,7 +69,7 @@ func minor(row clients.Object, key string, currency topup.Currency) (topup.Money
 // one for credits: an unpaid bill of unknown content stops purchases too (P9).
 func readLines(row clients.Object, i *topup.Invoice) error {
 	return eachLine(row, func(product topup.ProductID, credit bool) {
-		if product != "" {
+		if product != "" && !slices.Contains(i.Products, product) {
 			i.Products = append(i.Products, product)
 		}
 		i.Credit = i.Credit || credit

@@ -103,11 +103,12 @@ func (c *Client) Bill(ctx context.Context, id string) (i topup.Invoice, ok bool,
 }
 
 // Additions reads the ledger rows of a target since then. A row has no currency
-// of its own; currency is the customer's.
+// of its own; currency is the customer's. topup.ErrNotFound: the credit was
+// detached or the customer deleted, and nobody can know which rows there were.
 func (c *Client) Additions(ctx context.Context, t topup.Target, currency topup.Currency, since time.Time) (list []topup.Topup, whole bool, err error) {
 	rows, err := c.patient().additions(ctx, t, currency, since)
-	if clients.Refused(err, http.StatusNotFound) { // the credit was detached, or the customer deleted: there are no rows
-		return nil, true, nil
+	if clients.Refused(err, http.StatusNotFound) {
+		return nil, false, fmt.Errorf("%w: %w", topup.ErrNotFound, err)
 	}
 	return rows.list, rows.complete, err
 }

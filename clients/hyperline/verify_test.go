@@ -1,6 +1,7 @@
 package hyperline_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -75,8 +76,8 @@ func TestBillsOfTheWholeAccount(t *testing.T) {
 			t.Errorf("%d rows, %v, %v; want 84", len(list), whole, err)
 		}
 		target.Customer = "cus_nobody"
-		if list, whole, err = w.client(t).Additions(t.Context(), target, "EUR", noon); len(list) != 0 || !whole || err != nil {
-			t.Errorf("nobody's: %v, %v, %v; want none", list, whole, err)
+		if list, whole, err = w.client(t).Additions(t.Context(), target, "EUR", noon); len(list) != 0 || whole || !errors.Is(err, topup.ErrNotFound) {
+			t.Errorf("nobody's: %v, %v, %v; want ErrNotFound", list, whole, err)
 		}
 	})
 }

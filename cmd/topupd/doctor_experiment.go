@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,13 @@ import (
 	"topupd/cmd/topupd/internal/doctor"
 	"topupd/ledger"
 	"topupd/topup"
+)
+
+// The experiments wait for a purchase to show once, and after each of six
+// requests for a second charge; at most seven requests are sent.
+const (
+	waits    = 7
+	requests = 7
 )
 
 // pausedFor is how much longer than its waits a customer stays paused for the
@@ -30,16 +38,34 @@ func (c *doctorCmd) experiment(a *app, store *ledger.Store, one *connection, p d
 	}
 	announce := func(text string) { fmt.Fprintln(a.stderr, text) }
 	v, err := doctor.Experiments(a.ctx, p, one.client, store, t, announce)
+	err = errors.Join(err, a.known(store, one, v.Purchases))
 	if err != nil && a.ctx.Err() != nil {
 		err = fmt.Errorf("%w; what was sent is recorded: topupd doctor --show", err)
 	}
 	return v, err
 }
 
+// known imports what was bought, so that neither the daemon nor a comparison with
+// the books takes it for something that nobody explains, or for a second charge.
+func (a *app) known(store *ledger.Store, one *connection, bought []doctor.Purchase) error {
+	ctx := context.WithoutCancel(a.ctx) // Ctrl-C does not undo what was bought
+	for _, p := range bought {
+		if p.Invoice == "" {
+			continue
+		}
+		target := topup.Target{Provider: one.id, Customer: topup.CustomerID(p.Customer), Product: topup.ProductID(p.Product)}
+		_, err := store.Import(ctx, target, []topup.Topup{{ID: p.Invoice, Invoice: p.Invoice, Source: topup.SourceDoctor, At: p.At}})
+		if err != nil {
+			return fmt.Errorf("storing that %s is the doctor's: %w", p.Invoice, err)
+		}
+	}
+	return nil
+}
+
 // keepAway pauses a customer and refuses while a purchase of the daemon is open
 // for it: that purchase could take the experiment's invoice for its own.
 func (a *app) keepAway(store *ledger.Store, one *connection, p doctor.Patient, customer topup.CustomerID, t doctor.Terms) error {
-	until := a.now().Add(3*t.Wait + t.Watch + pausedFor)
+	until := a.now().Add(waits*t.Wait + t.Watch + requests*p.Provider.PurchaseTimeout + pausedFor)
 	pauses, err := store.Pauses(a.ctx)
 	if err != nil {
 		return err

@@ -153,8 +153,12 @@ func (a *app) moneyLines(p topup.Purchase) [][2]string {
 	if p.Charged != nil {
 		lines = append(lines, [2]string{"invoiced", p.Charged.Grouped() + " excluding tax: not the configured price"})
 	}
-	if p.RowAt != nil {
+	switch {
+	case p.RowAt == nil:
+	case hasBooks(p) && p.ResolvedBy == "":
 		lines = append(lines, [2]string{"credited", a.clock(*p.RowAt)})
+	default: // nobody has seen a row
+		lines = append(lines, [2]string{"counts", "a balance from " + a.clock(*p.RowAt) + " on"})
 	}
 	if p.FinishedAt != nil {
 		lines = append(lines, [2]string{"finished", a.clock(*p.FinishedAt)})

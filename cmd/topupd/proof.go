@@ -16,7 +16,7 @@ type proofFile struct {
 	Decision        decisionRecord  `json:"decision"`
 	FingerprintHeld bool            `json:"request_sha256_holds"` // worked out again from the stored request
 	Permits         []permitRecord  `json:"permits"`
-	EmptyLooks      int             `json:"empty_looks"` // complete ones since the last send
+	EmptyLooks      int             `json:"empty_looks"` // complete ones in a row since the last send; not counted while parked
 	LookedAt        *string         `json:"looked_at"`   // the last complete one
 	Baseline        []string        `json:"baseline"`    // ids that were there before
 	Trail           json.RawMessage `json:"balance_trail"`

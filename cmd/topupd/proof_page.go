@@ -112,9 +112,12 @@ func (a *app) happened(e topup.Evidence) {
 // effectLines are what shows that credits came, or did not.
 func (a *app) effectLines(p topup.Purchase, f proofFile) [][2]string {
 	var lines [][2]string
-	if p.LookedAt != nil {
-		lines = append(lines, [2]string{"looks", fmt.Sprintf("%s found nothing since the last send; the last complete one %s",
-			plural(p.EmptyLooks, "complete look"), a.clock(*p.LookedAt))})
+	if p.LookedAt != nil && hasBooks(p) {
+		looks := "the last complete one " + a.clock(*p.LookedAt)
+		if p.State == topup.Sent { // later ones are not counted
+			looks += fmt.Sprintf("; %s in a row found nothing since the last send", grouped(p.EmptyLooks))
+		}
+		lines = append(lines, [2]string{"looks", looks})
 	}
 	if trail := trailWords(p.Trail, a.clock); trail != "" {
 		lines = append(lines, [2]string{"balance trail", trail})
@@ -138,7 +141,7 @@ func trailWords(t topup.Trail, clock func(time.Time) string) string {
 		parts = append(parts, fmt.Sprintf("%s at %s", l.Balance.Grouped(), clock(l.ReadAt)))
 	}
 	for _, j := range t.Jumps {
-		held := "did not last"
+		held := "was not seen again yet"
 		if j.Held {
 			held = "lasted"
 		}

@@ -71,7 +71,10 @@ func (c *comparing) due(last ledger.Verification, now time.Time) bool {
 
 // run compares once, and tells the log, the ledger and through it the gauges.
 func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.Time) {
-	since := sinceLast(last.At, now, c.d.loaded.cfg.Verify.Since)
+	since, err := sinceLast(ctx, c.d.store, last, c.from.Unclear.QuietPeriod, now, c.d.loaded.cfg.Verify.Since)
+	if err != nil {
+		return // the ledger is away, and housekeeping says so
+	}
 	l := *c.d.loaded
 	l.book = c.d.rulebook.Load()
 	bounded, cancel := context.WithTimeout(ctx, verifyPatience)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"topupd/metrics"
 	"topupd/rules"
 	"topupd/scheduler"
+	"topupd/topup"
 	"topupd/verify"
 )
 
@@ -208,23 +210,37 @@ func TestWhatAPartialRunDidNotFindMayStillBeThere(t *testing.T) {
 	}
 }
 
-func TestAComparisonReachesBackToTheLastCompleteOne(t *testing.T) {
+// leftOut is a ledger whose oldest unjudged purchase is known.
+type leftOut struct{ oldest time.Time }
+
+func (l leftOut) Unjudged(context.Context, topup.ProviderID, time.Time, []string) (time.Time, error) {
+	return l.oldest, nil
+}
+
+func TestAComparisonReachesBackToWhatTheLastOneLeftOut(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return monthEnd.Add(-d) }
+	const quiet, day = 15 * time.Minute, 24 * time.Hour
+	slack := quiet + topup.MatchBefore
 	for _, tt := range []struct {
-		name string
-		last time.Time
-		want time.Time
+		name   string
+		last   time.Time
+		oldest time.Time // purchase that was not judged, or was charged wrongly
+		want   time.Time
 	}{
-		{"never before", time.Time{}, ago(24 * time.Hour)},
-		{"an hour ago", ago(time.Hour), ago(24 * time.Hour)},
-		{"five days ago", ago(5 * 24 * time.Hour), ago(5 * 24 * time.Hour)},
-		{"a year ago", ago(365 * 24 * time.Hour), ago(verifyMost)},
+		{"never before", time.Time{}, time.Time{}, ago(day)},
+		{"an hour ago", ago(time.Hour), time.Time{}, ago(day)},
+		{"five days ago", ago(5 * day), time.Time{}, ago(5*day + slack)},
+		{"an hour ago, and a purchase was open for a weekend", ago(time.Hour), ago(3 * day), ago(3*day + slack)},
+		{"a purchase was open for an hour", ago(time.Hour), ago(2 * time.Hour), ago(day)},
+		{"a purchase that was open then is younger than that run", ago(5 * day), ago(4 * day), ago(5*day + slack)},
+		{"a year ago", ago(365 * day), time.Time{}, ago(verifyMost)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := sinceLast(tt.last, monthEnd, 24*time.Hour); !got.Equal(tt.want) {
-				t.Errorf("sinceLast = %s, want %s", got, tt.want)
+			got, err := sinceLast(t.Context(), leftOut{tt.oldest}, ledger.Verification{At: tt.last}, quiet, monthEnd, day)
+			if err != nil || !got.Equal(tt.want) {
+				t.Errorf("sinceLast = %s, %v, want %s", got, err, tt.want)
 			}
 		})
 	}

@@ -87,6 +87,9 @@ func typeOf(p topup.Purchase) config.Type {
 	return config.Type(kind)
 }
 
+// hasBooks tells whether the provider of a purchase lists what was bought.
+func hasBooks(p topup.Purchase) bool { return typeOf(p) == config.Hyperline }
+
 // effectWithin is how long a confirmed purchase may wait for its effect before
 // a person should look.
 const effectWithin = time.Hour

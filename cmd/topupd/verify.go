@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +12,13 @@ import (
 
 	"topupd/config"
 	"topupd/ledger"
+	"topupd/topup"
 	"topupd/verify"
 )
 
 // verifyCmd compares the ledger with the providers' books.
 type verifyCmd struct {
-	Since    string `help:"Compare what was planned or billed since then: a date (2026-11-01), a time (2026-11-20T09:00:00Z) or how long ago (30d). Default: 24h, or since the daemon's last complete comparison." placeholder:"D"`
+	Since    string `help:"Compare what was planned or billed since then: a date (2026-11-01), a time (2026-11-20T09:00:00Z) or how long ago (30d). Default: 24h, further back to what the daemon's last complete comparison could not judge or found charged wrongly." placeholder:"D"`
 	Provider string `help:"Only this provider, by its name in the configuration." placeholder:"NAME"`
 	outputFlags
 }
@@ -83,16 +85,32 @@ const (
 	verifyMost = 90 * 24 * time.Hour
 )
 
-// sinceLast reaches back to the last complete comparison, at least so far.
-func sinceLast(last, now time.Time, least time.Duration) time.Time {
+// unjudged is the part of the ledger that tells what a comparison left out.
+type unjudged interface {
+	Unjudged(ctx context.Context, provider topup.ProviderID, at time.Time, ids []string) (time.Time, error)
+}
+
+// sinceLast reaches back to what the last complete comparison could not judge or
+// found charged wrongly, at least so far and not beyond verifyMost.
+func sinceLast(ctx context.Context, store unjudged, last ledger.Verification, quiet time.Duration, now time.Time, least time.Duration) (time.Time, error) {
 	since := now.Add(-least)
-	if last.IsZero() || !last.Before(since) {
-		return since
+	if last.At.IsZero() {
+		return since, nil
 	}
-	if earliest := now.Add(-verifyMost); last.Before(earliest) {
-		return earliest
+	oldest, err := store.Unjudged(ctx, last.Provider, last.At, verify.Wronged(last.Keys))
+	if err != nil {
+		return time.Time{}, err
 	}
-	return last
+	if oldest.IsZero() || last.At.Before(oldest) {
+		oldest = last.At
+	}
+	if left := oldest.Add(-quiet - topup.MatchBefore); left.Before(since) { // what was as young at the provider was left out too
+		since = left
+	}
+	if earliest := now.Add(-verifyMost); since.Before(earliest) {
+		since = earliest
+	}
+	return since, nil
 }
 
 // compared is what came of one connection.
@@ -126,7 +144,9 @@ func (c *verifyCmd) compare(a *app, l *loaded, store *ledger.Store, connections 
 		at.Store(v)
 		begin := since
 		if begin.IsZero() {
-			begin = sinceLast(lastOf(last, from.id).At, a.now(), verifyDefault)
+			if begin, err = sinceLast(a.ctx, store, lastOf(last, from.id), from.Unclear.QuietPeriod, a.now(), verifyDefault); err != nil {
+				return nil, err
+			}
 		}
 		report, err := v.Run(a.ctx, begin)
 		if a.ctx.Err() != nil {
@@ -300,6 +320,7 @@ func (a *app) compareLine(out io.Writer, r compared) {
 		{n.Reversals, "%s of somebody else, refunded"},
 		{n.Unnamed, "%s settled by a person without a reference"},
 		{n.Unwatched, "%s for products that no rule buys"},
+		{n.Detached, "credits of %s customers detached: their rows could not be compared"},
 	} {
 		if rest.n > 0 {
 			parts = append(parts, fmt.Sprintf(rest.what, grouped(rest.n)))

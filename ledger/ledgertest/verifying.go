@@ -17,6 +17,7 @@ var verifying = map[string]func(*testing.T, Opener){
 	"imports since then are listed by either of their times":      importsSince,
 	"the permits of a purchase are listed":                        permitsOf,
 	"the newest comparison of each provider is kept":              newestVerification,
+	"what a comparison could not judge is known by its oldest":    unjudgedOldest,
 }
 
 func plannedSince(t *testing.T, open Opener) {
@@ -42,6 +43,40 @@ func plannedSince(t *testing.T, open Opener) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("planned since %s (-want +got):\n%s", at, diff)
+	}
+}
+
+// unjudgedOldest: a purchase that has ended, its quiet period over, was judged by
+// every comparison since; one that was open or young then was not.
+func unjudgedOldest(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	unjudged := func(at time.Time, want time.Time, ids ...string) {
+		t.Helper()
+		got, err := d.store.Unjudged(t.Context(), hyperline, at, ids)
+		d.must(err)
+		if !got.Equal(want) {
+			t.Errorf("the oldest that was not judged at %s is of %s, want %s", at, got, want)
+		}
+	}
+	unjudged(noon, time.Time{})
+	over := d.advance(d.advance(d.send(customer(1)), confirmed("inv_1")), settled)
+	d.clock.forward(50 * time.Minute)
+	d.must(d.renewed(hyperline))
+	unjudged(d.clock.Now(), time.Time{})
+	unjudged(d.clock.Now(), noon, over.ID)                         // it was charged wrongly
+	unjudged(noon, noon)                                           // it was just sent
+	unjudged(over.QuietUntil(), noon)                              // inclusive
+	unjudged(over.QuietUntil().Add(time.Microsecond), time.Time{}) // over
+	blocked := d.advance(d.send(customer(2)), confirmed("inv_2"))
+	d.clock.forward(3 * 24 * time.Hour)
+	unjudged(d.clock.Now(), blocked.PlannedAt) // still open
+	d.advance(blocked, settled)
+	unjudged(d.clock.Now().Add(-time.Hour), blocked.PlannedAt) // it was open then
+	unjudged(d.clock.Now().Add(time.Hour), time.Time{})
+	got, err := d.store.Unjudged(t.Context(), voice, noon, nil)
+	d.must(err)
+	if !got.IsZero() {
+		t.Errorf("another provider's: %s", got)
 	}
 }
 

@@ -3,7 +3,10 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,11 +54,12 @@ func (x *lab) appears(ctx context.Context, b bought) error {
 	const name = "visibility"
 	var invoiceAt, rowAt time.Duration
 	for poll := firstPoll; ; poll = min(2*poll, lastPoll) {
-		invoices, rows, err := x.ids(ctx, b.order.Target)
+		invoices, rows, _, err := x.ids(ctx, b.order.Target)
+		passed := x.Now().Sub(b.sentAt)
 		if err != nil {
+			x.visible = max(x.visible, passed) // it was not seen for so long
 			return err
 		}
-		passed := x.Now().Sub(b.sentAt)
 		if invoiceAt == 0 && slices.Contains(invoices, b.answer.Reference) {
 			invoiceAt = passed
 		}
@@ -66,12 +70,13 @@ func (x *lab) appears(ctx context.Context, b bought) error {
 			break
 		}
 		if passed > x.Wait {
-			x.visible = max(x.visible, passed)
+			x.visible, x.unseen = max(x.visible, passed), true
 			x.say(name, Fail, "run it again with a longer --wait, and do not go live before it is known: the quiet period must be longer than this",
 				"%s was not in every list %s after it was sent (invoice %s, row %s)", b.answer.Reference, passed.Round(time.Second), shown(invoiceAt), shown(rowAt))
 			return nil
 		}
 		if err := pause(ctx, poll); err != nil {
+			x.visible = max(x.visible, passed)
 			return err
 		}
 	}
@@ -99,20 +104,40 @@ func (x *lab) linger(ctx context.Context) error {
 	return pause(ctx, min(max(time.Second, 2*x.visible), x.Wait))
 }
 
-// charges counts the new invoices that the books or the answers know.
-func (x *lab) charges(ctx context.Context, t topup.Target, answers ...topup.Answer) (int, error) {
+// charges lists the invoices that the books or the answers know now, and did not
+// before. The answers count even when the books cannot be read.
+func (x *lab) charges(ctx context.Context, t topup.Target, answers ...topup.Answer) ([]string, error) {
+	before := maps.Clone(x.invoices)
+	x.note(answers...)
 	if err := x.linger(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
-	invoices, rows, err := x.ids(ctx, t)
+	invoices, rows, err := x.whole(ctx, t)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, id := range slices.Concat(invoices, rows) {
 		x.invoices[id] = true
 	}
-	x.note(answers...)
-	return len(x.invoices), nil
+	more := slices.Sorted(maps.Keys(x.invoices))
+	return slices.DeleteFunc(more, func(id string) bool { return before[id] }), nil
+}
+
+// wholeTries is how often books that could be read in part only are read again.
+const wholeTries = 5
+
+// whole reads the books until they are complete: a part of them proves no absence.
+func (x *lab) whole(ctx context.Context, t topup.Target) (invoices, rows []string, err error) {
+	for range wholeTries {
+		invoices, rows, whole, err := x.ids(ctx, t)
+		if err != nil || whole {
+			return invoices, rows, err
+		}
+		if err := pause(ctx, lastPoll); err != nil {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, fmt.Errorf("the books of %s can be read in part only, so nobody knows what was charged", t.Customer)
 }
 
 // note keeps the invoices that answers name.
@@ -124,24 +149,47 @@ func (x *lab) note(answers ...topup.Answer) {
 	}
 }
 
+// noMoreRepeats is what the daemon does about keys that are ignored.
+const noMoreRepeats = "topupd repeats no purchase here from now on: unclear ones wait for a person (policy park)"
+
+// late looks once more when everything was tried: a repeat may have been charged
+// after it was answered.
+func (x *lab) late(ctx context.Context, first bought) error {
+	more, err := x.charges(ctx, first.order.Target)
+	if err != nil || len(more) == 0 {
+		return err
+	}
+	x.stray("a last look", more)
+	return nil
+}
+
+// stray is about charges that no answer names: whichever request they came from,
+// one under a key that was used before was charged again.
+func (x *lab) stray(name string, ids []string) {
+	x.ignored = true
+	x.say(name, Fail, noMoreRepeats, "%s turned up that no answer names: a second charge under a key, executed late", strings.Join(ids, ", "))
+}
+
 // sameKey repeats the first purchase byte for byte, as the daemon would.
 func (x *lab) sameKey(ctx context.Context, first bought) error {
 	const name = "same key again"
-	before := len(x.invoices)
 	b, err := x.try(ctx, name, first.order, first.request, first.key)
 	if err != nil || b == nil {
 		return err
 	}
-	now, err := x.charges(ctx, first.order.Target, first.answer, b.answer)
+	x.ignored = b.answer.Reference != "" && b.answer.Reference != first.answer.Reference // whatever the books say
+	more, err := x.charges(ctx, first.order.Target, first.answer, b.answer)
 	if err != nil {
 		return err
 	}
 	switch {
-	case now > before:
+	case len(more) > 0:
 		x.ignored = true
-		x.say(name, Fail, "topupd repeats no purchase here from now on: unclear ones wait for a person (policy park)", "charged again: %d invoices for one key; answered %s", now, answerText(b.answer))
+		x.say(name, Fail, noMoreRepeats, "charged again: %d invoices for one key; answered %s", 1+len(more), answerText(b.answer))
+	case x.unseen:
+		x.say(name, Unknown, "", "one invoice so far, and purchases show later than --wait: a second one may still come; answered %s", answerText(b.answer))
 	case b.answer.Verdict == topup.Yes && b.answer.Reference == first.answer.Reference:
-		x.found(topup.KeysHonoured, "yes")
+		x.honoured = true
 		x.say(name, OK, "", "one invoice, the same answer again")
 	default:
 		x.say(name, Unknown, "", "one invoice, but another answer: %s", answerText(b.answer))
@@ -173,19 +221,21 @@ func (x *lab) other(ctx context.Context, name string, first bought, order topup.
 		x.say(name, Unknown, "", "not tried: keys are ignored")
 		return nil
 	}
-	before := len(x.invoices)
 	b, err := x.try(ctx, name, order, request, first.key)
 	if err != nil || b == nil {
 		return err
 	}
-	now, err := x.charges(ctx, first.order.Target, b.answer)
+	more, err := x.charges(ctx, first.order.Target, b.answer)
 	if err != nil {
 		return err
 	}
+	unnamed := slices.DeleteFunc(slices.Clone(more), func(id string) bool { return id == b.answer.Reference })
 	const harmless = "nothing: topupd never sends other bytes under a key. The documentation says 417; tell the provider"
 	same := b.answer.Verdict == topup.Yes && b.answer.Reference == first.answer.Reference
 	switch {
-	case now > before:
+	case len(unnamed) > 0:
+		x.stray(name, unnamed)
+	case len(more) > 0:
 		x.say(name, Warn, harmless, "executed: a key stands for one request body; answered %s", answerText(b.answer))
 	case b.answer.NeverRepeat:
 		x.say(name, OK, "", "refused with %d, as documented", b.answer.Status)
@@ -214,7 +264,6 @@ func (x *lab) concurrent(ctx context.Context, first bought) error {
 	if err != nil {
 		return err
 	}
-	before := len(x.invoices)
 	var pair [2]*sending
 	for i := range pair {
 		if pair[i], err = x.open(ctx, name, first.order, request, key); err != nil {
@@ -232,25 +281,26 @@ func (x *lab) concurrent(ctx context.Context, first bought) error {
 	if err := x.end(ctx, pair[0], pair[1]); err != nil {
 		return err
 	}
-	return x.judgePair(ctx, name, before, pair[0].answer, pair[1].answer)
+	return x.judgePair(ctx, name, pair[0].answer, pair[1].answer)
 }
 
-func (x *lab) judgePair(ctx context.Context, name string, before int, a, b topup.Answer) error {
-	now, err := x.charges(ctx, x.order.Target, a, b)
+func (x *lab) judgePair(ctx context.Context, name string, a, b topup.Answer) error {
+	x.ignored = x.ignored || a.Reference != "" && b.Reference != "" && a.Reference != b.Reference // whatever the books say
+	more, err := x.charges(ctx, x.order.Target, a, b)
 	if err != nil {
 		return err
 	}
 	text := answerText(a) + " and " + answerText(b)
 	switch {
-	case now > before+1:
+	case len(more) > 1:
 		x.ignored = true
-		x.say(name, Fail, "topupd repeats no purchase here from now on: unclear ones wait for a person (policy park)", "both were charged under one key: %s", text)
+		x.say(name, Fail, noMoreRepeats, "both were charged under one key: %s", text)
 	case a.WaitAndRepeat || b.WaitAndRepeat:
 		x.say(name, OK, "", "one invoice; the other was refused with 409, as documented")
 	case a.Verdict == topup.Yes && b.Verdict == topup.Yes && a.Reference == b.Reference:
 		x.say(name, OK, "", "one invoice and the same answer twice: they did not meet, or one waited")
 	default:
-		x.say(name, Unknown, "", "%s; %d new invoices", text, now-before)
+		x.say(name, Unknown, "", "%s; %d new invoices", text, len(more))
 	}
 	return nil
 }
@@ -268,6 +318,10 @@ func (x *lab) declined(ctx context.Context, first bought) error {
 	conf, err := x.Client.Confirm(ctx, order)
 	if err != nil {
 		x.say(name, Unknown, "", "customer %s cannot be read: %v", x.Declined, err)
+		return nil
+	}
+	if problem := obstacle(conf); problem != "" {
+		x.say(name, Unknown, "take another --declined-customer", "not tried with customer %s: %s", x.Declined, problem)
 		return nil
 	}
 	x.baseline = append(x.baseline, conf.Seen()...)
@@ -305,6 +359,8 @@ func (x *lab) judgeDeclined(name string, a topup.Answer, books topup.Books) {
 	switch {
 	case paid:
 		x.say(name, Unknown, "take a customer whose card is declined", "it was paid: %s", text)
+	case a.Verdict == topup.No && a.Status != http.StatusPaymentRequired:
+		x.say(name, Unknown, "take a customer whose card is declined", "refused for another reason than the card: %s", text)
 	case rows > 0:
 		x.say(name, Warn, "know that credits are granted before they are paid", "%s", text)
 	default:

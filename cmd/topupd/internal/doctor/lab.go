@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type Terms struct {
 type Purchase struct {
 	Experiment string    `json:"experiment"`
 	Customer   string    `json:"customer"`
+	Product    string    `json:"product"`
 	Credits    string    `json:"credits"`
 	Price      string    `json:"price_excluding_tax"`
 	Key        string    `json:"idempotency_key"`
@@ -88,7 +90,9 @@ type lab struct {
 	began    time.Time // by the provider's clock, where it sends one
 	baseline []string
 	visible  time.Duration // longest delay that was seen
-	ignored  bool          // a repeat was charged again
+	unseen   bool          // the first purchase had not shown when it was given up
+	honoured bool          // a repeat brought the first answer, and no second charge was seen
+	ignored  bool          // a repeat was charged again, or may have been
 	invoices map[string]bool
 }
 
@@ -126,14 +130,17 @@ func (x *lab) more(ctx context.Context, first bought) error {
 	}
 	x.expiry(ctx, first)
 	x.orders(ctx)
-	return nil
+	return x.late(ctx, first)
 }
 
 // conclude notes what the daemon is to obey.
 func (x *lab) conclude() {
 	x.found(topup.VisibleAfter, x.visible.Round(time.Millisecond).String())
-	if x.ignored {
+	switch {
+	case x.ignored:
 		x.found(topup.KeysHonoured, "no")
+	case x.honoured:
+		x.found(topup.KeysHonoured, "yes")
 	}
 }
 
@@ -156,10 +163,8 @@ func (x *lab) prepare(ctx context.Context) error {
 	if err != nil {
 		return refuse("customer %s cannot be read: %v", x.Customer, err)
 	}
-	for _, problem := range []string{conf.Reading.Account.Inactive, conf.PriceProblem, conf.CurrencyProblem, conf.Reading.Native, conf.Reading.Bad} {
-		if problem != "" {
-			return refuse("nothing can be tried with customer %s: %s", x.Customer, problem)
-		}
+	if problem := obstacle(conf); problem != "" {
+		return refuse("nothing can be tried with customer %s: %s", x.Customer, problem)
 	}
 	x.invoices = map[string]bool{}
 	x.spent = topup.Money{Currency: x.order.Price.Currency}
@@ -168,6 +173,12 @@ func (x *lab) prepare(ctx context.Context) error {
 		x.began = x.Now()
 	}
 	return nil
+}
+
+// obstacle is why the daemon would not buy for a customer, or not at the
+// configured price: nothing is tried with such a one.
+func obstacle(c topup.Confirmation) string {
+	return cmp.Or(c.Reading.Account.Inactive, c.PriceProblem, c.CurrencyProblem, c.Reading.Native, c.Reading.Bad)
 }
 
 // expiresIn is when credits of experiments expire: soon enough to vanish, and
@@ -261,7 +272,7 @@ func (x *lab) end(ctx context.Context, sent ...*sending) error {
 	for _, s := range sent {
 		text := answerText(s.answer)
 		x.Purchases = append(x.Purchases, Purchase{
-			Experiment: s.name, Customer: string(s.order.Target.Customer), Credits: s.order.Credits.String(), Price: s.order.Price.String(),
+			Experiment: s.name, Customer: string(s.order.Target.Customer), Product: string(s.order.Target.Product), Credits: s.order.Credits.String(), Price: s.order.Price.String(),
 			Key: s.key, At: s.sentAt.UTC(), Answer: text, Invoice: s.answer.Reference,
 		})
 		if err := x.record.EndExperiment(context.WithoutCancel(ctx), s.id, text); err != nil {
@@ -300,10 +311,11 @@ func (x *lab) try(ctx context.Context, name string, order topup.Order, request t
 }
 
 // ids are the new invoices that the provider's books name, by lists and by rows.
-func (x *lab) ids(ctx context.Context, t topup.Target) (invoices, rows []string, err error) {
+// Without whole there may be more.
+func (x *lab) ids(ctx context.Context, t topup.Target) (invoices, rows []string, whole bool, err error) {
 	b, err := x.buyer.Books(ctx, t, x.began.Add(-topup.MatchBefore))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the books of %s: %w", t.Customer, err)
+		return nil, nil, false, fmt.Errorf("reading the books of %s: %w", t.Customer, err)
 	}
 	since := x.began.Add(-time.Second) // what was bought before, and shows only now, is not ours
 	for _, i := range b.Invoices {
@@ -316,7 +328,7 @@ func (x *lab) ids(ctx context.Context, t topup.Target) (invoices, rows []string,
 			rows = append(rows, r.Invoice)
 		}
 	}
-	return invoices, rows, nil
+	return invoices, rows, b.Complete, nil
 }
 
 // pause waits between two looks.
