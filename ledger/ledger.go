@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -46,6 +47,8 @@ type Store struct {
 	where    string        // the database in words for errors; no password
 	commits  time.Duration // how long a commit may stay unanswered
 	witness  witness       // what this process can prove after a promotion
+	// inspections are made one after the other.
+	inspections sync.Mutex
 
 	migrator func() (db *sql.DB, done func() error, err error) // a pool that waits as long as a migration takes
 	guard    func(context.Context) (release func(), err error) // keeps two migrations of one file apart

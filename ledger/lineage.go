@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -34,25 +37,42 @@ const postgresLineage = `
 		CAST(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') AS BIGINT) AS flushed,
 		CASE WHEN pg_last_wal_receive_lsn() IS NULL THEN NULL
 			ELSE CAST(pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0') AS BIGINT) END AS kept,
-		current_setting('synchronous_standby_names') <> '' AS synchronous`
+		current_setting('synchronous_standby_names') AS standbys`
 
 // sqliteLineage is always the same: a file that was put back looks like the one
 // that it replaces. There, every start reads the provider's books.
-const sqliteLineage = `SELECT 'sqlite' AS identity, 1 AS timeline, 0 AS flushed, NULL AS kept, 0 AS synchronous`
+const sqliteLineage = `SELECT 'sqlite' AS identity, 1 AS timeline, 0 AS flushed, NULL AS kept, '' AS standbys`
 
 // place is what the server says about itself, beside what the ledger says.
 type place struct {
 	lineage
-	Flushed     int64   `db:"flushed"` // end of the log on disk, in bytes
-	Kept        *int64  `db:"kept"`    // end of what a promoted standby has of the old timeline; nil = cannot be told
-	Synchronous bool    `db:"synchronous"`
-	Identity0   *string `db:"stored_identity"`
-	Timeline0   *int64  `db:"stored_timeline"`
+	Flushed   int64   `db:"flushed"`  // end of the log on disk, in bytes
+	Kept      *int64  `db:"kept"`     // end of what a promoted standby has of the old timeline; nil = cannot be told
+	Standbys  string  `db:"standbys"` // synchronous_standby_names
+	Identity0 *string `db:"stored_identity"`
+	Timeline0 *int64  `db:"stored_timeline"`
 
 	before int64 // where this process had seen the log end before it asked
 
 	complete   bool  // every acknowledged write that was considered is here
 	considered int64 // the newest of them, by this process's count
+}
+
+// synchronousStandbys is synchronous_standby_names with a number; without one it
+// means FIRST 1 (PostgreSQL documentation, "synchronous_standby_names", read
+// 2026-11-28).
+var synchronousStandbys = regexp.MustCompile(`(?i)^\s*(?:(?:first|any)\s+)?([0-9]+)\s*\((.*)\)\s*$`)
+
+// everyStandby tells whether no commit is answered before every standby has it:
+// only then whichever is promoted has them all. With ANY 1 of two it may be the
+// other one.
+func (p place) everyStandby() bool {
+	names, needed := p.Standbys, 1
+	if m := synchronousStandbys.FindStringSubmatch(p.Standbys); m != nil {
+		names = m[2]
+		needed, _ = strconv.Atoi(m[1]) // the server refuses what is no number
+	}
+	return strings.TrimSpace(names) != "" && !strings.Contains(names, "*") && needed >= len(strings.Split(names, ","))
 }
 
 // stored is the lineage in the ledger; known is false before the first one.
@@ -65,7 +85,7 @@ func (p place) stored() (l lineage, known bool) {
 
 func (v view) place(ctx context.Context) (place, error) {
 	p := place{before: v.store.witness.upTo()}
-	err := v.get(ctx, &p, `SELECT here.identity, here.timeline, here.flushed, here.kept, here.synchronous,
+	err := v.get(ctx, &p, `SELECT here.identity, here.timeline, here.flushed, here.kept, here.standbys,
 			l.identity AS stored_identity, l.timeline AS stored_timeline
 		FROM (`+v.store.sql.lineage+`) here LEFT JOIN lineage l ON l.id = 1`)
 	if err != nil {
@@ -110,9 +130,15 @@ func (s *Store) inspected(ctx context.Context, err error) bool {
 // was lost is quarantined (P18). Each process testifies for the leases that it
 // held itself, whoever came first: what one cannot know another may prove, and
 // what one has lost no other can make good.
+//
+// One at a time: whoever is second in a process would judge by what the first
+// has accepted, and find that nothing tells what is missing.
 func (s *Store) inspect(ctx context.Context) error {
+	s.inspections.Lock()
+	defer s.inspections.Unlock()
 	var here place
 	var findings []finding
+	var done bool
 	s.witness.inspecting()
 	err := s.write(ctx, "inspect", func(ctx context.Context, t tx) error {
 		findings = nil
@@ -123,28 +149,32 @@ func (s *Store) inspect(ctx context.Context) error {
 		if here, err = t.place(ctx); err != nil || first {
 			return err
 		}
+		if done = s.witness.accepted(here); done {
+			return nil
+		}
 		rows, err := t.lockedProviders(ctx)
 		if err != nil {
-			return err
-		}
-		if err := t.lookForMarks(ctx, &here); err != nil {
 			return err
 		}
 		now, err := t.now(ctx)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			f := s.witness.judge(row, here)
+		if err := t.lookForMarks(ctx, &here); err != nil {
+			return err
+		}
+		for _, row := range rows { // no round trip between the marks and the last verdict: writes go on meanwhile
+			findings = append(findings, s.witness.judge(row, here))
+		}
+		for _, f := range findings {
 			if err := t.apply(ctx, f, now); err != nil {
 				return err
 			}
-			findings = append(findings, f)
 		}
 		return t.one(ctx, "storing the lineage", `UPDATE lineage SET since_at = CASE WHEN identity = ? AND timeline = ? THEN since_at ELSE ? END,
 			identity = ?, timeline = ? WHERE id = 1`, here.Identity, here.Timeline, micros(now), here.Identity, here.Timeline)
 	})
-	if err != nil {
+	if err != nil || done {
 		return err
 	}
 	s.witness.accept(here)

@@ -228,7 +228,7 @@ func (t tx) liftProvider(ctx context.Context, provider string, now time.Time, r 
 		return err
 	}
 	if r.Quarantine { // whoever lifts it answers for what the books show
-		if err := t.raiseKnown(ctx, topup.ProviderID(provider), now); err != nil {
+		if err := t.raiseKnown(ctx, topup.ProviderID(provider), now, now); err != nil {
 			return err
 		}
 	}

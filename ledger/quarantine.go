@@ -72,7 +72,7 @@ func (s *Store) EndQuarantine(ctx context.Context, e topup.QuarantineEnd) (why s
 		if err := t.one(ctx, "ending the quarantine", endQuarantine+` WHERE id = ?`, row.ID); err != nil {
 			return err
 		}
-		return t.raiseKnown(ctx, e.Lease.Provider, e.ReadAt)
+		return t.raiseKnown(ctx, e.Lease.Provider, e.ReadAt, now)
 	})
 	if err != nil {
 		return "", err
@@ -82,8 +82,8 @@ func (s *Store) EndQuarantine(ctx context.Context, e topup.QuarantineEnd) (why s
 
 // NoteKnown notes up to when the ledger knows every purchase that the provider's
 // books show: the database time before they were read, or of a life in which
-// nothing was bought elsewhere. It never goes back, and does not move while the
-// provider is quarantined or the lease is not ours.
+// nothing was bought elsewhere. It goes back only from the future, and does not
+// move while the provider is quarantined or the lease is not ours.
 func (s *Store) NoteKnown(ctx context.Context, lease topup.Lease, at time.Time) error {
 	return s.write(ctx, "note_known", func(ctx context.Context, t tx) error {
 		row, err := t.lockProvider(ctx, lease.Provider, s.sql.update)
@@ -97,12 +97,15 @@ func (s *Store) NoteKnown(ctx context.Context, lease topup.Lease, at time.Time) 
 		if _, err := t.exec(ctx, `DELETE FROM mark WHERE at < ?`, micros(now.Add(-markLife))); err != nil {
 			return fmt.Errorf("forgetting old marks: %w", err)
 		}
-		return t.raiseKnown(ctx, lease.Provider, at)
+		return t.raiseKnown(ctx, lease.Provider, at, now)
 	})
 }
 
-func (t tx) raiseKnown(ctx context.Context, provider topup.ProviderID, at time.Time) error {
-	_, err := t.exec(ctx, `UPDATE provider SET known_at = ? WHERE id = ? AND coalesce(known_at, 0) < ?`, micros(at), string(provider), micros(at))
+// raiseKnown never lowers what is known, unless that was noted by a clock that
+// was ahead.
+func (t tx) raiseKnown(ctx context.Context, provider topup.ProviderID, at, now time.Time) error {
+	_, err := t.exec(ctx, `UPDATE provider SET known_at = ? WHERE id = ? AND (coalesce(known_at, 0) < ? OR known_at > ?)`,
+		micros(at), string(provider), micros(at), micros(now))
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,6 +123,16 @@ func TestAFailover(t *testing.T) {
 				f.Errorf("after the other process asked: %q, want a quarantine", why)
 			}
 			f.tick(f.a, lease)
+		}, ""},
+		{"that many in one process notice at once is judged once", ledgertest.Synchronous, func(f failover) {
+			lease := f.acquire(f.a, "a", time.Hour)
+			f.buys(f.a, lease, "cus_1")
+			f.promoted()
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() { f.tick(f.a, lease) })
+			}
+			all.Wait()
 		}, ""},
 		{"that loses a permit quarantines", ledgertest.Asynchronous, func(f failover) {
 			lease := f.acquire(f.a, "a", time.Hour)

@@ -23,12 +23,12 @@ import (
 //
 // That nobody took the lease follows from its time while that runs. Later,
 // somebody may have taken it on the far side of a broken network and lost it
-// with the old primary, unless that primary answered no commit before a standby
-// had it: then taking the lease was kept too, and the row would show it.
+// with the old primary, unless that primary answered no commit before every
+// standby had it: then taking the lease was kept too, and the row would show it.
 type witness struct {
 	mu          sync.Mutex
 	at          lineage // the last one that this process has accepted; zero = none
-	synchronous bool    // whether commits waited for a standby, as seen last
+	synchronous bool    // whether commits waited for every standby, as seen last
 	flushed     int64   // end of the log after an acknowledged write, the furthest seen
 	acked       int64   // writes acknowledged
 	acks        []ack   // the newest of them, oldest first
@@ -84,8 +84,16 @@ func (w *witness) agrees(here place) bool {
 	if w.at != here.lineage || here.Flushed < here.before {
 		return false
 	}
-	w.synchronous = here.Synchronous
+	w.synchronous = here.everyStandby()
 	return true
+}
+
+// accepted tells whether this process has taken the database as it is already.
+func (w *witness) accepted(here place) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	stored, known := here.stored()
+	return known && stored == here.lineage && w.at == here.lineage && here.Flushed >= here.before
 }
 
 // accept takes the database as it is for what is compared with from now on.
@@ -93,7 +101,7 @@ func (w *witness) accept(here place) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	acks := w.acks
-	w.at, w.synchronous, w.flushed, w.acks = here.lineage, here.Synchronous, here.Flushed, nil
+	w.at, w.synchronous, w.flushed, w.acks = here.lineage, here.everyStandby(), here.Flushed, nil
 	if here.considered > 0 { // all of them are in this log, up to where it ended when it was asked
 		w.acks = []ack{{n: here.considered, flushed: here.Flushed}}
 	}

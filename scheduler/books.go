@@ -54,6 +54,9 @@ func (b *books) behind(r Reader) string {
 func (w *Watch) catchUp(ctx context.Context, lease topup.Lease, base topup.Standing) (changed bool) {
 	biller, ok := w.Reader.(topup.Biller)
 	if !ok {
+		if base.Quarantined == "" {
+			w.noteKnown(ctx, lease, base.Now) // old marks go with it
+		}
 		return false
 	}
 	ending := w.ending(base)
@@ -89,6 +92,9 @@ func (w *Watch) ending(base topup.Standing) bool {
 
 func (w *Watch) readBooks(ctx context.Context, biller topup.Biller, lease topup.Lease, base topup.Standing, ending bool) error {
 	since := laterOf(base.KnownAt.Add(-booksMargin), base.Now.Add(-booksMost))
+	if base.KnownAt.After(base.Now) { // noted by a clock that was ahead: it says nothing
+		since = base.Now.Add(-booksMost)
+	}
 	billed, err := biller.Billed(ctx, since)
 	if err != nil {
 		return err

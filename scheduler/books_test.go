@@ -39,15 +39,19 @@ func TestAStartReadsTheBooksBeforeItBuys(t *testing.T) {
 }
 
 func TestAStartLooksBackAMonthAtMost(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		b, withBooks := w.books()
-		w.ledger.known = w.start.Add(-400 * 24 * time.Hour)
-		w.run(t, "a", withBooks)
-		after(time.Second)
-		if len(b.sinces) != 1 || !b.sinces[0].Equal(b.looks[0].Add(-30*24*time.Hour)) {
-			t.Errorf("looked back to %v", b.sinces)
-		}
-	})
+	for name, known := range map[string]time.Duration{"long ago": -400 * 24 * time.Hour, "in the future, by a clock that was ahead": 25 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				b, withBooks := w.books()
+				w.ledger.known = w.start.Add(known)
+				w.run(t, "a", withBooks)
+				after(time.Second)
+				if len(b.sinces) != 1 || !b.sinces[0].Equal(b.looks[0].Add(-30*24*time.Hour)) {
+					t.Errorf("looked back to %v", b.sinces)
+				}
+			})
+		})
+	}
 }
 
 func TestBooksThatCannotBeReadKeepAStartFromBuying(t *testing.T) {

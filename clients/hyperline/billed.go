@@ -19,7 +19,6 @@ const maxBilledPages = 500
 func (c *Client) Billed(ctx context.Context, since time.Time) (topup.Billed, error) {
 	b := billed{since: since, provider: c.id, found: topup.Billed{Topups: map[topup.Target][]topup.Topup{}}, seen: map[string]bool{}}
 	ended, err := c.urgent().cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxBilledPages, func(page cursorPage) bool {
-		b.young = 0
 		for _, row := range page.rows {
 			b.take(row)
 		}
@@ -44,25 +43,27 @@ type billed struct {
 
 	last         time.Time
 	falls, rises int // between neighbours: which way the list runs
-	young        int // bills of the page that are not from before since
+	old          int // bills in a row from before since
 }
 
 // reached tells whether everything that follows is from before since. It asks for
 // more than falling does, since money is bought on it (P18): the list goes by
 // creation, and a purchase is billed in the moment in which it is made.
 // Other bills may be dated back or issued late, so one old bill proves nothing,
-// and a whole page of them does. The order is asked for, but a parameter that is
+// and as many in a row as a page holds do. The order is asked for, but a parameter that is
 // not known is ignored without a word, so the list must show it too.
-func (b *billed) reached() bool { return b.young == 0 && b.falls > b.rises }
+func (b *billed) reached() bool { return b.old >= pageSize && b.falls > b.rises }
 
 // take reads one bill. What cannot be read is told unless it is certainly older,
 // or for something else.
 func (b *billed) take(row clients.Object) {
 	i, ok, err := readInvoice(row)
-	if err != nil {
+	if err != nil || !ok {
 		i.ID, i.At = row.ID("id"), row.Time("issued_at")
 	}
-	b.order(i.At)
+	if ok || err != nil || !i.At.IsZero() { // a credit note without a time of its own says nothing about the order
+		b.order(i.At)
+	}
 	products, readable := creditLines(row)
 	switch {
 	case err == nil && !ok, !i.At.IsZero() && i.At.Before(b.since), readable && len(products) == 0, b.seen[i.ID]:
@@ -76,12 +77,14 @@ func (b *billed) take(row clients.Object) {
 			})
 		}
 	}
-	b.seen[i.ID] = true
+	if i.ID != "" {
+		b.seen[i.ID] = true
+	}
 }
 
 func (b *billed) order(at time.Time) {
-	if at.IsZero() || !at.Before(b.since) {
-		b.young++
+	if b.old++; at.IsZero() || !at.Before(b.since) {
+		b.old = 0
 	}
 	switch {
 	case at.IsZero():

@@ -86,6 +86,10 @@ func TestBilledReadsWhatItMust(t *testing.T) {
 		{"a line that does not say counts", []string{bill("inv_1", 0, `,"product_type":"credit"`, ``)}, 1, nil},
 		{"a bill twice counts once", []string{bill("inv_1", 0), bill("inv_1", 0)}, 1, nil},
 		{"a bill that cannot be read is told", []string{bill("inv_1", 0, `"EUR"`, `"???"`), bill("inv_2", 0)}, 1, []string{"inv_1"}},
+		{
+			"a bill without an id is told beside a credit note without one",
+			[]string{bill("", 0, `"type":"invoice"`, `"type":"refund"`), bill("", 0, `"EUR"`, `"???"`)}, 0, []string{""},
+		},
 		{"a bill without a time is told", []string{bill("inv_1", 0, `"issued_at"`, `"elsewhere"`)}, 0, []string{"inv_1"}},
 		{"an old bill that cannot be read matters to nobody", []string{bill("inv_1", 200*time.Hour, `"EUR"`, `"???"`)}, 0, nil},
 		{"nor does a subscription", []string{bill("inv_1", 0, `"EUR"`, `"???"`, `"credit"`, `"flat_fee"`)}, 0, nil},
@@ -101,12 +105,46 @@ func TestBilledReadsWhatItMust(t *testing.T) {
 	}
 }
 
+// TestBilledEndsInTime: neither credit notes nor short pages keep the list from
+// ending, and neither end it early.
+func TestBilledEndsInTime(t *testing.T) {
+	var bills []string
+	for i := range 1000 {
+		b := bill(fmt.Sprintf("inv_%d", i), time.Duration(i)*time.Hour)
+		if i%10 == 3 { // a credit note, which has a time of its own or none
+			b = bill(fmt.Sprintf("inv_%d", i), time.Duration(i)*time.Hour, `"type":"invoice"`, `"type":"refund"`, `"issued_at"`, `"elsewhere"`)
+		}
+		bills = append(bills, b)
+	}
+	for _, tt := range []struct {
+		name              string
+		size, least, most int // of a page; pages read
+	}{
+		{"whole pages", 100, 3, 3},
+		{"pages of another size than asked for", 10, 20, 22},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pages := 0
+			b, err := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				pages++
+				from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+				fmt.Fprintf(w, `{"data":[%s],"next_cursor":"%d","has_more":true}`, strings.Join(bills[from:from+tt.size], ","), from+tt.size)
+			})).Billed(t.Context(), noon.Add(-99*time.Hour))
+			must(t, err)
+			if n := len(b.Topups[topup.Target{Provider: provider, Customer: "cus_1", Product: "itm_1"}]); n != 90 || pages < tt.least || pages > tt.most {
+				t.Errorf("%d purchases in %d pages, want 90 in %d to %d", n, pages, tt.least, tt.most)
+			}
+		})
+	}
+}
+
 func TestBilledDoesNotHideWhatItCouldNotRead(t *testing.T) {
 	for _, tt := range []struct {
 		name, text, body string
 	}{
 		{"no list", "no list", `{}`},
 		{"a list that does not end", "circles", `{"data":[` + bill("inv_1", 0) + `],"next_cursor":"a","has_more":true}`},
+		{"an empty page before the end", "circles", `{"data":[],"next_cursor":"a","has_more":true}`},
 		{"rows that are none", "row 0", `{"data":[1],"has_more":false}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
