@@ -38,6 +38,9 @@ func newTally(kills int, say func(string)) *tally {
 	return &tally{kills: kills, say: say, began: time.Now(), hit: map[pair]int{}, pending: map[pair]int{}, reads: map[string]int{}}
 }
 
+// thorough tells whether there are enough kills for every pair.
+func (s *tally) thorough() bool { return s.kills >= 1000 }
+
 // rarest is one of the pairs that were hit least.
 func (s *tally) rarest(rng *rand.Rand) pair {
 	s.mu.Lock()

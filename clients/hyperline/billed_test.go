@@ -88,7 +88,9 @@ func TestBilledReadsWhatItMust(t *testing.T) {
 		{"a bill that cannot be read is told", []string{bill("inv_1", 0, `"EUR"`, `"???"`), bill("inv_2", 0)}, 1, []string{"inv_1"}},
 		{
 			"a bill without an id is told beside a credit note without one",
-			[]string{bill("", 0, `"type":"invoice"`, `"type":"refund"`), bill("", 0, `"EUR"`, `"???"`)}, 0, []string{""},
+			[]string{bill("", 0, `"type":"invoice"`, `"type":"refund"`), bill("", 0, `"EUR"`, `"???"`)},
+			0,
+			[]string{""},
 		},
 		{"a bill without a time is told", []string{bill("inv_1", 0, `"issued_at"`, `"elsewhere"`)}, 0, []string{"inv_1"}},
 		{"an old bill that cannot be read matters to nobody", []string{bill("inv_1", 200*time.Hour, `"EUR"`, `"???"`)}, 0, nil},
