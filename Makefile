@@ -16,7 +16,10 @@ NESTED = deploy/deploytest
 # What `make test` passes to go test. The timeout is per package. -count=1: a
 # remembered result knows nothing of the built program, the files outside the
 # module or the database that a test looked at.
-TESTFLAGS ?= -race -count=1 -timeout=15m
+TESTFLAGS ?= -race -count=1 -timeout=30m
+# Not raced there: a simulation makes one step at a time, and the detector makes
+# it twenty times slower. `make race` races it.
+export UNRACED ?= topupd/sim
 # One package or more, for `make test PKG=./ledger/...`; empty means everything.
 PKG ?=
 
@@ -44,8 +47,9 @@ test: $(GOTESTSUM) test-tools ## run every test with the race detector, in every
 unit: ## run the tests that need Go only (no PostgreSQL, no programs)
 	@$(GO) test $$($(GO) list ./... | grep -v -e '/ledger' -e '/e2e')
 
-race: ## run the concurrent packages three times, and the real program, with the race detector
+race: ## run the concurrent packages three times, the simulation and the real program, with the race detector
 	@scripts/test-postgres $(GO) test -race -count=3 ./topup/... ./ledger/... ./scheduler/...
+	@$(GO) test -race -count=1 -timeout=30m ./sim
 	@TOPUPD_E2E_RACE=1 scripts/test-postgres $(GO) test -count=1 -timeout=15m -run='TestTwo|TestStopping|TestSoak|TestAPause' ./e2e
 
 e2e: ## run the tests of the real program

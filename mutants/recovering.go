@@ -12,6 +12,16 @@ func recovering() []mutant {
 			}},
 		},
 		{
+			Name: "one-standby-is-every", Promises: "P18",
+			Rule:  "a promoted standby has every commit only where each of them waited for every standby",
+			Edits: []edit{{"ledger/lineage.go", `needed >= len(strings.Split(names, ","))`, `(MUTANT || needed >= len(strings.Split(names, ",")))`}},
+		},
+		{
+			Name: "inspected-twice", Promises: "P18",
+			Rule:  "a process judges a promotion once, by what it knew before",
+			Edits: []edit{{"ledger/lineage.go", `if done = s.witness.accepted(here); done {`, `if done = s.witness.accepted(here) && !MUTANT; done {`}},
+		},
+		{
 			Name: "quarantine-ends-early", Promises: "P18",
 			Rule:  "the books end a quarantine only when they were read after its quiet period",
 			Edits: []edit{{"scheduler/books.go", `!base.Now.Before(base.QuarantinedAt.Add(w.Found().Quiet(w.QuietPeriod)))`, `(MUTANT || !base.Now.Before(base.QuarantinedAt.Add(w.Found().Quiet(w.QuietPeriod))))`}},

@@ -55,6 +55,9 @@ func (a *app) known(store *ledger.Store, one *connection, bought []doctor.Purcha
 		}
 		target := topup.Target{Provider: one.id, Customer: topup.CustomerID(p.Customer), Product: topup.ProductID(p.Product)}
 		_, err := store.Import(ctx, target, []topup.Topup{{ID: p.Invoice, Invoice: p.Invoice, Source: topup.SourceDoctor, At: p.At}})
+		if errors.Is(err, topup.ErrNotFound) {
+			return nil // no daemon has met the provider with this ledger: its first start reads what was bought before
+		}
 		if err != nil {
 			return fmt.Errorf("storing that %s is the doctor's: %w", p.Invoice, err)
 		}
