@@ -191,12 +191,11 @@ func TestLosingEveryConnectionDuringPurchases(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	conn.SetMaxOpenConns(1)
-	ended, last := 0, time.Time{}
+	ended, kills := 0, cadence{place: p, every: 200 * time.Millisecond} // time to get something done in between
 	until(t, 60*time.Second, "20 purchases and 40 ended sessions", func() bool {
-		if time.Since(last) < 200*time.Millisecond { // time to get something done in between
+		if !kills.due() {
 			return false
 		}
-		last = time.Now()
 		rows, err := conn.ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid() AND (state <> 'idle' OR random() < 0.2)`)
 		if err != nil {

@@ -37,11 +37,11 @@ func TestTheLineToTheDatabaseFails(t *testing.T) {
 			n, db := lined(t, postgresURL(t))
 			p := newPlace(t, db, busy(10), settings{})
 			d := p.started()
-			turn, last := 0, time.Time{}
+			turn, turns := 0, cadence{place: p, every: 500 * time.Millisecond}
 			until(t, 90*time.Second, "8 purchases and 20 turns of the fault", func() bool {
-				if time.Since(last) >= 500*time.Millisecond {
+				if turns.due() {
 					happens(n, turn)
-					turn, last = turn+1, time.Now()
+					turn++
 				}
 				return turn > 20 && p.captured() >= 8
 			})

@@ -156,10 +156,9 @@ func TestCommitsWhoseAnswersAreLost(t *testing.T) {
 	k.db = db // the questions of the test go past the proxy
 	d := k.started()
 	k.buys(3, "purchases")
-	began, last, frozen := time.Now(), time.Now(), 0
+	began, frozen, losses := time.Now(), 0, cadence{place: k.place, every: 150 * time.Millisecond} // some get through in between
 	until(t, 90*time.Second, "20 lost answers and 10 purchases", func() bool {
-		if time.Since(last) > 150*time.Millisecond { // some get through in between
-			last = time.Now()
+		if losses.due() {
 			proxy.LoseAnswerTo("COMMIT")
 		}
 		if frozen == 0 && time.Since(began) > 2*time.Second {

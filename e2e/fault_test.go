@@ -71,6 +71,33 @@ func (k *killing) over(daemons ...*process) {
 	k.audit(since)
 }
 
+// cadence is how often a test does a fault: less and less often while nothing
+// gets done, since what fits between two of them is up to the machine. Whoever ran
+// dry meanwhile is held (P14), and a person has a look.
+type cadence struct {
+	*place
+	every      time.Duration
+	last, lull time.Time
+	done       int
+}
+
+// due tells whether the fault is to be done now.
+func (c *cadence) due() bool {
+	now := time.Now()
+	if n := c.captured(); c.lull.IsZero() || n > c.done {
+		c.done, c.lull = n, now
+	}
+	if now.Sub(c.lull) > 5*time.Second {
+		c.every, c.lull = 2*c.every, now
+		c.run("resume", "--provider", "hyperline", "--reason", "looked: they are truly dry") // it may meet the fault
+	}
+	if now.Sub(c.last) < c.every {
+		return false
+	}
+	c.last = now
+	return true
+}
+
 // ready waits until /-/ready answers with the status.
 func (d *process) ready(want int) {
 	d.t.Helper()
