@@ -72,11 +72,12 @@ func (k *killing) over(daemons ...*process) {
 }
 
 // cadence is how often a test does a fault: less and less often while nothing
-// gets done, since what fits between two of them is up to the machine. Whoever ran
+// gets done, and more often again when something does, since what fits between two of them is up to the machine. Whoever ran
 // dry meanwhile is held (P14), and a person has a look.
 type cadence struct {
 	*place
 	every      time.Duration
+	first      time.Duration // what every was in the beginning
 	last, lull time.Time
 	done       int
 }
@@ -84,8 +85,11 @@ type cadence struct {
 // due tells whether the fault is to be done now.
 func (c *cadence) due() bool {
 	now := time.Now()
+	if c.first == 0 {
+		c.first = c.every
+	}
 	if n := c.captured(); c.lull.IsZero() || n > c.done {
-		c.done, c.lull = n, now
+		c.done, c.lull, c.every = n, now, max(c.first, c.every/2)
 	}
 	if now.Sub(c.lull) > 5*time.Second {
 		c.every, c.lull = 2*c.every, now

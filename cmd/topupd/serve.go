@@ -106,6 +106,18 @@ func (d *daemon) close() {
 	}
 }
 
+// patience is how a daemon that starts waits for its database.
+func (d *daemon) patience(ctx context.Context) []backoff.RetryOption {
+	pauses := backoff.NewExponentialBackOff()
+	pauses.MaxInterval = 5 * time.Second
+	return []backoff.RetryOption{
+		backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(databasePatience),
+		backoff.WithNotify(func(err error, wait time.Duration) {
+			d.options.log.LogAttrs(ctx, slog.LevelWarn, "database", slog.Any("err", err), slog.Float64("retry_in_seconds", wait.Seconds()))
+		}),
+	}
+}
+
 // openLedger waits for the database, then migrates it and checks that it fits
 // the configuration.
 func (d *daemon) openLedger(ctx context.Context) error {
@@ -118,12 +130,7 @@ func (d *daemon) openLedger(ctx context.Context) error {
 		}
 		return store, err
 	}
-	pauses := backoff.NewExponentialBackOff()
-	pauses.MaxInterval = 5 * time.Second
-	store, err := backoff.Retry(ctx, open, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(databasePatience),
-		backoff.WithNotify(func(err error, wait time.Duration) {
-			d.options.log.LogAttrs(ctx, slog.LevelWarn, "database", slog.Any("err", err), slog.Float64("retry_in_seconds", wait.Seconds()))
-		}))
+	store, err := backoff.Retry(ctx, open, d.patience(ctx)...)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", d.loaded.cfg.DatabaseName(), err)
 	}
@@ -177,7 +184,9 @@ func (d *daemon) assemble(a *app) error {
 	for _, c := range connections {
 		rows = append(rows, ledger.Provider{ID: c.id, Name: c.Name, Type: string(c.Type)})
 	}
-	if err := d.store.Register(a.ctx, rows); err != nil {
+	// A process that was stopped in a transaction may hold the providers for a while.
+	register := func() (struct{}, error) { return struct{}{}, d.store.Register(a.ctx, rows) }
+	if _, err := backoff.Retry(a.ctx, register, d.patience(a.ctx)...); err != nil {
 		return fmt.Errorf("registering the providers: %w", err)
 	}
 	for _, c := range connections {
