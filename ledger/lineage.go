@@ -58,9 +58,8 @@ type place struct {
 	considered int64 // the newest of them, by this process's count
 }
 
-// synchronousStandbys is synchronous_standby_names with a number; without one it
-// means FIRST 1 (PostgreSQL documentation, "synchronous_standby_names", read
-// 2026-11-28).
+// synchronousStandbys is synchronous_standby_names with a number, as PostgreSQL
+// writes it; a list without one is taken for FIRST 1, which needs the fewest.
 var synchronousStandbys = regexp.MustCompile(`(?i)^\s*(?:(?:first|any)\s+)?([0-9]+)\s*\((.*)\)\s*$`)
 
 // everyStandby tells whether no commit is answered before every standby has it:
