@@ -34,7 +34,7 @@ func TestMigrate(t *testing.T) {
 				t.Errorf("an empty database: %v, want ErrSchemaTooOld and what to run", err)
 			}
 			applied, err := s.Migrate(t.Context())
-			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql", "0003_trail.sql", "0004_lineage.sql", "0005_verification.sql", "0006_capability.sql"}, applied); diff != "" || err != nil {
+			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql", "0003_trail.sql", "0004_lineage.sql", "0005_verification.sql", "0006_capability.sql", "0007_foreign_bills.sql"}, applied); diff != "" || err != nil {
 				t.Errorf("Migrate: %v, (-want +got):\n%s", err, diff)
 			}
 			if applied, err = s.Migrate(t.Context()); len(applied) != 0 || err != nil {
@@ -69,7 +69,7 @@ func TestTwoProcessesMigrateOnce(t *testing.T) {
 				})
 			}
 			both.Wait()
-			if len(all) != 6 {
+			if len(all) != 7 {
 				t.Errorf("applied %v, want each migration once", all)
 			}
 		})

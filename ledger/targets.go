@@ -94,14 +94,31 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 		if err == nil && len(open) > 0 {
 			standing.Open = &open[0]
 		}
+		if err != nil {
+			return err
+		}
+		standing.ForeignBills, err = v.foreignBills(ctx, target, now)
 		return err
 	})
 	return standing, err
 }
 
+// maxForeignBills bounds the bills of one target that are looked at, newest first.
+const maxForeignBills = 100
+
+// foreignBills lists what was imported by its bill alone: from the books of the
+// account, or as a match without a row that was not ours.
+func (v view) foreignBills(ctx context.Context, target topup.Target, now time.Time) (ids []string, err error) {
+	err = v.list(ctx, &ids, `SELECT id FROM foreign_topup
+		WHERE provider = ? AND customer = ? AND product = ? AND id = invoice AND at >= ? ORDER BY at DESC, id LIMIT ?`,
+		string(target.Provider), string(target.Customer), string(target.Product), micros(now.Add(-topup.BillsFor)), maxForeignBills)
+	return ids, err
+}
+
 // Standings is what the ledger knows about every target of a provider: known
 // holds those that it has stored something for or that a pause names, base is
-// the standing of all others.
+// the standing of all others. ForeignBills are left out: they count after a
+// confirm read, whose decision is made on Standing.
 func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known map[topup.Target]topup.Standing, base topup.Standing, err error) {
 	known = map[topup.Target]topup.Standing{}
 	err = s.read(ctx, "standings", func(ctx context.Context, v view) error {

@@ -40,6 +40,11 @@ func recovering() []mutant {
 			Edits: []edit{{"scheduler/books.go", `!ok || b.read {`, `!ok || b.read || MUTANT {`}},
 		},
 		{
+			Name: "lost-bill-passed-over", Promises: "P18",
+			Rule:  "a bill that no purchase explains blocks until its credits have come",
+			Edits: []edit{unless("rules/decide.go", `if due`)},
+		},
+		{
 			Name: "lost-purchase-not-imported", Promises: "P18",
 			Rule:  "what the books show and no purchase explains is imported",
 			Edits: []edit{{"scheduler/books.go", `return ours[r.Invoice] })`, `return ours[r.Invoice] || MUTANT })`}},

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"topupd/topup"
@@ -55,7 +56,7 @@ func Decide(f Facts) Decision {
 	for _, check := range []func(*Facts, *Decision) bool{
 		known, readable, belowThreshold,
 		switchedOn, notOpen, notHeld, payable, rested,
-		confirmed, stillTrue, billsPaid, withinCaps,
+		confirmed, stillTrue, billsPaid, creditsCame, withinCaps,
 	} {
 		if check(&f, &d) {
 			return d
@@ -345,6 +346,20 @@ func billsPaid(f *Facts, d *Decision) bool {
 	}
 	if pending > allowed {
 		return d.say(topup.InvoiceUnpaid, "%d credit invoices are pending, %d may be", pending, allowed)
+	}
+	return false
+}
+
+// creditsCame: whatever the books billed and no purchase explains has been
+// credited. It may be a purchase of ours that a lost database made (P18); our own
+// would block until its credits are seen, so this one does.
+func creditsCame(f *Facts, d *Decision) bool {
+	for _, i := range f.Confirmation.Invoices {
+		due := i.Payment == topup.PaymentPending || i.Payment == topup.PaymentPaid && i.RefundedAt.IsZero()
+		if due && slices.Contains(f.Standing.ForeignBills, i.ID) && !f.Confirmation.Credited(i) {
+			return d.say(topup.ForeignTopup, "invoice %s of %s (%s) is of no purchase that the ledger knows, and its credits have not come: it may be one that a lost database made; have it paid, or void it at the provider",
+				i.ID, i.Amount, i.Status)
+		}
 	}
 	return false
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,44 @@ func TestCreditsThatWouldHaveExpiredAreNotBought(t *testing.T) {
 	d := Decide(f)
 	if d.Reason == topup.Buy {
 		t.Errorf("buys credits that expired an hour ago: %v", d.Order.ExpiresAt)
+	}
+}
+
+// A bill that no purchase explains may be one that a lost database made.
+func TestABillOfNobodysHoldsUpUntilItsCreditsCome(t *testing.T) {
+	bill := topup.Invoice{ID: "inv_lost", Credit: true, Amount: euros(900), Status: "to_pay", Payment: topup.PaymentPending, At: noon.Add(-72 * time.Hour)}
+	for _, tt := range []struct {
+		name  string
+		spoil func(f *Facts, i *topup.Invoice)
+		want  topup.Reason
+	}{
+		{"to be paid, no credits", func(*Facts, *topup.Invoice) {}, topup.ForeignTopup},
+		{"paid, and the credits are on their way", func(_ *Facts, i *topup.Invoice) { i.Payment = topup.PaymentPaid }, topup.ForeignTopup},
+		{"credited before it is paid", func(f *Facts, i *topup.Invoice) {
+			f.Confirmation.Topups = []topup.Topup{{ID: "cdt_1", Invoice: i.ID, At: i.At.Add(-time.Minute)}}
+		}, topup.Buy},
+		{"credited by a row that names no invoice", func(f *Facts, i *topup.Invoice) {
+			f.Confirmation.Topups = []topup.Topup{{ID: "cdt_1", At: i.At}}
+		}, topup.Buy},
+		{"what came before it is not for it", func(f *Facts, i *topup.Invoice) {
+			f.Confirmation.Topups = []topup.Topup{{ID: "cdt_1", At: i.At.Add(-1)}, {ID: "cdt_2", Invoice: "inv_other", At: noon}}
+		}, topup.ForeignTopup},
+		{"voided", func(_ *Facts, i *topup.Invoice) { i.Payment = topup.PaymentVoid }, topup.Buy},
+		{"refunded", func(_ *Facts, i *topup.Invoice) { i.Payment, i.RefundedAt = topup.PaymentPaid, noon }, topup.Buy},
+		{"failed is to pay", func(_ *Facts, i *topup.Invoice) { i.Payment = topup.PaymentFailed }, topup.InvoiceUnpaid},
+		{"known with its credits, or ours", func(f *Facts, _ *topup.Invoice) { f.Standing.ForeignBills = []string{"inv_other"} }, topup.Buy},
+		{"paid with a parent's bill", func(_ *Facts, i *topup.Invoice) { i.Uncounted = true }, topup.ForeignTopup},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, i := low(), bill
+			f.Confirmation.Reading.Account.PaymentMethod = topup.PaymentOther // two may be pending
+			f.Standing.ForeignBills = []string{"inv_older", "inv_lost"}
+			tt.spoil(&f, &i)
+			f.Confirmation.Invoices = []topup.Invoice{i}
+			if d := Decide(f); d.Reason != tt.want || tt.want == topup.ForeignTopup && !strings.Contains(d.Text, "inv_lost of 900.00 EUR (to_pay)") {
+				t.Errorf("%s (%s), want %s", d.Reason, d.Text, tt.want)
+			}
+		})
 	}
 }
 

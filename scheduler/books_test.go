@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"topupd/rules"
 	"topupd/topup"
 )
 
@@ -34,6 +35,33 @@ func TestAStartReadsTheBooksBeforeItBuys(t *testing.T) {
 		}
 		if known, _ := w.ledger.noted(); known.Before(w.start) || known.After(time.Now()) {
 			t.Errorf("known up to %s", known)
+		}
+	})
+}
+
+// The bill of a lost purchase is paid by transfer days later, and its credits come then.
+func TestALostPurchaseBlocksUntilItsCreditsCome(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		b, withBooks := w.books()
+		w.balance("cus_lost", 20)
+		b.bills = bill("inv_lost", "cus_lost", w.start.Add(-time.Minute))
+		owed := topup.Invoice{ID: "inv_lost", Credit: true, Status: "to_pay", Payment: topup.PaymentPending, At: w.start.Add(-time.Minute)}
+		w.provider.do(func(p *provider) {
+			p.confirming = func(_ topup.Order, c *topup.Confirmation) {
+				c.Reading.Account.PaymentMethod = topup.PaymentOther
+				c.Invoices = []topup.Invoice{owed}
+			}
+		})
+		w.reload(func(r *rules.Rule) { r.Unpaid = rules.Unpaid{Other: 2} })
+		p := w.run(t, "a", withBooks)
+		after(24 * time.Hour)
+		if s := p.board.state("cus_lost"); len(w.charged()) != 0 || s.Reason != topup.ForeignTopup || s.TroubleSince.IsZero() {
+			t.Fatalf("charged %v; shown as %+v, want foreign_topup as trouble", w.charged(), s)
+		}
+		w.provider.do(func(p *provider) { owed.Payment = topup.PaymentVoid })
+		after(5 * time.Minute)
+		if got := w.charged(); len(got) != 1 {
+			t.Errorf("charged %v after the bill was voided, want once", got)
 		}
 	})
 }

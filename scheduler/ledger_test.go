@@ -192,6 +192,9 @@ func (m *memory) Import(_ context.Context, t topup.Target, rows []topup.Topup) (
 		row := m.row(t)
 		row.Version++
 		row.ForeignAt, row.NewestRowAt = &r.At, &r.At
+		if r.ID == r.Invoice {
+			row.ForeignBills = append(row.ForeignBills, r.ID)
+		}
 		n++
 	}
 	return n, m.away

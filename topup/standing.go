@@ -10,12 +10,13 @@ type Standing struct {
 	Version int64     // of the target; 0 when nothing was ever stored for it
 	Now     time.Time // database clock when it was read
 
-	Open        *Purchase // the open purchase; nil when there is none
-	SettledAt   *time.Time
-	EndedAt     *time.Time // of the newest purchase that settled, was declined or was cancelled
-	EndedState  State      // how it ended; "" when there was none
-	NewestRowAt *time.Time // provider time of the newest credit addition known, whoever made it
-	ForeignAt   *time.Time // provider time of the newest addition that is not ours
+	Open         *Purchase // the open purchase; nil when there is none
+	SettledAt    *time.Time
+	EndedAt      *time.Time // of the newest purchase that settled, was declined or was cancelled
+	EndedState   State      // how it ended; "" when there was none
+	NewestRowAt  *time.Time // provider time of the newest credit addition known, whoever made it
+	ForeignAt    *time.Time // provider time of the newest addition that is not ours
+	ForeignBills []string   // invoices of the last BillsFor that no purchase explains and that were known before their credits
 
 	Declines     int // in a row
 	BackoffUntil *time.Time
@@ -32,6 +33,11 @@ type Standing struct {
 	QuarantineHeld bool       // only a person ends it
 	KnownAt        time.Time  // up to when the ledger knows every purchase in the provider's books
 }
+
+// BillsFor is for how long, inclusive, an invoice that no purchase explains holds up
+// the next purchase while its credits do not come. It is as far back as a confirm
+// read sees additions of credits: further back their absence proves nothing.
+const BillsFor = 30 * 24 * time.Hour
 
 // PauseScope is what a pause covers.
 type PauseScope string

@@ -86,7 +86,7 @@ type Order struct {
 // buying, read from the provider in one go.
 type Confirmation struct {
 	Reading    Reading
-	Invoices   []Invoice // of the last 24 h, and the open ones
+	Invoices   []Invoice // of the last 24 h, the open ones, and paid ones without credits of the last BillsFor
 	Topups     []Topup   // newest credit additions, whoever made them
 	ServerTime time.Time // the provider's Date header; zero when absent
 
@@ -121,6 +121,14 @@ func (c Confirmation) Seen() []string {
 		}
 	}
 	return ids
+}
+
+// Credited tells whether credits were added for the invoice. An addition without
+// an invoice of its own, not older than this one, may be for it.
+func (c Confirmation) Credited(i Invoice) bool {
+	return slices.ContainsFunc(c.Topups, func(t Topup) bool {
+		return t.Invoice == i.ID || t.Invoice == "" && !t.At.Before(i.At)
+	})
 }
 
 // Topup is one addition of credits in the provider's ledger.

@@ -15,7 +15,7 @@ const (
 	// count while they are open.
 	recent = 24 * time.Hour
 	// recentRows is how far back additions of credits are read.
-	recentRows = 30 * 24 * time.Hour
+	recentRows = topup.BillsFor
 	// maxInvoicePages bounds the bills of one customer in the confirm read.
 	maxInvoicePages = 5
 )
@@ -64,6 +64,7 @@ func (r *reader) confirm(ctx context.Context, o topup.Order) (topup.Confirmation
 		return topup.Confirmation{}, malformed("transactions", "the rows moved while they were read, or there are too many")
 	}
 	conf.Topups, conf.ServerTime = rows.list, rows.last.ServerTime
+	conf.Invoices = slices.DeleteFunc(conf.Invoices, func(i topup.Invoice) bool { return r.over(i, o.Target.Product, conf) })
 	return conf, nil
 }
 
@@ -127,17 +128,26 @@ func (r *reader) remembered(ctx context.Context, id topup.CustomerID) (customer,
 	return c, ok
 }
 
-// recentInvoices reads the bills of the last 24 hours and the open ones among at
+// recentInvoices reads the bills of the last 24 hours, and older ones among at
 // least the newest 100.
 func (r *reader) recentInvoices(ctx context.Context, id topup.CustomerID) ([]topup.Invoice, error) {
-	since := r.api.Now().Add(-recent)
-	old := func(i topup.Invoice) bool { return i.At.Before(since) }
-	all, _, whole, err := r.invoicesOf(ctx, id, maxInvoicePages, since)
+	all, _, whole, err := r.invoicesOf(ctx, id, maxInvoicePages, r.api.Now().Add(-recent))
 	if err != nil {
 		return nil, err
 	}
 	if !whole {
 		return nil, malformed("invoices", "customer %s has more than %d invoices of the last %s", id, maxInvoicePages*pageSize, recent)
 	}
-	return slices.DeleteFunc(all, func(i topup.Invoice) bool { return old(i) && i.Payment.Ended() && i.Unexpected == "" }), nil
+	return all, nil
+}
+
+// over tells whether a bill says nothing about the next purchase any more: it is
+// older than a day, ended as usual, and nothing is still to come for it.
+func (r *reader) over(i topup.Invoice, product topup.ProductID, conf topup.Confirmation) bool {
+	age := r.api.Now().Sub(i.At)
+	if age <= recent || !i.Payment.Ended() || i.Unexpected != "" {
+		return false
+	}
+	owed := i.Payment == topup.PaymentPaid && i.RefundedAt.IsZero() && i.Concerns(product)
+	return !owed || age > topup.BillsFor || conf.Credited(i)
 }

@@ -233,6 +233,37 @@ func TestHowFarInvoicesAreRead(t *testing.T) {
 	}
 }
 
+// A paid bill is over after a day, unless the credits that it bought are still to come.
+func TestAPaidBillStaysUntilItsCreditsCome(t *testing.T) {
+	const one = `{"id":%q,"type":"invoice","status":%q,"currency":"EUR","amount_paid":1,"amount_excluding_tax":1,"customer":{"id":%q},
+		"issued_at":%q,"updated_at":%[4]q,"refunded_at":%s,"line_items":[{"product_id":%q,"product_type":"credit"}]}`
+	o := pack(documentedCustomer)
+	bill := func(id, status string, age time.Duration, refunded string, product topup.ProductID) string {
+		return fmt.Sprintf(one, id, status, documentedCustomer, noon.Add(-age).Format(time.RFC3339), refunded, product)
+	}
+	const day = 24 * time.Hour
+	f := documented(t)
+	f["/v2/invoices"] = `{"data":[` + strings.Join([]string{
+		bill("inv_awaited", "paid", 5*day, "null", o.Target.Product),
+		bill("inv_elsewhere", "paid", 6*day, "null", "itm_other"),
+		bill("inv_1eTaiytfA0i2Va", "paid", 7*day, "null", o.Target.Product), // the row of the published example is for it
+		bill("inv_refunded", "paid", 8*day, `"2026-11-19T00:00:00.000Z"`, o.Target.Product),
+		bill("inv_void", "voided", 9*day, "null", o.Target.Product),
+		bill("inv_oldest", "paid", 30*day, "null", o.Target.Product),
+		bill("inv_too_old", "paid", 31*day, "null", o.Target.Product),
+		bill("inv_open", "to_pay", 90*day, "null", o.Target.Product),
+	}, ",") + `],"next_cursor":null,"has_more":false}`
+	conf, err := serve(t, f).Confirm(t.Context(), o)
+	must(t, err)
+	var ids []string
+	for _, i := range conf.Invoices {
+		ids = append(ids, i.ID)
+	}
+	if want := []string{"inv_awaited", "inv_oldest", "inv_open"}; !slices.Equal(ids, want) {
+		t.Errorf("kept %v, want %v", ids, want)
+	}
+}
+
 func TestPaymentMethodsChangeTheirFingerprint(t *testing.T) {
 	const path = "/v1/customers/cus_Typ0px2W0aiEtl/payment-methods"
 	print := func(body string) string {

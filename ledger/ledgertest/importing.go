@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ var importing = map[string]func(*testing.T, Opener){
 	"a later row of a known addition makes readings old":         laterRowOfKnown,
 	"what contradicts a person's not-charged holds the target":   contradictedHolds,
 	"so does a bill, which tells its price alone":                contradictedByABill,
+	"what is known by its bill alone stands for a month":         billsStand,
 }
 
 func addition(id string, at time.Time) topup.Topup {
@@ -210,5 +212,26 @@ func contradictedHolds(t *testing.T, open Opener) {
 	d.must(err)
 	if len(after) != len(before)+1 || !strings.Contains(after[len(after)-1].Text, "inv_same") {
 		t.Errorf("%d lines of evidence became %d", len(before), len(after))
+	}
+}
+
+// billsStand: the bills that no purchase explains are among the facts, newest
+// first, but not those that were known by their credits, nor another target's.
+func billsStand(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	billed := func(id string, at time.Time) topup.Topup {
+		return topup.Topup{ID: id, Invoice: id, Price: eur(900_00), At: at}
+	}
+	d.imports(4, billed("inv_old", noon.Add(-topup.BillsFor)), billed("inv_new", noon.Add(-time.Hour)),
+		billed("inv_too_old", noon.Add(-topup.BillsFor-time.Microsecond)), addition("row", noon))
+	d.imports(0, topup.Topup{ID: "cdt_new", Invoice: "inv_new", Credits: 600 * topup.Credit, At: noon}) // its credits, later
+	if n, err := d.store.Import(t.Context(), customer(1), []topup.Topup{billed("inv_theirs", noon)}); n != 1 || err != nil {
+		t.Fatalf("imported %d, %v", n, err)
+	}
+	if got := d.standing(acme).ForeignBills; !slices.Equal(got, []string{"inv_new", "inv_old"}) {
+		t.Errorf("bills of nobody's purchase: %v", got)
+	}
+	if got := d.standing(customer(2)).ForeignBills; len(got) != 0 {
+		t.Errorf("of somebody without any: %v", got)
 	}
 }
