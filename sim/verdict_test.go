@@ -131,10 +131,12 @@ func (j *judge) needed(books emulator.Books, p topup.Purchase, c emulator.Charge
 		}
 	}
 	since := planned.Add(-maxAge - 10*time.Second)
-	for _, other := range books.Charges {
+	ours := slices.IndexFunc(books.Charges, func(other emulator.Charge) bool { return other.Invoice == c.Invoice && other.ID == c.ID })
+	for n, other := range books.Charges {
 		filled := other.Captured && !other.CapturedAt.Before(since) && !other.CapturedAt.After(c.At.Add(time.Second))
-		// Credits may be granted before they are paid, and shown long after.
-		filled = filled || !other.At.After(c.At) && !other.VisibleAt.Before(since)
+		// Credits may be granted before they are paid, and shown long after. The books
+		// are in the order of execution, whatever the provider's clock did meanwhile.
+		filled = filled || n < ours && !other.VisibleAt.Before(since)
 		if other.Customer == c.Customer && other.Source != emulator.SourceAPI && filled {
 			return
 		}
