@@ -91,11 +91,11 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 		standing.Pause = covering(pauses, target, now)
 		open, err := v.purchases(ctx, `provider = ? AND customer = ? AND product = ? AND `+isOpen,
 			string(target.Provider), string(target.Customer), string(target.Product))
-		if err == nil && len(open) > 0 {
-			standing.Open = &open[0]
-		}
 		if err != nil {
 			return err
+		}
+		if len(open) > 0 {
+			standing.Open = &open[0]
 		}
 		standing.ForeignBills, err = v.foreignBills(ctx, target, now)
 		return err

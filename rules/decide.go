@@ -355,8 +355,7 @@ func billsPaid(f *Facts, d *Decision) bool {
 // would block until its credits are seen, so this one does.
 func creditsCame(f *Facts, d *Decision) bool {
 	for _, i := range f.Confirmation.Invoices {
-		due := i.Payment == topup.PaymentPending || i.Payment == topup.PaymentPaid && i.RefundedAt.IsZero()
-		if due && slices.Contains(f.Standing.ForeignBills, i.ID) && !f.Confirmation.Credited(i) {
+		if i.Stands() && slices.Contains(f.Standing.ForeignBills, i.ID) && !f.Confirmation.Credited(i) {
 			return d.say(topup.ForeignTopup, "invoice %s of %s (%s) is of no purchase that the ledger knows, and its credits have not come: it may be one that a lost database made; have it paid, or void it at the provider",
 				i.ID, i.Amount, i.Status)
 		}

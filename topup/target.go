@@ -167,6 +167,11 @@ type Invoice struct {
 	Detail     string      // why it is not paid, in the provider's words
 }
 
+// Stands tells whether what it bills was paid and not refunded, or may yet be paid.
+func (i Invoice) Stands() bool {
+	return i.Payment == PaymentPending || i.Payment == PaymentPaid && i.RefundedAt.IsZero()
+}
+
 // Concerns tells whether the invoice has a line for the product.
 func (i Invoice) Concerns(product ProductID) bool {
 	return slices.Contains(i.Products, product)

@@ -12,7 +12,7 @@ import (
 
 const (
 	// recent is how far back every bill of a customer is looked at; older ones
-	// count while they are open.
+	// count while they are open, or paid and not credited.
 	recent = 24 * time.Hour
 	// recentRows is how far back additions of credits are read.
 	recentRows = topup.BillsFor
@@ -148,6 +148,5 @@ func (r *reader) over(i topup.Invoice, product topup.ProductID, conf topup.Confi
 	if age <= recent || !i.Payment.Ended() || i.Unexpected != "" {
 		return false
 	}
-	owed := i.Payment == topup.PaymentPaid && i.RefundedAt.IsZero() && i.Concerns(product)
-	return !owed || age > topup.BillsFor || conf.Credited(i)
+	return !i.Stands() || !i.Concerns(product) || age > recentRows || conf.Credited(i)
 }
