@@ -143,7 +143,7 @@ func (s *Store) inTx(ctx context.Context, logged bool, fn func(context.Context, 
 		return err
 	}
 	if !logged {
-		return open.commit(s.commits, nil)
+		return open.commit(s.commits, nil, nil)
 	}
 	return s.commitLogged(ctx, open, mark)
 }
@@ -152,11 +152,13 @@ func (s *Store) inTx(ctx context.Context, logged bool, fn func(context.Context, 
 // notes the position of the log on the same connection.
 func (s *Store) commitLogged(ctx context.Context, open *transaction, mark string) error {
 	inspections := s.witness.committing()
-	overtaken := make(chan bool, 1)
-	err := open.commit(s.commits, func(conn *sqlx.Conn) {
-		n, ok := s.witness.acknowledged(inspections, mark)
-		overtaken <- !ok
-		if !ok {
+	n, overtaken := int64(0), false
+	err := open.commit(s.commits, func() {
+		var ok bool
+		n, ok = s.witness.acknowledged(inspections, mark)
+		overtaken = !ok
+	}, func(conn *sqlx.Conn) {
+		if overtaken {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
@@ -165,7 +167,7 @@ func (s *Store) commitLogged(ctx context.Context, open *transaction, mark string
 			s.witness.saw(n, here)
 		}
 	})
-	if err == nil && <-overtaken {
+	if err == nil && overtaken {
 		return fmt.Errorf("the database moved while the change was committed: %w", topup.ErrInDoubt)
 	}
 	return err
@@ -235,9 +237,10 @@ func (t *transaction) discard() {
 
 // commit is watched from outside: when no answer comes, the statement is
 // cancelled so that the connection is not lost, and the outcome is in doubt
-// whatever the server says then. after, if any, has the connection after a yes,
-// while the caller goes on.
-func (t *transaction) commit(patience time.Duration, after func(*sqlx.Conn)) error {
+// whatever the server says then. After a yes, acknowledged is called before the
+// caller hears of it, and after has the connection while the caller goes on; both
+// are nil for a commit that leaves no mark.
+func (t *transaction) commit(patience time.Duration, acknowledged func(), after func(*sqlx.Conn)) error {
 	answer := make(chan error, 2)
 	go func() {
 		err := t.tx.Commit()
@@ -246,6 +249,7 @@ func (t *transaction) commit(patience time.Duration, after func(*sqlx.Conn)) err
 		}
 		t.stop()
 		if err == nil && after != nil {
+			acknowledged()
 			answer <- nil
 			after(t.conn)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +50,8 @@ func listing[R any](a *app, format string, records []R, table func()) error {
 }
 
 // writeCSV writes a header line and one line per record; null is an empty cell.
+// A text that a spreadsheet would run as a formula has an apostrophe before it:
+// names are the customers' own, and accounting opens these files.
 func writeCSV[R any](w io.Writer, records []R) error {
 	out := csv.NewWriter(w)
 	var header []string
@@ -63,7 +66,7 @@ func writeCSV[R any](w io.Writer, records []R) error {
 		value := reflect.ValueOf(r)
 		cells := make([]string, value.NumField())
 		for i := range cells {
-			cells[i] = cell(value.Field(i))
+			cells[i] = inert(cell(value.Field(i)))
 		}
 		if err := out.Write(cells); err != nil {
 			return err
@@ -87,6 +90,16 @@ func cell(v reflect.Value) string {
 		return string(raw)
 	}
 	return fmt.Sprint(v.Interface())
+}
+
+var signed = regexp.MustCompile(`^[+-][0-9]+(\.[0-9]+)?$`)
+
+// inert keeps a spreadsheet from taking a text for a formula; numbers stay.
+func inert(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) && !signed.MatchString(text) {
+		return "'" + text
+	}
+	return text
 }
 
 // stamp is a time for programs: RFC 3339 in UTC with microseconds where there

@@ -38,7 +38,7 @@ type purchasesListCmd struct {
 }
 
 func (*purchasesListCmd) Help() string {
-	return `The formats json, jsonl and csv have the same fields, always all of them, null (in csv: empty) where there is no value. Times are RFC 3339 in UTC, amounts decimal strings, prices exclude tax.
+	return `The formats json, jsonl and csv have the same fields, always all of them, null (in csv: empty) where there is no value. In csv a text that a spreadsheet would run as a formula begins with an apostrophe. Times are RFC 3339 in UTC, amounts decimal strings, prices exclude tax.
 
 Examples:
 
