@@ -11,7 +11,11 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"topupd/internal/fuzztest"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // FuzzParseObject: an Object says what encoding/json says, and knows which keys
 // came twice.

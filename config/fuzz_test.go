@@ -14,7 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"topupd/config/yamlfile"
+	"topupd/internal/fuzztest"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // FuzzLoad: a configuration is refused with file and line, or is one that can be
 // run with and loads the same again; a secret is never shown.

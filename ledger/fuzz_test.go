@@ -4,7 +4,11 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"topupd/internal/fuzztest"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // FuzzPostgresConfig: whatever database_url says, permits are durable, nobody
 // waits for ever, and no error shows the password.

@@ -10,8 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"topupd/internal/fuzztest"
 	"topupd/topup"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // FuzzLoad: a rule file is refused with file and line, or its rules can be
 // bought by, survive being frozen with a purchase, and load the same again.

@@ -8,7 +8,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"topupd/internal/fuzztest"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // FuzzAmounts: what is read is the number that stands there, bounded, credits to
 // half a millionth and money exactly in every currency, and writing it and

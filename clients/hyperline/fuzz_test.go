@@ -15,8 +15,11 @@ import (
 
 	"topupd/clients"
 	"topupd/clients/clientstest"
+	"topupd/internal/fuzztest"
 	"topupd/topup"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // secret is a token that may never be shown.
 type secret string

@@ -14,8 +14,11 @@ import (
 
 	"topupd/clients"
 	"topupd/clients/clientstest"
+	"topupd/internal/fuzztest"
 	"topupd/topup"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // seeds are the documented bodies, whole and cut.
 func seeds(f *testing.F) [][]byte {

@@ -8,8 +8,11 @@ import (
 	"time"
 	"unicode"
 
+	"topupd/internal/fuzztest"
 	"topupd/topup"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // FuzzFlags: --until and --since are a moment, or a duration from now within a
 // hundred years; ranges and retries of the emulator are numbers; all else is a

@@ -6,7 +6,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"topupd/internal/fuzztest"
 )
+
+func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
 
 // FuzzDecode: every problem is about a line that exists, with a caret in it, and
 // what is accepted reads the same again.
