@@ -186,6 +186,9 @@ func (r purchaseRow) purchase() (topup.Purchase, error) {
 			return topup.Purchase{}, fmt.Errorf("decoding what the balance showed of purchase %s: %w", r.ID, err)
 		}
 	}
+	if !trail.Begun { // topup never leaves anything in one, and a row that was touched is not evidence
+		trail = topup.Trail{}
+	}
 	p := topup.Purchase{
 		ID: r.ID, Revision: r.Revision, Target: r.target(),
 		ProviderName: r.ProviderName, CustomerName: r.CustomerName, ProductName: r.ProductName,
