@@ -1,6 +1,8 @@
 package clients
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -185,8 +187,34 @@ func observed(status int, err error) string {
 // errTooLong is a body beyond its bound.
 var errTooLong = errors.New("the answer is longer than any that makes sense")
 
-// readAll reads the body to its end, or fails at the first byte beyond limit.
+// readAll reads the body to its end, or fails at the first byte beyond limit. A
+// body that was compressed unasked is unpacked within the same limit.
 func readAll(body io.Reader, limit int64) ([]byte, error) {
+	b, err := bounded(body, limit)
+	if err != nil || !bytes.HasPrefix(b, gzipMagic) {
+		return b, err
+	}
+	unpacked, err := unpack(b, limit)
+	if err != nil {
+		return nil, fmt.Errorf("unpacking the compressed answer: %w", err)
+	}
+	return unpacked, nil
+}
+
+// gzipMagic is how every gzip file begins, and no JSON. Content-Encoding is not
+// asked: gateways forget to set it, and to take it away.
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// unpack fails unless the packed text is whole and its checksum right.
+func unpack(packed []byte, limit int64) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	return bounded(z, limit)
+}
+
+func bounded(body io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {
 		return b, err
@@ -207,6 +235,7 @@ func bare(u *url.URL) string {
 func setHeaders(h http.Header, secret string) {
 	h.Set("Authorization", "Bearer "+secret)
 	h.Set("Accept", "application/json")
+	h.Set("Accept-Encoding", "identity") // some servers compress all the same: see readAll
 	h.Set("User-Agent", "topupd")
 }
 
@@ -218,6 +247,7 @@ func (a *API) readTransport() *http.Transport {
 		DialContext:            a.o.Dial,
 		TLSClientConfig:        a.tlsConfig(""),
 		TLSHandshakeTimeout:    dialTimeout,
+		DisableCompression:     true, // readAll unpacks, within its bounds
 		MaxIdleConnsPerHost:    8,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxHeaderBytes,

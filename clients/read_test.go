@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -116,6 +117,29 @@ func truncated(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"a":`)
 }
 
+// gzipped is the text as a gateway sends it that compresses unasked.
+func gzipped(text string) string {
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	_, _ = io.WriteString(z, text)
+	_ = z.Close()
+	return b.String()
+}
+
+func TestEveryRequestAsksForPlainAnswers(t *testing.T) {
+	var seen []string
+	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Method+" "+strings.Join(r.Header.Values("Accept-Encoding"), " "))
+		status(200, `{}`)(w, r)
+	}, nil)
+	token := &secret{now: "token1"}
+	_, readErr := api.Read(t.Context(), Read{Op: "credits", Path: "/x", Token: token})
+	_, writeErr := api.Write(t.Context(), Write{Op: "attach", Method: http.MethodPost, Path: "/x", Token: token, Body: []byte("{}")})
+	if diff := cmp.Diff([]string{"GET identity", "POST identity"}, seen); diff != "" || readErr != nil || writeErr != nil {
+		t.Errorf("errors %v, %v; requests (-want +got):\n%s", readErr, writeErr, diff)
+	}
+}
+
 func TestRead(t *testing.T) {
 	ok := status(200, `{"ok":true}`)
 	for _, tt := range []struct {
@@ -137,6 +161,12 @@ func TestRead(t *testing.T) {
 		{"a redirect is not followed", script(status(302, "", "Location", "/elsewhere"), ok), []string{"credits 302"}, topup.FailedOther, "302 Found"},
 		{"a page of HTML is no answer", script(status(200, "<html>login</html>"), ok), []string{"credits 200"}, topup.FailedMalformed, "not JSON"},
 		{"nor is an empty one", script(status(200, ""), ok), []string{"credits 200"}, topup.FailedMalformed, "empty body"},
+		{"a compressed answer is unpacked", script(status(200, gzipped(`{"ok":true}`), "Content-Encoding", "gzip")), []string{"credits 200"}, "", ""},
+		{"also when it does not say so", script(status(200, gzipped(`{"ok":true}`), "Content-Type", "application/json")), []string{"credits 200"}, "", ""},
+		{"or says so without being it", script(status(200, `{"ok":true}`, "Content-Encoding", "gzip")), []string{"credits 200"}, "", ""},
+		{"a cut compressed answer is tried again", script(status(200, gzipped(`{"ok":true}`)[:20], "Content-Encoding", "gzip"), ok), []string{"credits error", "credits 200"}, "", ""},
+		{"a compressed refusal is read", script(status(404, gzipped(`{"message":"Product not found"}`), "Content-Encoding", "gzip")), []string{"credits 404"}, topup.FailedInvalid, `{\"message\":\"Product not found\"}`},
+		{"30 MB in 30 kB are no answer", script(status(200, gzipped(`"`+strings.Repeat("x", 30<<20)+`"`), "Content-Encoding", "gzip")), []string{"credits 200"}, topup.FailedMalformed, "longer than any that makes sense"},
 		{"nor one of 30 MB", script(status(200, `"`+strings.Repeat("x", 30<<20)+`"`), ok), []string{"credits 200"}, topup.FailedMalformed, "longer than any that makes sense"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

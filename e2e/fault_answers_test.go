@@ -40,6 +40,19 @@ func TestAnswersThatSayNothing(t *testing.T) {
 	}
 }
 
+// TestAGatewayThatCompressesUnasked: every answer is read, and the purchase is a
+// yes at once, not unclear.
+func TestAGatewayThatCompressesUnasked(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Quiet: "1h"})
+	p.emu.SetFaults(emulator.Faults{Gzip: 1})
+	d := p.started()
+	p.settles(1)
+	if all := p.purchases(); len(all) != 1 || all[0].Attempts != 1 || d.has("purchase", map[string]any{"verdict": "unclear"}) {
+		t.Errorf("purchases: %+v\n%s", all, d.tail(10))
+	}
+}
+
 // TestAnAnswerByteByByteIsUnclear: one deadline covers headers and body.
 func TestAnAnswerByteByByteIsUnclear(t *testing.T) {
 	t.Parallel()

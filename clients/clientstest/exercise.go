@@ -122,7 +122,8 @@ func (s Subject) fault(t *testing.T, f Fault) {
 	if w.Requests() != 1 || w.Conns() != 1 {
 		t.Errorf("%d requests on %d connections, want one", w.Requests(), w.Conns())
 	}
-	if a.Reason == topup.FailedNone || a.Detail == "" || a.Written == 0 || len(a.Detail) > 1000 {
+	said := a.Reason != topup.FailedNone && a.Detail != ""
+	if said == (f.Want == topup.Yes) || a.Written == 0 || len(a.Detail) > 1000 {
 		t.Errorf("the answer does not say enough, or too much: %+v", a)
 	}
 	if a.Stop {

@@ -1,6 +1,7 @@
 package clientstest
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net"
@@ -44,6 +45,7 @@ func Faults(status int, yes string) []Fault {
 		{"a success followed by another", Say(head + "Connection: close\r\n\r\n" + yes + yes), topup.Unclear},
 		{"30 MB", flood(head), topup.Unclear},
 	}
+	faults = append(faults, compressed(head, yes)...)
 	for _, redirect := range []int{301, 302, 303, 307, 308} {
 		faults = append(faults, Fault{
 			fmt.Sprintf("a redirect %d", redirect),
@@ -63,6 +65,36 @@ func Faults(status int, yes string) []Fault {
 		})
 	}
 	return faults
+}
+
+// compressed is what a gateway may do that compresses without being asked.
+func compressed(head, yes string) []Fault {
+	packed := Gzip(yes)
+	say := func(encoding, body string) Behaviour {
+		return Say(fmt.Sprintf("%s%sContent-Length: %d\r\n\r\n%s", head, encoding, len(body), body))
+	}
+	const told = "Content-Encoding: gzip\r\n"
+	return []Fault{
+		{"a compressed success", say(told, packed), topup.Yes},
+		{"a compressed success that does not say so", say("", packed), topup.Yes},
+		{"a success that says it is compressed and is not", say(told, yes), topup.Yes},
+		{"half a compressed success", say(told, packed[:len(packed)/2]), topup.Unclear},
+		{"a compressed success without its checksum", say(told, packed[:len(packed)-4]), topup.Unclear},
+		{"a compressed success with a wrong checksum", say(told, packed[:len(packed)-8]+"\x00\x01\x02\x03"+packed[len(packed)-4:]), topup.Unclear},
+		{"a compressed success followed by another", say(told, packed+packed), topup.Unclear},
+		{"a success compressed twice", say(told, Gzip(packed)), topup.Unclear},
+		{"a success compressed as nobody knows", say("Content-Encoding: br\r\n", "\x0b\x02\x80"+yes+"\x03"), topup.Unclear},
+		{"30 MB in 30 kB", say(told, Gzip(yes+strings.Repeat(" ", 30<<20))), topup.Unclear},
+	}
+}
+
+// Gzip compresses a text.
+func Gzip(text string) string {
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	_, _ = io.WriteString(z, text) // memory takes everything
+	_ = z.Close()
+	return b.String()
 }
 
 func head(status int) string {

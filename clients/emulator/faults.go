@@ -53,6 +53,10 @@ type Faults struct {
 	// Outage hits every request, half with 503 and half with a cut connection.
 	Outage float64 `json:"outage"`
 
+	// A gateway on the way.
+	Gzip     float64       `json:"gzip"`      // it compresses the answer, whatever Accept-Encoding says
+	CacheFor time.Duration `json:"cache_for"` // it replays the good answers of reads for so long, with their Age
+
 	GlitchValue   string        `json:"glitch_value"`   // JSON text to show instead of a balance
 	SlowFor       time.Duration `json:"slow_for"`       // longest delay of slow; 0 means 2 s
 	HangFor       time.Duration `json:"hang_for"`       // a hang ends in a cut connection after it; 0 means when the client gives up
@@ -108,10 +112,15 @@ var (
 	noFault     = "none"
 )
 
+// groups are all of them.
+func groups() [][]rate {
+	return [][]rate{purchaseRates, readRates, rowRates, outageRates, gatewayRates}
+}
+
 // FaultNames lists every fault that can be drawn or forced, in a fixed order.
 func FaultNames() []string {
 	var names []string
-	for _, group := range [][]rate{purchaseRates, readRates, rowRates, outageRates} {
+	for _, group := range groups() {
 		for _, r := range group {
 			names = append(names, r.name)
 		}
@@ -121,7 +130,7 @@ func FaultNames() []string {
 
 // Set changes one rate by its name.
 func (f *Faults) Set(name string, probability float64) error {
-	for _, group := range [][]rate{purchaseRates, readRates, rowRates, outageRates} {
+	for _, group := range groups() {
 		for _, r := range group {
 			if r.name == name {
 				*r.of(f) = probability
@@ -135,7 +144,7 @@ func (f *Faults) Set(name string, probability float64) error {
 // Active lists the rates above zero, by name.
 func (f Faults) Active() map[string]float64 {
 	active := map[string]float64{}
-	for _, group := range [][]rate{purchaseRates, readRates, rowRates, outageRates} {
+	for _, group := range groups() {
 		for _, r := range group {
 			if p := *r.of(&f); p > 0 {
 				active[r.name] = p
@@ -151,7 +160,7 @@ func (f Faults) Validate() error {
 	if !slices.Contains([]string{"", hyperlineName, talkoverName}, f.Provider) {
 		return fmt.Errorf("faults: provider %.60q is neither hyperline nor talkover: use one of them, or leave it empty for both", f.Provider)
 	}
-	for _, group := range [][]rate{purchaseRates, readRates, rowRates, outageRates} {
+	for _, group := range groups() {
 		sum := 0.0
 		for _, r := range group {
 			p := *r.of(&f)
@@ -225,6 +234,7 @@ type faultsWire struct {
 	HangFor       string `json:"hang_for"`
 	PurchaseDelay string `json:"purchase_delay"`
 	LatePosting   string `json:"late_posting"`
+	CacheFor      string `json:"cache_for"`
 }
 
 // MarshalJSON writes durations as texts.
@@ -235,7 +245,7 @@ func (f Faults) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(faultsWire{
 		rates: &r, SlowFor: f.SlowFor.String(), HangFor: f.HangFor.String(),
-		PurchaseDelay: f.PurchaseDelay.String(), LatePosting: f.LatePosting.String(),
+		PurchaseDelay: f.PurchaseDelay.String(), LatePosting: f.LatePosting.String(), CacheFor: f.CacheFor.String(),
 	})
 }
 
@@ -257,6 +267,7 @@ func (f *Faults) UnmarshalJSON(text []byte) error {
 		{"hang_for", wire.HangFor, &r.HangFor},
 		{"purchase_delay", wire.PurchaseDelay, &r.PurchaseDelay},
 		{"late_posting", wire.LatePosting, &r.LatePosting},
+		{"cache_for", wire.CacheFor, &r.CacheFor},
 	} {
 		if d.text == "" {
 			continue

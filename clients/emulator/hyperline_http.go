@@ -63,23 +63,27 @@ func (h *hyperline) serve(fn handle) http.HandlerFunc {
 		var date time.Time
 		var hangFor time.Duration
 		h.locked(func(now time.Time) {
-			date, hangFor = now, h.faults.HangFor
-			a = h.admit(r, now, func(q quota) answer {
-				c := &call{r: r, query: r.URL.Query(), body: body, now: now}
-				if r.Method == http.MethodGet {
-					return h.read(c, fn, q)
-				}
-				m, early := h.begin(r, body, now)
-				if early != nil {
-					return *early
-				}
-				done := fn(c)
-				h.finish(r, m, done, now)
-				return done
+			hangFor = h.faults.HangFor
+			a, date = h.through(hyperlineName, r, now, func() answer {
+				return h.admit(r, now, func(q quota) answer { return h.once(&call{r: r, query: r.URL.Query(), body: body, now: now}, fn, q) })
 			})
 		})
 		h.send(rw, r, a, date, hangFor)
 	}
+}
+
+// once does what the request asks, changes once per idempotency key.
+func (h *hyperline) once(c *call, fn handle, q quota) answer {
+	if c.r.Method == http.MethodGet {
+		return h.read(c, fn, q)
+	}
+	m, early := h.begin(c.r, c.body, c.now)
+	if early != nil {
+		return *early
+	}
+	done := fn(c)
+	h.finish(c.r, m, done, c.now)
+	return done
 }
 
 // read answers a GET, or spoils it.

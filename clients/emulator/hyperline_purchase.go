@@ -45,7 +45,7 @@ func (h *hyperline) servePurchase(rw http.ResponseWriter, r *http.Request) {
 		})
 	}
 	h.locked(func(time.Time) { // a late execution may be writing the answer
-		a = p.answer.spoil(p.fault, internalError)
+		a = h.squeezed(hyperlineName, p.answer.spoil(p.fault, internalError))
 		p.entry.Status = statusLeaving(a)
 	})
 	a.header = a.header.Clone()

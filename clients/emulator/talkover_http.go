@@ -75,9 +75,11 @@ func (t *talkover) serve(who func(call) *visit, fn visitHandle) http.HandlerFunc
 		var date time.Time
 		var hangFor time.Duration
 		t.locked(func(now time.Time) {
-			date, hangFor = now, t.faults.HangFor
+			hangFor = t.faults.HangFor
 			c := call{r: r, query: r.URL.Query(), body: body, now: now}
-			a = t.admit(c, who, func(v *visit, q quota) answer { return t.read(v, fn, q) })
+			a, date = t.through(talkoverName, r, now, func() answer {
+				return t.admit(c, who, func(v *visit, q quota) answer { return t.read(v, fn, q) })
+			})
 		})
 		t.send(rw, r, a, date, hangFor)
 	}
@@ -184,7 +186,7 @@ func (t *talkover) servePurchase(rw http.ResponseWriter, r *http.Request) {
 			done = t.buy(p, v, now)
 			maps.Copy(done.header, a.header)
 		}
-		a = done.spoil(p.fault, t.serverError)
+		a = t.squeezed(talkoverName, done.spoil(p.fault, t.serverError))
 		p.entry.Status = statusLeaving(a)
 	})
 	t.send(rw, r, a, date, p.hangFor)

@@ -23,6 +23,7 @@ type world struct {
 	books   openBooks
 	due     jobs
 	stopped bool // StopUsage
+	cache   map[string]kept
 	log     *slog.Logger
 
 	released chan struct{} // closed when Run ends: hung answers let go

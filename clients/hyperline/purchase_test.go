@@ -74,7 +74,7 @@ func TestThePurchaseOnTheWire(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"Authorization": "Bearer test_emulator", "Content-Type": "application/json", "Accept": "application/json",
-		"Idempotency-Key": aKey, "X-Idempotency-Key": "", "Accept-Encoding": "",
+		"Idempotency-Key": aKey, "X-Idempotency-Key": "", "Accept-Encoding": "identity",
 	} {
 		if have := got.Header.Get(name); have != want {
 			t.Errorf("%s: %q, want %q", name, have, want)

@@ -32,6 +32,7 @@ type emulatorCmd struct {
 	LatePosting  time.Duration     `help:"Longest delay until a charge is visible."`
 	ExecuteLate  time.Duration     `help:"Longest delay until a charge whose connection was cut is executed."`
 	HangFor      time.Duration     `help:"How long a hanging answer hangs; 0 = until the client gives up."`
+	CacheFor     time.Duration     `help:"A cache on the way replays answers to reads for so long, with their age."`
 	Retries      string            `help:"When Hyperline tries a declined payment again, such as 2h,12h,24h; none for never."`
 	Decline      string            `enum:"refused,refused_unpaid,created_unpaid" default:"refused" help:"What a declined Hyperline purchase leaves behind (the documentation leaves it open): ${enum}."`
 	Profile      []string          `help:"A choice that the documentation leaves open, made the other way: ${profiles}. May be repeated." placeholder:"NAME"`
@@ -89,7 +90,7 @@ func (c *emulatorCmd) options() (emulator.Options, error) {
 		Talkover: emulator.TalkoverOptions{
 			Environments: c.Environments, Usage: voice, PostLate: c.LatePosting, ExecuteLate: c.ExecuteLate,
 		},
-		Faults: emulator.Faults{HangFor: c.HangFor, LatePosting: c.LatePosting},
+		Faults: emulator.Faults{HangFor: c.HangFor, LatePosting: c.LatePosting, CacheFor: c.CacheFor},
 	}
 	for _, name := range c.Profile {
 		choose, ok := profiles[name]
