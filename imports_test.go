@@ -24,7 +24,7 @@ const module = "topupd/"
 var allowed = map[string][]string{
 	"topup": {},
 	// Rules are read with what reads the configuration, but do not know it.
-	"rules":            {"topup", "config/limits", "config/yamlfile", "config/yamlschema"},
+	"rules":            {"topup", "config/limits", "config/yamlfile"},
 	"config":           {"topup", "config/..."},
 	"config/yamlfile":  {},
 	"ledger":           {"topup", "ledger/..."},

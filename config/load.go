@@ -98,6 +98,8 @@ func (l loader) ruleFiles(globs []string) []string {
 		path := fmt.Sprintf("rule_files[%d]", i)
 		matches, err := filepath.Glob(l.path(glob))
 		switch {
+		case strings.Contains(glob, "**"): // filepath.Glob would read it as one *, and leave rules out
+			l.file.Report(path, fmt.Sprintf("%q: ** is not supported", glob), "write a glob for each depth: rules/*.yml and rules/*/*.yml")
 		case err != nil:
 			l.file.Report(path, fmt.Sprintf("%q is not a glob", glob), "write a file name or a glob such as rules/*.yml")
 		case len(matches) == 0:
@@ -107,6 +109,9 @@ func (l loader) ruleFiles(globs []string) []string {
 		default:
 			files = append(files, matches...)
 		}
+	}
+	for i, glob := range globs {
+		l.otherEnding(fmt.Sprintf("rule_files[%d]", i), glob, files)
 	}
 	seen := map[string]bool{}
 	files = slices.DeleteFunc(files, func(f string) bool {
@@ -119,6 +124,23 @@ func (l loader) ruleFiles(globs []string) []string {
 		return files[:maxRuleFiles]
 	}
 	return files
+}
+
+// otherEnding warns about a file that stands beside those of a glob and is left
+// out because it ends in .yaml where the glob asks for .yml, or the reverse.
+func (l loader) otherEnding(at, glob string, read []string) {
+	for _, endings := range [][2]string{{".yml", ".yaml"}, {".yaml", ".yml"}} {
+		stem, ok := strings.CutSuffix(l.path(glob), endings[0])
+		if !ok || !strings.HasSuffix(stem, "*") {
+			continue
+		}
+		others, _ := filepath.Glob(stem + endings[1]) // a bad pattern was reported
+		for _, other := range others {
+			if !slices.Contains(read, other) && !l.isConfig(other) {
+				l.file.Warn(at, fmt.Sprintf("%s is not read: %q asks for %s", other, glob, endings[0]), "rename it, or add *"+endings[1])
+			}
+		}
+	}
 }
 
 func (l loader) isConfig(path string) bool {

@@ -255,3 +255,14 @@ func TestAMissingFileIsOneProblem(t *testing.T) {
 		t.Errorf("Load() = %v, %q; want %q", c, problems, want)
 	}
 }
+
+func TestAFileWithTheOtherEndingIsAWarning(t *testing.T) {
+	install(t, read(t, "testdata/valid-every-key.yml"))
+	if err := os.WriteFile("rules/more.yaml", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, problems := Load("topupd.yml", environment)
+	if problems.Err() != nil || len(problems) != 1 || !strings.Contains(problems.Error(), "more.yaml is not read") {
+		t.Errorf("problems:\n%s", problems.Error())
+	}
+}

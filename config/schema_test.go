@@ -3,12 +3,13 @@ package config
 import (
 	"testing"
 
-	"topupd/config/yamlschema/yamlschematest"
+	"topupd/config/yamlfile"
+	"topupd/config/yamlschematest"
 )
 
 func TestTheSchemaForEditors(t *testing.T) {
 	yamlschematest.Suite{
-		Schema: Schema(), File: "../docs/schema/topupd.schema.json", Update: *update,
+		Schema: yamlschematest.Of(fileYAML{}, "topupd configuration (topupd.yml)"), File: "../docs/schema/topupd.schema.json", Update: *update,
 		Refuse: []string{
 			"unknown-key", "unknown-nested-key", "mode-missing", "mode-misspelt", "max-series-zero", "providers-empty",
 			"provider-type-missing", "rate-without-window", "share-without-percent", "duration-without-unit", "limits-unknown-period",
@@ -23,4 +24,9 @@ func TestTheExamplesOfTheManualLoad(t *testing.T) {
 			t.Errorf("%s\n%s", example, problems)
 		}
 	}
+}
+
+// JSONSchemaExtend allows the word off too.
+func (verifyYAML) JSONSchemaExtend(s *yamlschematest.Schema) {
+	yamlschematest.OrText(s, yamlfile.Form{Pattern: "^off$", Examples: []string{"off"}})
 }

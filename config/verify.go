@@ -8,7 +8,6 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"topupd/config/yamlfile"
-	"topupd/config/yamlschema"
 )
 
 // Verify is when the daemon compares its purchases with the provider's books.
@@ -41,11 +40,6 @@ func (v *verifyYAML) ReadText(text string) error {
 	}
 	*v = verifyYAML{off: true}
 	return nil
-}
-
-// JSONSchemaExtend allows the word off too.
-func (verifyYAML) JSONSchemaExtend(s *yamlschema.Schema) {
-	yamlschema.OrText(s, yamlfile.Form{Pattern: "^off$", Examples: []string{"off"}})
 }
 
 // cronText is a schedule in the five fields of cron.

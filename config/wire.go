@@ -10,7 +10,6 @@ import (
 
 	"topupd/config/limits"
 	"topupd/config/yamlfile"
-	"topupd/config/yamlschema"
 )
 
 // The types below are the file as it is written: what the loader reads and
@@ -156,9 +155,9 @@ func (s *sweepText) ReadText(text string) error {
 
 var everyText = regexp.MustCompile(`^@every ([0-9a-z]+)$`)
 
-// JSONSchema describes the text.
-func (sweepText) JSONSchema() *yamlschema.Schema {
-	return yamlschema.Text(yamlfile.Form{Pattern: `^(auto|@every [0-9a-z]+)$`, Examples: []string{"auto", "@every 30s"}})
+// Form describes the text.
+func (sweepText) Form() yamlfile.Form {
+	return yamlfile.Form{Pattern: `^(auto|@every [0-9a-z]+)$`, Examples: []string{"auto", "@every 30s"}}
 }
 
 // rateText is a count and a window: "200/10s".
@@ -184,9 +183,9 @@ func (r *rateText) ReadText(text string) error {
 	return nil
 }
 
-// JSONSchema describes the text.
-func (rateText) JSONSchema() *yamlschema.Schema {
-	return yamlschema.Text(yamlfile.Form{Pattern: rateForm.String(), Examples: []string{"200/10s", "100/1m"}})
+// Form describes the text.
+func (rateText) Form() yamlfile.Form {
+	return yamlfile.Form{Pattern: rateForm.String(), Examples: []string{"200/10s", "100/1m"}}
 }
 
 // sharePercent is a whole percentage from 1% to 100%.
@@ -208,10 +207,7 @@ func (s *sharePercent) ReadText(text string) error {
 	return nil
 }
 
-// JSONSchema describes the text.
-func (sharePercent) JSONSchema() *yamlschema.Schema {
-	return yamlschema.Text(yamlfile.Form{Pattern: shareForm.String(), Examples: []string{"50%"}})
+// Form describes the text.
+func (sharePercent) Form() yamlfile.Form {
+	return yamlfile.Form{Pattern: shareForm.String(), Examples: []string{"50%"}}
 }
-
-// Schema is the JSON Schema of topupd.yml for editors.
-func Schema() []byte { return yamlschema.Of(fileYAML{}, "topupd configuration (topupd.yml)") }

@@ -9,14 +9,16 @@ import (
 type Expiry struct {
 	After      time.Duration `json:"after_ns,omitempty"`
 	EndOfMonth bool          `json:"end_of_month,omitempty"`
-	Timezone   string        `json:"timezone,omitempty"` // of EndOfMonth; "" is UTC
+	Timezone   string        `json:"timezone,omitempty"`    // of EndOfMonth; "" is UTC
+	AtLeast    time.Duration `json:"at_least_ns,omitempty"` // of EndOfMonth: credits that would live for less last a month longer
 	At         *time.Time    `json:"at,omitempty"`
 }
 
 // When returns the moment at which credits bought now expire, in whole seconds
 // UTC, or nil for never. The end of a month is its last second in the time
 // zone, so that the date people see is the last day and not the first of the
-// next month. At is returned as written, also when it has passed.
+// next month; a month that is over in less than AtLeast is passed over. At is
+// returned as written, also when it has passed.
 func (e Expiry) When(now time.Time) *time.Time {
 	var when time.Time
 	switch {
@@ -24,6 +26,9 @@ func (e Expiry) When(now time.Time) *time.Time {
 		when = *e.At
 	case e.EndOfMonth:
 		when = lastSecond(now.In(e.location()))
+		for when.Sub(now) < e.AtLeast {
+			when = lastSecond(when.Add(2 * time.Second)) // the month after
+		}
 	case e.After > 0:
 		when = now.Add(e.After)
 	default:

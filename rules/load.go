@@ -127,6 +127,7 @@ func (l *loader) rule(f *yamlfile.File, path string, y *ruleYAML) {
 	lift(a, &r)
 	unreachable(a, &r)
 	r.Version = version(r)
+	checkTerms(a, r)
 	l.set.Rules = append(l.set.Rules, r)
 	l.places = append(l.places, a)
 }
@@ -225,21 +226,36 @@ func (l *loader) expires(a ruleAt, y *ruleYAML, r *Rule) {
 	case a.Has(at+".timezone") && e.EndOf == nil:
 		a.Report(at+".timezone", "is only for end_of", "remove it, or write end_of: month")
 	}
-	if e.After != nil {
+	atLeast := shortestLife
+	if e.AtLeast != nil {
+		atLeast = time.Duration(*e.AtLeast)
+	}
+	switch {
+	case e.After != nil:
 		r.Expires.After = time.Duration(*e.After)
-	}
-	if e.EndOf != nil {
-		r.Expires.EndOfMonth = true
+		if e.AtLeast != nil && r.Expires.After < atLeast {
+			a.Report(at+".after", fmt.Sprintf("%s is less than at_least %s", *e.After, *e.AtLeast), "write a longer after, or remove at_least")
+		}
+	case e.EndOf != nil:
+		r.Expires.EndOfMonth, r.Expires.AtLeast = true, atLeast
 		r.Expires.Timezone = readTimezone(a, at, e.Timezone)
-	}
-	if e.At != nil {
+	case e.At != nil:
 		moment := time.Time(*e.At).UTC()
 		r.Expires.At = &moment
-		if r.Expires.Past(l.in.Now) {
+		switch {
+		case r.Expires.Past(l.in.Now):
 			a.Report(at+".at", "is in the past: the credits would be lost at once", "write a later moment, or after: 90d")
+		case moment.Sub(l.in.Now) < atLeast:
+			a.Warn(at+".at", fmt.Sprintf("is less than %s away: credits bought now are lost then", yamlfile.Duration(atLeast)), "write a later moment, or after: 90d")
 		}
+	case a.Has(at + ".at_least"):
+		a.Report(at+".at_least", "belongs to an expiry", "add end_of: month or after: 90d, or remove it")
 	}
 }
+
+// shortestLife is how long credits that expire with their month live at least,
+// where the rule does not say. Two months of life are better than two seconds.
+const shortestLife = 7 * 24 * time.Hour
 
 func readTimezone(a ruleAt, at string, name *string) string {
 	if name == nil {
@@ -272,6 +288,16 @@ func checkTimes(a ruleAt, r *Rule) {
 		a.ReportLine(nearest("declines.backoff", "declines.max_backoff"),
 			fmt.Sprintf("backoff %s is more than max_backoff %s", show(r.Declines.Backoff), show(r.Declines.MaxBackoff)), "swap them")
 	}
+}
+
+// checkTerms refuses a rule that no purchase could be stored with.
+func checkTerms(a ruleAt, r Rule) {
+	terms, err := r.Terms(topup.CustomerID(strings.Repeat("x", 300)))
+	if err == nil && len(terms) <= MaxTerms {
+		return
+	}
+	a.ReportLine(a.path, fmt.Sprintf("rule %q is too long to be kept with its purchases: %d characters without its lists of customers, more than %d", r.Name, len(terms), MaxTerms),
+		"write fewer bundles, properties and caps, or several rules")
 }
 
 // distinct refuses two rules with one name: history and metrics could not tell

@@ -4,10 +4,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/invopop/jsonschema"
-
 	"topupd/config/yamlfile"
-	"topupd/config/yamlschema"
 	"topupd/topup"
 )
 
@@ -117,16 +114,3 @@ func (r *refillText) ReadText(text string) error {
 func (refillText) Form() yamlfile.Form {
 	return yamlfile.Form{Pattern: `^([0-9.]+x threshold|[0-9.]+( credits)?)$`, Number: true, Examples: []string{"3x threshold", "600 credits"}}
 }
-
-// JSONSchemaExtend allows a single name too.
-func (namesText) JSONSchemaExtend(s *jsonschema.Schema) {
-	yamlschema.OrText(s, yamlfile.Form{Examples: []string{"hyperline"}})
-}
-
-// JSONSchemaExtend allows the word never too.
-func (expiresYAML) JSONSchemaExtend(s *jsonschema.Schema) {
-	yamlschema.OrText(s, yamlfile.Form{Pattern: "^never$", Examples: []string{"never"}})
-}
-
-// Schema is the JSON Schema of a rule file for editors.
-func Schema() []byte { return yamlschema.Of(fileYAML{}, "topupd rules") }

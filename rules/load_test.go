@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,7 +150,7 @@ func TestValuesKeepTheirText(t *testing.T) {
 	if got[0].Threshold.Fixed.String() != "1000.5" || !got[0].DryRun {
 		t.Errorf("rule = %+v", got[0])
 	}
-	if diff := cmp.Diff(Expiry{EndOfMonth: true, Timezone: "Europe/Paris"}, got[0].Expires); diff != "" {
+	if diff := cmp.Diff(Expiry{EndOfMonth: true, Timezone: "Europe/Paris", AtLeast: 7 * 24 * time.Hour}, got[0].Expires); diff != "" {
 		t.Errorf("expiry (-want +got):\n%s", diff)
 	}
 	wantCaps := []topup.Cap{
@@ -271,5 +272,50 @@ wrong.yml:14:15: cooldown: "5" is a duration without a unit
 2 errors, 2 warnings in 3 files`
 	if diff := cmp.Diff(want, problems.Text(3)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+// The ledger takes terms of 100,000 characters: a rule for 5,001 customers is
+// frozen without them, and one that is too long without them is refused.
+func TestTermsFitTheLedger(t *testing.T) {
+	t.Parallel()
+	rule := load(t, "testdata/valid-every-key.yml")[0]
+	for i := range 20_000 {
+		rule.Match.CustomerIDs = append(rule.Match.CustomerIDs, topup.CustomerID(fmt.Sprintf("cus_%020d", i)))
+		rule.Match.ExcludeIDs = append(rule.Match.ExcludeIDs, topup.CustomerID(fmt.Sprintf("out_%020d", i)))
+	}
+	terms, err := rule.Terms("cus_1")
+	if err != nil || len(terms) > MaxTerms {
+		t.Fatalf("%d characters, %v", len(terms), err)
+	}
+	var frozen Rule
+	if err := json.Unmarshal(terms, &frozen); err != nil {
+		t.Fatal(err)
+	}
+	want := rule
+	want.Match.CustomerIDs, want.Match.ExcludeIDs = []topup.CustomerID{"cus_1"}, nil
+	if diff := cmp.Diff(want, frozen); diff != "" {
+		t.Errorf("frozen (-want +got):\n%s", diff)
+	}
+	if len(rule.Match.CustomerIDs) != 20_000 {
+		t.Errorf("freezing changed the rule: %d ids", len(rule.Match.CustomerIDs))
+	}
+}
+
+func TestARuleThatNoPurchaseCouldKeepIsRefused(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString("rules:\n  - name: wide\n    provider: hyperline\n    product: itm_1\n    match:\n      properties:\n")
+	for i := range 2000 {
+		fmt.Fprintf(&text, "        property_%d: %s\n", i, strings.Repeat("v", 60))
+	}
+	text.WriteString("    buy: {amount: {credits: 100, price_excluding_tax: 24.00 EUR}}\n")
+	file := filepath.Join(t.TempDir(), "wide.yml")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, problems := Load([]string{file}, installation())
+	if got := problems.Error(); !strings.Contains(got, `rule "wide" is too long to be kept with its purchases`) || !strings.Contains(got, ":2:") {
+		t.Errorf("problems:\n%s", got)
 	}
 }

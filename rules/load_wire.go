@@ -80,6 +80,7 @@ type expiresYAML struct {
 	After    *yamlfile.Duration `yaml:"after" range:"1h..3650d" jsonschema_description:"This long after the purchase."`
 	EndOf    *endOf             `yaml:"end_of" jsonschema_description:"With the last second of the month."`
 	Timezone *string            `yaml:"timezone" jsonschema_description:"Time zone of end_of. Default: UTC."`
+	AtLeast  *yamlfile.Duration `yaml:"at_least" range:"0s..366d" jsonschema_description:"Shortest life of bought credits. With end_of they last a month longer when the month is over sooner. Default with end_of: 7d."`
 	At       *timeText          `yaml:"at" jsonschema_description:"At this moment."`
 }
 

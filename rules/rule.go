@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"topupd/topup"
@@ -11,7 +13,7 @@ import (
 type Set struct{ Rules []Rule }
 
 // Rule is one rule as it was written, with its defaults filled in. It is frozen
-// as JSON onto each purchase that it decides.
+// onto each purchase that it decides (Terms).
 type Rule struct {
 	Name string `json:"name"`
 	// Version is the first 12 hexadecimal digits of a SHA-256 over the rule: it
@@ -36,6 +38,25 @@ type Rule struct {
 	Declines Declines    `json:"declines"`
 	Caps     []topup.Cap `json:"caps"`    // of the scopes rule and customer, in counting order
 	DryRun   bool        `json:"dry_run"` // the rule's mode or the daemon's: the stricter
+}
+
+// MaxTerms bounds the frozen rule of a purchase, inclusive, in bytes: the ledger
+// takes no more.
+const MaxTerms = 100_000
+
+// Terms freezes the rule onto a purchase for the customer, as JSON. The lists of
+// customers stay behind, since they may be of any length: of customer_ids the
+// one that was bought for is kept, of exclude_ids none.
+func (r Rule) Terms(customer topup.CustomerID) ([]byte, error) {
+	if len(r.Match.CustomerIDs) > 0 {
+		r.Match.CustomerIDs = []topup.CustomerID{customer}
+	}
+	r.Match.ExcludeIDs = nil
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("freezing rule %s: %w", r.Name, err)
+	}
+	return text, nil
 }
 
 // Match says which customers a rule is for: those that meet every condition

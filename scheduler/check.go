@@ -194,9 +194,9 @@ func (c *confirm) purchaseFor(d rules.Decision) (topup.Purchase, error) {
 	if err != nil {
 		return topup.Purchase{}, fmt.Errorf("preparing the request: %w", err)
 	}
-	terms, err := json.Marshal(rule)
+	terms, err := rule.Terms(c.target.Customer)
 	if err != nil {
-		return topup.Purchase{}, fmt.Errorf("freezing rule %s: %w", rule.Name, err)
+		return topup.Purchase{}, err
 	}
 	id, err := topup.NewID()
 	if err != nil {

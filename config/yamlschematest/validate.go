@@ -1,6 +1,3 @@
-// Package yamlschematest checks in tests that YAML files fit the JSON Schemas
-// that editors use. It knows the keywords that yamlschema writes and must fail
-// on any other, rather than pass over it.
 package yamlschematest
 
 import (
@@ -15,6 +12,7 @@ import (
 )
 
 // Validate returns the first place where the YAML text does not fit the schema.
+// It knows the keywords that Of writes and fails on any other.
 func Validate(schema, text []byte) error {
 	var s map[string]any
 	if err := json.Unmarshal(schema, &s); err != nil {

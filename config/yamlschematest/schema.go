@@ -1,9 +1,11 @@
-// Package yamlschema writes the JSON Schema that lets an editor check and
-// complete a configuration file while it is written.
+// Package yamlschematest writes the JSON Schema that lets an editor check and
+// complete a configuration file while it is written, and checks in tests that
+// files fit it.
 //
-// It is made from the very types that read the file, so it cannot promise a
-// key that the program refuses. It must never be stricter than the reader.
-package yamlschema
+// The schema is made from the very types that read the file, so it cannot
+// promise a key that the program refuses. It must never be stricter than the
+// reader. Only tests make it: the library that does is not part of the program.
+package yamlschematest
 
 import (
 	"encoding/json"

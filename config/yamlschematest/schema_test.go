@@ -1,11 +1,10 @@
-package yamlschema_test
+package yamlschematest_test
 
 import (
 	"testing"
 
 	"topupd/config/yamlfile"
-	"topupd/config/yamlschema"
-	"topupd/config/yamlschema/yamlschematest"
+	"topupd/config/yamlschematest"
 )
 
 type root struct {
@@ -26,7 +25,7 @@ func (kind) Options() []string { return []string{"a", "b"} }
 
 func TestTheSchemaSaysWhatTheReaderReads(t *testing.T) {
 	t.Parallel()
-	schema := yamlschema.Of(root{}, "test")
+	schema := yamlschematest.Of(root{}, "test")
 	for _, tt := range []struct {
 		name, text string
 		ok         bool
