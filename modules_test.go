@@ -9,7 +9,7 @@ import (
 )
 
 // modernc.org/libc must be linked in exactly the version that the sqlite
-// release was translated against (modernc.org/sqlite, README, "Fragile
+// release was translated against (modernc.org/sqlite, doc.go, "Fragile
 // modernc.org/libc dependency", read 2026-11-30); another library that asks for
 // a newer one raises it without a word.
 func TestSQLiteIsLinkedWithItsOwnLibc(t *testing.T) {
