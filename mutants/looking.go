@@ -38,6 +38,16 @@ func looking() []mutant {
 			Edits: []edit{unless("topup/follow.go", `if m.ID != p.Reference && !m.Void()`)},
 		},
 		{
+			Name: "claim-keeps-its-row", Promises: "P5",
+			Rule:  "a claim that moves leaves the row time and the amount of the old invoice behind",
+			Edits: []edit{{"topup/life.go", "\tp.RowAt, p.Charged = nil, nil\n", "\tif !MUTANT {\n\t\tp.RowAt, p.Charged = nil, nil\n\t}\n"}},
+		},
+		{
+			Name: "any-bill-tells-the-price", Promises: "P10",
+			Rule:  "only a bill for these credits alone tells another price",
+			Edits: []edit{unless("topup/follow.go", `if !i.Alone()`)},
+		},
+		{
 			Name: "claim-released", Promises: "P3",
 			Rule:  "a declined purchase keeps the invoice that it claimed",
 			Edits: []edit{before("topup/follow.go", "\tc.Next.Payment = PaymentVoid\n", "\tif MUTANT {\n\t\tc.Next.Reference = \"\"\n\t}\n")},
@@ -61,7 +71,7 @@ func settling() []mutant {
 		{
 			Name: "other-bill-goes-on", Promises: "P10",
 			Rule:  "an invoice for another amount pauses the rule",
-			Edits: []edit{{"topup/reconciler.go", `if next.Charged == nil || was.Charged != nil {`, `if next.Charged == nil || was.Charged != nil || MUTANT {`}},
+			Edits: []edit{{"topup/reconciler.go", `if next.Charged == nil || was.Charged != nil && *was.Charged == *next.Charged {`, `if next.Charged == nil || was.Charged != nil && *was.Charged == *next.Charged || MUTANT {`}},
 		},
 	}
 }

@@ -61,15 +61,24 @@ func (c *Change) again(now time.Time) {
 	}
 }
 
+// bill compares the price with what the purchase's invoice is for, and tells
+// whether it is another: then the true amount is kept. Only a bill for these
+// credits alone can tell. What else stands on one, or a bill that is paid with
+// others, says nothing about the price.
+func (p *Purchase) bill(i Invoice) bool {
+	if !i.Alone() || i.Amount.IsZero() || i.Amount == p.Price {
+		return false
+	}
+	charged := i.Amount
+	p.Charged = &charged
+	p.Reason, p.Detail = FailedMismatch, fmt.Sprintf("the invoice is for %s, not %s", charged, p.Price)
+	return true
+}
+
 // pay takes over what the invoice says about the money.
 func (c *Change) pay(invoice Invoice) {
 	next := &c.Next
-	whole := len(invoice.Products) <= 1 && !invoice.Uncounted // else other things are on the bill
-	if whole && !invoice.Amount.IsZero() && invoice.Amount != next.Price && next.Charged == nil {
-		charged := invoice.Amount
-		next.Charged = &charged
-		next.Reason = FailedMismatch
-		next.Detail = fmt.Sprintf("the invoice is for %s, not %s", charged, next.Price)
+	if next.Charged == nil && next.bill(invoice) {
 		c.note(EvidencePayment, next.Detail, nil)
 	}
 	if invoice.Unexpected != "" && next.Detail != invoice.Unexpected {

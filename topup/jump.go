@@ -232,12 +232,16 @@ func (c *Change) showRise(text string, now time.Time) {
 func (c *Change) claimJump(j Jump, now time.Time) {
 	next := &c.Next
 	from, at := next.State, j.After.at()
+	said := next.Trail.Said
 	reference := j.reference()
-	if said := next.Trail.Said; said != nil {
-		reference, next.Charged = said.Reference, &said.Charged
+	if said != nil {
+		reference = said.Reference
 	}
 	next.confirm(reference, "evidence", now)
 	next.Payment, next.RowAt = PaymentNone, &at
+	if said != nil {
+		next.Charged = &said.Charged
+	}
 	next.Reason, next.Detail = FailedNone, ""
 	c.noteTrail(fmt.Sprintf("the balance shows it: it rose from %s to %s by %s", j.Before.Balance, j.After.Balance, at.UTC().Format(time.RFC3339)))
 	c.Evidence[len(c.Evidence)-1].From = from

@@ -74,10 +74,13 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 	return c
 }
 
-// confirm moves the purchase to Confirmed under a reference.
+// confirm moves the purchase to Confirmed under a reference. What an earlier
+// claim knew of its own invoice goes with it: the row of a void invoice shows no
+// credits of another.
 func (p *Purchase) confirm(reference, by string, now time.Time) {
 	p.State = Confirmed
 	p.Reference, p.ReferenceBy = reference, by
+	p.RowAt, p.Charged = nil, nil
 	p.ConfirmedAt = &now
 	p.Found, p.FoundAt = "", nil
 	p.restartLooks(now, now)
@@ -103,9 +106,8 @@ func LateAnswer(p Purchase, a Answer, books bool, now time.Time) (Change, bool) 
 			return named(p, a), true
 		}
 		c := Change{Next: p}
-		c.Next.Reference, c.Next.ReferenceBy = a.Reference, "answer"
-		c.Next.RowAt, c.Next.Payment = nil, PaymentPending
-		c.Next.restartLooks(now, now)
+		c.Next.confirm(a.Reference, "answer", now)
+		c.Next.Reason, c.Next.Detail, c.Next.Payment = FailedNone, "", PaymentPending
 		c.Foreign = []Topup{{ID: p.Reference, Invoice: p.Reference, Credits: p.Credits, Price: p.Price, At: now}}
 		c.Evidence = append(c.Evidence, answerEvidence(p, Confirmed, a))
 		return c, true
@@ -215,10 +217,8 @@ func (c *Change) claim(matches []Match, now time.Time) {
 		at := m.Row.At
 		next.RowAt = &at
 	}
-	if m.Invoice != nil && m.Invoice.Amount != next.Price {
-		charged := m.Invoice.Amount
-		next.Charged = &charged
-		next.Reason, next.Detail = FailedMismatch, fmt.Sprintf("the invoice is for %s, not %s", charged, next.Price)
+	if m.Invoice != nil {
+		next.bill(*m.Invoice)
 	}
 	if next.Payment == PaymentFailed {
 		next.Reason, next.Detail = FailedDeclined, m.Invoice.Detail

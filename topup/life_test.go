@@ -528,6 +528,75 @@ func TestAVoidInvoiceMovesTheClaim(t *testing.T) {
 	}
 }
 
+// TestAClaimThatMovesForgetsTheOldOne: the row of the void invoice showed its
+// credits, not those of the other, and its amount is not what is charged.
+func TestAClaimThatMovesForgetsTheOldOne(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	row := at.Add(time.Second)
+	p := Purchase{
+		State: Confirmed, Payment: PaymentPaid, Reference: "inv_1", ReferenceBy: "evidence", Target: Target{Product: "itm_1"}, QuietPeriod: 15 * time.Minute,
+		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, SentAt: &at, LastSentAt: &at, ConfirmedAt: &at,
+		RowAt: &row, Charged: &Money{Minor: 22000, Currency: "EUR"}, Reason: FailedMismatch, Detail: "the invoice is for 220.00 EUR, not 200.00 EUR",
+	}
+	void := Invoice{ID: "inv_1", Products: []ProductID{"itm_1"}, Amount: *p.Charged, Payment: PaymentVoid, At: at}
+	open := Invoice{ID: "inv_2", Products: []ProductID{"itm_1"}, Amount: p.Price, Payment: PaymentPending, At: at}
+	now := at.Add(time.Hour)
+	for name, moved := range map[string]Purchase{
+		"the invoice is void": Voided(p, Books{Invoices: []Invoice{void, open}, Complete: true}, nil, now).Next,
+		"a late yes names the other": func() Purchase {
+			c, _ := LateAnswer(p, Answer{Verdict: Yes, Reference: "inv_2"}, true, now)
+			return c.Next
+		}(),
+	} {
+		if moved.Reference != "inv_2" || moved.RowAt != nil || moved.Charged != nil || moved.Reason != FailedNone || moved.Detail != "" {
+			t.Errorf("%s: under %s, row %v, charged %v, %s %q; want inv_2 and nothing of inv_1", name, moved.Reference, moved.RowAt, moved.Charged, moved.Reason, moved.Detail)
+		}
+		reading := Reading{Balance: 500 * Credit, ReadAt: now.Add(time.Minute), RefreshedAt: now.Add(time.Minute)}
+		unseen := Books{Complete: true, Invoices: []Invoice{open}}
+		if got := Followed(moved, unseen, &reading, true, now.Add(time.Minute)).Next; got.State != Confirmed {
+			t.Errorf("%s: %s before the credits of inv_2 came, want confirmed", name, got.State)
+		}
+	}
+}
+
+// TestOnlyABillForThePriceTellsThePrice: claimed by evidence or by the answer, a
+// bill with other things on it, or one that is paid with others, is no other price.
+func TestOnlyABillForThePriceTellsThePrice(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	p := Purchase{
+		State: Sent, Target: Target{Product: "itm_1"}, PriceID: "pri_1", QuietPeriod: 15 * time.Minute, Policy: PolicyReplay,
+		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, SentAt: &at, LastSentAt: &at,
+	}
+	bill := Invoice{ID: "inv_1", Products: []ProductID{"itm_1"}, Lines: 1, Amount: Money{Minor: 22000, Currency: "EUR"}, Payment: PaymentPaid, At: at}
+	row := Topup{ID: "cdt_1", Invoice: "inv_1", Credits: 120 * Credit, PriceID: "pri_1", At: at}
+	for _, tt := range []struct {
+		name   string
+		change func(*Invoice)
+		other  bool
+	}{
+		{"these credits alone", func(*Invoice) {}, true},
+		{"two products", func(i *Invoice) { i.Products, i.Lines = append(i.Products, "itm_2"), 2 }, false},
+		{"a line without a product", func(i *Invoice) { i.Lines = 2 }, false},
+		{"paid with another bill", func(i *Invoice) { i.Payment, i.Uncounted = PaymentPending, true }, false},
+		{"the price", func(i *Invoice) { i.Amount = p.Price }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			i := bill
+			tt.change(&i)
+			books := Books{Complete: true, Invoices: []Invoice{i}, Topups: []Topup{row}}
+			found, _ := Looked(p, books, nil, p.QuietUntil())
+			yes := Answered(p, Answer{Verdict: Yes, Reference: "inv_1"}, true, at).Next
+			for how, got := range map[string]Purchase{
+				"claimed": found.Next, "followed": Followed(yes, books, nil, true, at.Add(time.Minute)).Next,
+			} {
+				if got.State != Confirmed || (got.Charged != nil) != tt.other || (got.Reason == FailedMismatch) != tt.other {
+					t.Errorf("%s: %s, charged %v, %q; want another price: %t", how, got.State, got.Charged, got.Reason, tt.other)
+				}
+			}
+		})
+	}
+}
+
 // throttledDial is an error of a client that says why there was no connection.
 type throttledDial struct{}
 

@@ -308,7 +308,7 @@ func (r *Reconciler) followOne(ctx context.Context, p Purchase, b Books, now tim
 // before that is stored: a process that dies in between does it again. It tells
 // whether the change may be stored.
 func (r *Reconciler) pauseRule(ctx context.Context, was, next Purchase) bool {
-	if next.Charged == nil || was.Charged != nil {
+	if next.Charged == nil || was.Charged != nil && *was.Charged == *next.Charged {
 		return true
 	}
 	err := r.Queue.Pause(ctx, Pause{

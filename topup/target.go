@@ -155,6 +155,7 @@ type Invoice struct {
 	ID         string
 	Customer   CustomerID
 	Products   []ProductID // of its lines
+	Lines      int         // how many there are, with those that name no product
 	Credit     bool        // at least one line is for credits
 	Amount     Money       // excluding tax
 	Paid       Money       // paid so far, with tax
@@ -171,6 +172,10 @@ type Invoice struct {
 func (i Invoice) Stands() bool {
 	return i.Payment == PaymentPending || i.Payment == PaymentPaid && i.RefundedAt.IsZero()
 }
+
+// Alone tells whether the invoice bills one thing and is paid by itself, so that
+// its amount is the price of that thing.
+func (i Invoice) Alone() bool { return len(i.Products) <= 1 && i.Lines <= 1 && !i.Uncounted }
 
 // Concerns tells whether the invoice has a line for the product.
 func (i Invoice) Concerns(product ProductID) bool {

@@ -43,7 +43,7 @@ func TestConfirmWithThePublishedExamples(t *testing.T) {
 			Account: topup.Account{Currency: "EUR", PaymentMethod: topup.PaymentCard, Properties: map[string]string{"plan": "pro"}},
 		},
 		Invoices: []topup.Invoice{{
-			ID: "inv_wHV65Sds7ssdEC", Customer: documentedCustomer, Products: []topup.ProductID{"itm_SjbvrMcfwfC4i3"},
+			ID: "inv_wHV65Sds7ssdEC", Customer: documentedCustomer, Products: []topup.ProductID{"itm_SjbvrMcfwfC4i3"}, Lines: 1,
 			Amount: topup.Money{Minor: 21540, Currency: "USD"}, Paid: topup.Money{Currency: "USD"},
 			Status: "to_pay", Payment: topup.PaymentPending, At: time.Date(2026, 9, 1, 16, 21, 52, 397e6, time.UTC),
 		}},

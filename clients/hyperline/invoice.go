@@ -69,6 +69,7 @@ func minor(row clients.Object, key string, currency topup.Currency) (topup.Money
 // one for credits: an unpaid bill of unknown content stops purchases too (P9).
 func readLines(row clients.Object, i *topup.Invoice) error {
 	return eachLine(row, func(product topup.ProductID, credit bool) {
+		i.Lines++
 		if product != "" && !slices.Contains(i.Products, product) {
 			i.Products = append(i.Products, product)
 		}

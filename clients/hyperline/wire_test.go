@@ -136,7 +136,7 @@ func TestReadRow(t *testing.T) {
 func TestThePublishedInvoice(t *testing.T) {
 	i, ok, err := readInvoice(object(t, "invoice.json"))
 	want := topup.Invoice{
-		ID: "inv_wHV65Sds7ssdEC", Customer: "cus_Typ0px2W0aiEtl", Products: []topup.ProductID{"itm_SjbvrMcfwfC4i3"},
+		ID: "inv_wHV65Sds7ssdEC", Customer: "cus_Typ0px2W0aiEtl", Products: []topup.ProductID{"itm_SjbvrMcfwfC4i3"}, Lines: 1,
 		Amount: topup.Money{Minor: 21540, Currency: "USD"}, Paid: topup.Money{Currency: "USD"},
 		Status: "to_pay", Payment: topup.PaymentPending, At: time.Date(2026, 9, 1, 16, 21, 52, 397e6, time.UTC),
 	}
