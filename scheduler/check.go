@@ -33,7 +33,7 @@ func (w *Watch) check(ctx context.Context, target topup.Target) {
 	}
 	w.mu.Lock()
 	t, known := w.tracked[target]
-	if !known || w.term != lease.Term || slices.Contains(w.unheld, target) {
+	if !known || w.term != lease.Term || w.suspects[target] || slices.Contains(w.unheld, target) {
 		w.mu.Unlock()
 		return
 	}

@@ -4,32 +4,56 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"topupd/topup"
 )
 
-// implausible finds the targets whose balance became null, zero or unreadable
-// in this sweep, when they are too many at once to be believed (P14). One that
-// was empty before is held beside them when credits were added since: it should
-// have risen. The caller holds mu.
-func (w *Watch) implausible(sweep topup.Sweep, standings map[topup.Target]topup.Standing) []topup.Target {
+// crowd is what a pass has shown of balances that became empty.
+type crowd struct {
+	pass    int64
+	seen    int
+	doubted map[topup.Target]bool // empty, and held for that already: they belong to it
+}
+
+// suspect looks at a page before it is put into memory. Whose balance became
+// null, zero or unreadable waits for the end of the pass, when it is known
+// whether they are too many at once to be believed (P14). One that was empty
+// before waits beside them when credits were added since: it should have risen.
+// The caller holds mu.
+func (w *Watch) suspect(page topup.Page, standings map[topup.Target]topup.Standing) {
+	if w.crowd.pass != w.pass {
+		w.crowd = crowd{pass: w.pass, doubted: map[topup.Target]bool{}}
+	}
 	empty := func(r topup.Reading) bool { return r.Bad != "" || r.Balance == 0 }
-	var suspects, beside []topup.Target
-	doubted := 0 // empty, and held for that already: they belong to the same crowd
-	for _, r := range sweep.Readings {
+	for _, r := range page.Readings {
 		t, known := w.tracked[r.Target]
+		if !known || t.pass != w.pass {
+			w.crowd.seen++
+		}
 		switch {
-		case !known || !empty(r):
+		case !known:
+		case !empty(r):
+			delete(w.suspects, r.Target)
+			delete(w.crowd.doubted, r.Target)
+			delete(w.beside, r.Target)
+		case w.suspects[r.Target]:
 		case !empty(t.reading):
-			suspects = append(suspects, r.Target)
+			w.suspects[r.Target] = true
 		case t.last.Reason == topup.Implausible:
-			doubted++
+			w.crowd.doubted[r.Target] = true
 		case filled(t, standings[r.Target]):
-			beside = append(beside, r.Target) // no sign of a crowd: a balance may be late
+			w.suspects[r.Target], w.beside[r.Target] = true, true // no sign of a crowd: a balance may be late
 		}
 	}
-	if len(suspects)+doubted > max(implausibleAtLeast, len(sweep.Readings)/implausibleShare) {
-		return append(suspects, beside...)
+}
+
+// implausible lists the targets that the pass which now ends has made
+// implausible. The caller holds mu.
+func (w *Watch) implausible() []topup.Target {
+	if len(w.suspects)-len(w.beside)+len(w.crowd.doubted) > max(implausibleAtLeast, w.crowd.seen/implausibleShare) {
+		return slices.Collect(maps.Keys(w.suspects))
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"topupd/rules"
@@ -37,6 +36,8 @@ func (w *Watch) remember(ctx context.Context, term int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queue.clear()
+	clear(w.suspects)
+	clear(w.beside)
 	w.term, w.tracked = term, make(map[topup.Target]*tracked, len(known))
 	for _, e := range known {
 		w.tracked[e.Target] = recalled(e)
@@ -75,39 +76,6 @@ func firstSet(times ...time.Time) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// take puts the sweep's readings into memory. It returns the targets that must
-// be held because too many balances became empty at once; until the ledger has
-// taken that, nothing is bought for them.
-func (w *Watch) take(sweep topup.Sweep, failed error, standings map[topup.Target]topup.Standing, now time.Time) []topup.Target {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if failed != nil {
-		return w.unheld
-	}
-	w.unheld = append(slices.Clone(w.unheld), w.implausible(sweep, standings)...)
-	for _, t := range w.tracked {
-		t.seen = false
-	}
-	for _, r := range sweep.Readings {
-		t, known := w.tracked[r.Target]
-		if !known {
-			t = &tracked{}
-			w.tracked[r.Target] = t
-		}
-		t.reading, t.seen, t.missing = r, true, time.Time{}
-	}
-	for target, t := range w.tracked {
-		switch {
-		case t.seen:
-		case t.missing.IsZero():
-			t.missing = now
-		case sweep.Complete && now.Sub(t.missing) > forgetAfter:
-			delete(w.tracked, target)
-		}
-	}
-	return w.unheld
 }
 
 // note keeps the decision in memory, tells recoveries and says whether it

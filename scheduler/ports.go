@@ -10,8 +10,12 @@ import (
 
 // Reader is one provider connection, as watching it needs it.
 type Reader interface {
-	// Sweep reads every balance of the products.
-	Sweep(ctx context.Context, products []topup.ProductID) (topup.Sweep, error)
+	// Sweep reads every balance of the products and hands the readings over page
+	// by page, as they come: an account can be so large that the first are old
+	// when the last are read. Calls of page never overlap. A target may come again
+	// in the same pass, then its newest reading counts. An error of page ends the
+	// pass and is returned.
+	Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error)
 	// Confirm reads everything that must hold right before buying the order.
 	// Whatever cannot be read is an error.
 	Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error)

@@ -1,8 +1,9 @@
 package scheduler
 
 import (
-	"cmp"
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,9 @@ type provider struct {
 	away       error // sweeps and confirm reads fail
 	incomplete bool
 	methods    string
+	pageSize   int           // of sweeps; 0 = all on one page
+	pageTime   time.Duration // that a page takes
+	breaksAt   int           // the page, counted from 1, at which sweeps fail; 0 = none
 
 	sweeping   func(context.Context)                  // runs before each sweep
 	confirming func(topup.Order, *topup.Confirmation) // changes each confirm read
@@ -75,7 +79,7 @@ func (p *provider) reading(customer topup.CustomerID, a *account) topup.Reading 
 	}
 }
 
-func (p *provider) Sweep(ctx context.Context, _ []topup.ProductID) (topup.Sweep, error) {
+func (p *provider) Sweep(ctx context.Context, _ []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
 	p.mu.Lock()
 	hook := p.sweeping
 	p.sweeps = append(p.sweeps, time.Now())
@@ -83,19 +87,56 @@ func (p *provider) Sweep(ctx context.Context, _ []topup.ProductID) (topup.Sweep,
 	if hook != nil {
 		hook(ctx)
 	}
+	customers := p.customers()
+	p.mu.Lock()
+	size, each, breaks, complete := p.pageSize, p.pageTime, p.breaksAt, !p.incomplete
+	p.mu.Unlock()
+	if size == 0 {
+		size = max(1, len(customers))
+	}
+	number := 0
+	for part := range slices.Chunk(customers, size) {
+		number++
+		readings, away := p.readings(part)
+		if number == breaks {
+			away = errBroken
+		}
+		if away != nil {
+			return topup.Sweep{}, away
+		}
+		if err := page(topup.Page{Readings: readings}); err != nil {
+			return topup.Sweep{}, err
+		}
+		time.Sleep(each)
+	}
+	if _, away := p.readings(nil); away != nil {
+		return topup.Sweep{}, away
+	}
+	return topup.Sweep{Complete: complete, Reads: 1}, nil
+}
+
+// errBroken is a sweep that fails on its way.
+var errBroken = errors.New("the list broke off")
+
+func (p *provider) customers() []topup.CustomerID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.accounts))
+}
+
+func (p *provider) readings(customers []topup.CustomerID) ([]topup.Reading, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.away != nil {
-		return topup.Sweep{}, p.away
+		return nil, p.away
 	}
-	s := topup.Sweep{Complete: !p.incomplete, Reads: 1}
-	for customer, a := range p.accounts {
-		if !a.hidden {
-			s.Readings = append(s.Readings, p.reading(customer, a))
+	var readings []topup.Reading
+	for _, customer := range customers {
+		if a := p.accounts[customer]; !a.hidden {
+			readings = append(readings, p.reading(customer, a))
 		}
 	}
-	slices.SortFunc(s.Readings, func(a, b topup.Reading) int { return cmp.Compare(a.Target.Customer, b.Target.Customer) })
-	return s, nil
+	return readings, nil
 }
 
 func (p *provider) Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error) {

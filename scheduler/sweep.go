@@ -2,7 +2,7 @@ package scheduler
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -46,10 +46,30 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 	if err := w.remember(ctx, lease.Term); err != nil {
 		return SweptError, err
 	}
-	book := w.Rulebook()
-	sweep, failed := w.Reader.Sweep(ctx, w.products(book))
-	if ctx.Err() != nil {
+	p := &pass{w: w, lease: lease}
+	if err := p.consult(ctx); err != nil {
+		return SweptError, err
+	}
+	if w.catchUp(ctx, lease, p.base) {
+		if err := p.consult(ctx); err != nil {
+			return SweptError, err
+		}
+	}
+	w.beginPass()
+	sweep, failed := w.Reader.Sweep(ctx, w.products(w.Rulebook()), func(page topup.Page) error {
+		p.err = p.take(ctx, page)
+		return p.err
+	})
+	if p.err == nil && !p.ours() {
+		p.err = topup.ErrLeaseLost
+	}
+	switch {
+	case ctx.Err() != nil:
 		return "", ctx.Err()
+	case errors.Is(p.err, topup.ErrLeaseLost):
+		return "", nil // the picture is another process's by now
+	case p.err != nil:
+		return SweptError, p.err
 	}
 	result = SweptOK
 	switch {
@@ -59,70 +79,7 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 	case !sweep.Complete:
 		result = SweptIncomplete
 	}
-	standings, base, err := w.Standings.Standings(ctx, w.ID)
-	if err != nil {
-		return SweptError, fmt.Errorf("reading the ledger: %w", err)
-	}
-	w.noteOpen(standings)
-	if now, held := w.holding.current(); !held || now.Term != lease.Term {
-		return "", nil // the picture is another process's by now
-	}
-	if w.catchUp(ctx, lease, base) {
-		if standings, base, err = w.Standings.Standings(ctx, w.ID); err != nil {
-			return SweptError, fmt.Errorf("reading the ledger: %w", err)
-		}
-	}
-	w.evaluate(ctx, book, sweep, failed, standings, base)
-	return result, nil
-}
-
-// evaluate decides about every target, seen and known, and gives the picture
-// to the metrics and the decision log.
-func (w *Watch) evaluate(ctx context.Context, book *Rulebook, sweep topup.Sweep, failed error, standings map[topup.Target]topup.Standing, base topup.Standing) {
-	now := w.Now()
-	w.hold(ctx, w.take(sweep, failed, standings, now), standings, base)
-	states, evaluations := w.decideAll(book, failed, standings, base, now)
-	w.Observer.Targets(w.Name, now, states)
-	w.record(ctx, evaluations)
-	if waiting := w.queue.len(); waiting > 10*w.Workers {
-		low := 0
-		for _, s := range states {
-			if s.Balance != nil && s.Threshold != nil && *s.Balance < *s.Threshold {
-				low++
-			}
-		}
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "rush", slog.String("provider", w.Name), slog.Int("waiting", waiting), slog.Int("low", low))
-	}
-}
-
-func (w *Watch) decideAll(book *Rulebook, failed error, standings map[topup.Target]topup.Standing, base topup.Standing, now time.Time) ([]TargetState, []topup.Evaluation) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var evaluations []topup.Evaluation
-	states := make([]TargetState, 0, len(w.tracked))
-	for target, t := range w.tracked {
-		standing, known := standings[target]
-		if !known {
-			standing = base
-		}
-		d, f, relevant := w.decide(book, target, t, standing, failed, now)
-		if !relevant {
-			delete(w.tracked, target)
-			w.queue.drop(target)
-			continue
-		}
-		if e, record := w.note(t, d, f); record {
-			evaluations = append(evaluations, e)
-		}
-		w.enqueue(target, t, d, f.Rule, now)
-		states = append(states, state(target, t, d))
-		w.Observer.Decided(w.Name, ruleName(f.Rule), d.Reason)
-	}
-	w.queue.notify()
-	if failed == nil {
-		w.lastOK = now
-	}
-	return states, evaluations
+	return result, p.end(ctx, sweep, failed)
 }
 
 // decide asks the rules about one target, without a confirm read. A target of
@@ -136,7 +93,7 @@ func (w *Watch) decide(book *Rulebook, target topup.Target, t *tracked, standing
 		Now: now, Rule: rule, Excluded: excluded, Standing: standing,
 		AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: w.books.behind(w.Reader),
 	}
-	if t.seen || failed != nil {
+	if t.pass == w.pass || failed != nil {
 		f.Reading = &t.reading
 	}
 	if failed != nil && (t.reading.ReadAt.IsZero() || now.Sub(t.reading.ReadAt) > maxAge(rule)) {

@@ -62,11 +62,15 @@ type Watch struct {
 
 	mu           sync.Mutex
 	tracked      map[topup.Target]*tracked
-	term         int64             // of the lease that tracked belongs to
-	lastOK       time.Time         // of the last complete or incomplete sweep that gave readings
-	lastEnd      time.Time         // of the last sweep that ended, well or badly
-	openProducts []topup.ProductID // of open purchases, as of the last sweep
-	unheld       []topup.Target    // implausible, and the ledger has not taken the hold yet
+	term         int64                 // of the lease that tracked belongs to
+	lastOK       time.Time             // of the last complete or incomplete sweep that gave readings
+	lastEnd      time.Time             // of the last sweep that ended, well or badly
+	openProducts []topup.ProductID     // of open purchases, as of the last sweep
+	pass         int64                 // counts the sweeps
+	suspects     map[topup.Target]bool // not queued before their pass has ended
+	beside       map[topup.Target]bool // those of them that are no sign of a crowd
+	crowd        crowd
+	unheld       []topup.Target // implausible, and the ledger has not taken the hold yet
 	books        books
 }
 
@@ -74,7 +78,9 @@ type Watch struct {
 // it can be lost: the ledger has what matters.
 type tracked struct {
 	reading    topup.Reading
-	seen       bool // by the newest sweep
+	pass       int64 // the newest one that showed it
+	doubted    bool  // by the pass under way: what it says at its end is waited for
+	shown      TargetState
 	missing    time.Time
 	firstLow   *time.Time
 	lastAbove  time.Time      // newest reading that was not below
@@ -102,9 +108,10 @@ func NewWatch(o Options) *Watch {
 		o.Planned = func(topup.Purchase, rules.Decision) {}
 	}
 	return &Watch{
-		Options: o,
-		queue:   newQueue(),
-		tracked: map[topup.Target]*tracked{},
+		Options:  o,
+		queue:    newQueue(),
+		tracked:  map[topup.Target]*tracked{},
+		suspects: map[topup.Target]bool{}, beside: map[topup.Target]bool{},
 		holding: &holding{
 			leases: o.Leases, provider: o.ID, name: o.Name, holder: o.Holder,
 			now: o.Now, log: o.Log, changed: o.LeaseChanged, gained: make(chan struct{}, 1),

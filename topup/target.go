@@ -64,9 +64,13 @@ const (
 	PaymentErrored PaymentMethod = "errored"
 )
 
-// Sweep is one pass over every balance of a provider connection.
-type Sweep struct {
+// Page is a part of a pass over the balances: what one or a few requests showed.
+type Page struct {
 	Readings []Reading
+}
+
+// Sweep is how a pass over every balance of a provider connection ended.
+type Sweep struct {
 	Complete bool // false: rows moved or pages failed, so an absent target proves nothing
 	Reads    int  // requests it took
 }

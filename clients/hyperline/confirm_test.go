@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"topupd/clients"
 	"topupd/clients/emulator"
 	"topupd/topup"
 )
@@ -124,7 +125,7 @@ func TestConfirmIsCheapWhenMuchIsKnown(t *testing.T) {
 	if alone := cost(); alone > 6 {
 		t.Errorf("the first confirm read took %d reads, want at most 6", alone)
 	}
-	_, err := c.Sweep(t.Context(), []topup.ProductID{product})
+	_, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	if known := cost(); known != 3 {
 		t.Errorf("a confirm read after a sweep took %d reads, want 3: credit, invoices, rows", known)

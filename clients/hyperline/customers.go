@@ -254,47 +254,49 @@ func combine(before, now topup.PaymentMethod, known bool) topup.PaymentMethod {
 
 // accountsOf joins the credits with their customers. A few that the list misses
 // (it moves too) are read one by one; many mean that the filters leave customers
-// out, and the whole list is read once.
-func (r *reader) accountsOf(ctx context.Context, credits []credit) (map[topup.CustomerID]customer, error) {
-	book, err := r.book(ctx)
-	if err != nil {
-		return nil, err
-	}
+// out, and the whole list is read, once in a pass.
+func (p *pass) accountsOf(ctx context.Context, credits []credit) (map[topup.CustomerID]customer, error) {
 	missing := map[topup.CustomerID]bool{}
 	for _, c := range credits {
-		if _, ok := book.customers[c.customer]; !ok {
+		if _, ok := p.accounts[c.customer]; !ok {
 			missing[c.customer] = true
 		}
 	}
 	if len(missing) == 0 {
-		return book.customers, nil
+		return p.accounts, nil
 	}
-	return r.complement(ctx, missing)
+	grown, err := p.complement(ctx, missing)
+	if err == nil {
+		p.accounts = grown
+	}
+	return grown, err
 }
 
 // complement adds the missing customers to the book.
-func (r *reader) complement(ctx context.Context, missing map[topup.CustomerID]bool) (map[topup.CustomerID]customer, error) {
-	b := &r.customers
+func (p *pass) complement(ctx context.Context, missing map[topup.CustomerID]bool) (map[topup.CustomerID]customer, error) {
+	b := &p.customers
 	if err := b.turn.take(ctx); err != nil {
 		return nil, err
 	}
 	defer b.turn.give()
 	grown := customers{customers: maps.Clone(b.last.customers), complete: b.last.complete, at: b.last.at}
-	if len(missing) > maxSingles {
-		if err := r.listPart(ctx, &grown, "", topup.PaymentUnknown); err != nil {
+	if !p.listed && p.singles+len(missing) > maxSingles {
+		if err := p.listPart(ctx, &grown, "", topup.PaymentUnknown); err != nil {
 			return nil, err
 		}
+		p.listed = true
 	}
 	for id := range missing {
-		if _, ok := grown.customers[id]; ok || len(missing) > 10*maxSingles {
+		if _, ok := grown.customers[id]; ok || p.singles+len(missing) > 10*maxSingles {
 			continue
 		}
-		c, err := r.oneCustomer(ctx, id)
+		p.singles++
+		c, err := p.oneCustomer(ctx, id)
 		if ctx.Err() != nil {
 			return nil, err
 		}
 		if err != nil {
-			r.log.Warn("customer cannot be read", slog.String("provider", r.name), slog.String("customer", string(id)), slog.Any("err", err))
+			p.log.Warn("customer cannot be read", slog.String("provider", p.name), slog.String("customer", string(id)), slog.Any("err", err))
 			c = customer{id: id, inactive: "Hyperline's record of the customer cannot be read"}
 		}
 		grown.customers[id] = c

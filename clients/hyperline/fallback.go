@@ -25,40 +25,37 @@ const maxPrefix = len("cus_") + 3
 // byPrefix reads a list that is too long to be skipped through in parts, by the
 // beginning of the customer id. The filter is checked on every row; where it is
 // ignored, customers are read one by one.
-func (r *reader) byPrefix(ctx context.Context) ([]credit, bool, error) {
-	if r.blocked(&r.noPrefixes) {
-		return r.customerByCustomer(ctx)
+func (p *pass) byPrefix(ctx context.Context) (complete bool, err error) {
+	if p.blocked(&p.noPrefixes) {
+		return p.customerByCustomer(ctx)
 	}
-	page, err := r.offset(ctx, "credits", bulkPath, nil, 0) // for the total of all parts
+	page, err := p.offset(ctx, "credits", bulkPath, nil, 0) // for the total of all parts
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
-	found := map[key]credit{}
-	complete, err := r.parts(ctx, "cus_", found)
+	found := map[key]bool{}
+	complete, err = p.parts(ctx, "cus_", found)
 	if errors.Is(err, errFilterIgnored) {
-		r.log.Warn("the filter on customer_id is ignored; reading customer by customer", slog.String("provider", r.name))
-		r.block(&r.noPrefixes)
-		return r.customerByCustomer(ctx)
+		p.log.Warn("the filter on customer_id is ignored; reading customer by customer", slog.String("provider", p.name))
+		p.block(&p.noPrefixes)
+		return p.customerByCustomer(ctx)
 	}
-	if err != nil {
-		return nil, false, err
-	}
-	return sorted(found), complete && len(found) == page.total, nil
+	return complete && err == nil && len(found) == page.total, err
 }
 
 var errFilterIgnored = errors.New("the filter is ignored")
 
-// parts reads the parts below a prefix into found.
-func (r *reader) parts(ctx context.Context, prefix string, found map[key]credit) (complete bool, err error) {
+// parts reads the parts below a prefix and notes in found whose balances it saw.
+func (p *pass) parts(ctx context.Context, prefix string, found map[key]bool) (complete bool, err error) {
 	complete = true
 	for _, next := range idAlphabet {
 		part := prefix + string(next)
-		s, err := r.scan(ctx, part)
+		s, err := p.scan(ctx, part, p.hand)
 		switch {
 		case s != nil && s.unrelated > 0:
 			return false, errFilterIgnored
 		case errors.Is(err, errCutShort) && len(part) < maxPrefix:
-			below, err := r.parts(ctx, part, found)
+			below, err := p.parts(ctx, part, found)
 			if err != nil {
 				return false, err
 			}
@@ -67,7 +64,9 @@ func (r *reader) parts(ctx context.Context, prefix string, found map[key]credit)
 		case err != nil:
 			return false, fmt.Errorf("reading balances of customers %s…: %w", part, err)
 		}
-		s.mergeInto(found)
+		for k := range s.rows {
+			found[k] = true
+		}
 		complete = complete && s.consistent()
 	}
 	return complete, nil
@@ -79,53 +78,58 @@ const customerWorkers = 4
 
 // customerByCustomer reads the balances of every customer by its own list: one
 // read each, so slow, but it needs no more than the right to read credits.
-func (r *reader) customerByCustomer(ctx context.Context) ([]credit, bool, error) {
-	book, err := r.book(ctx)
+func (p *pass) customerByCustomer(ctx context.Context) (complete bool, err error) {
+	book, err := p.book(ctx)
 	if err != nil {
-		return nil, false, fmt.Errorf("listing customers: %w", err)
+		return false, fmt.Errorf("listing customers: %w", err)
 	}
-	var mu sync.Mutex
-	found, complete := map[key]credit{}, book.complete
+	var mu sync.Mutex // held while a page is handed over, too
+	var ready []credit
+	complete = book.complete
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(customerWorkers)
 	for id := range book.customers {
 		group.Go(func() error {
-			one := &reader{Client: r.Client, evidence: r.evidence}
-			s, err := one.ownCredits(ctx, id)
+			one := &reader{Client: p.Client, evidence: p.evidence}
+			s, credits, err := one.ownCredits(ctx, id)
 			mu.Lock()
 			defer mu.Unlock()
-			r.reads += one.reads
+			p.reads += one.reads
 			switch {
 			case clients.Refused(err, http.StatusNotFound):
 				return nil // deleted meanwhile
 			case err != nil:
 				return fmt.Errorf("customer %s: %w", id, err)
 			}
-			s.mergeInto(found)
 			complete = complete && s.consistent()
-			return nil
+			if ready = append(ready, credits...); len(ready) < pageSize {
+				return nil
+			}
+			page := ready
+			ready = nil
+			return p.hand(ctx, page)
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, false, err
+		return false, err
 	}
-	return sorted(found), complete, nil
+	return complete, p.hand(ctx, ready)
 }
 
 // ownCredits reads the list of one customer.
-func (r *reader) ownCredits(ctx context.Context, id topup.CustomerID) (*scan, error) {
-	s := &scan{rows: map[key]credit{}, disagree: map[key]bool{}, total: -1}
+func (r *reader) ownCredits(ctx context.Context, id topup.CustomerID) (s *scan, credits []credit, err error) {
+	s = &scan{rows: map[key]credit{}, disagree: map[key]bool{}, total: -1}
 	const maxPages = 20
 	for n := range maxPages {
 		page, err := r.offset(ctx, "credits_of_customer", path("/v1/customers/", string(id), "/credits"), nil, n*pageSize)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		s.see(page, string(id), n == 0)
+		credits = append(credits, s.see(page, string(id), n == 0)...)
 		if page.last(n * pageSize) {
-			return s, nil
+			return s, credits, nil
 		}
 	}
 	s.unending = true
-	return s, nil
+	return s, credits, nil
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"topupd/clients"
 	"topupd/clients/emulator"
 	"topupd/topup"
 )
@@ -141,7 +142,7 @@ func TestThePackageNamesNoFreeTopup(t *testing.T) {
 func TestEveryRequestOfTheClientIsKnown(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 5}})
 	c := w.client(t)
-	_, err := c.Sweep(t.Context(), []topup.ProductID{product})
+	_, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	_, err = c.Confirm(t.Context(), pack(aCard))
 	must(t, err)

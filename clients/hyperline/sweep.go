@@ -32,35 +32,66 @@ type key struct {
 	product  topup.ProductID
 }
 
-// Sweep reads every balance of the products. It is complete only if the list was
-// read consistently to its end: a target that is absent from an incomplete sweep
-// may still exist. Reads does not count repeated tries.
-func (c *Client) Sweep(ctx context.Context, products []topup.ProductID) (topup.Sweep, error) {
-	r := c.polling()
-	credits, complete, err := r.credits(ctx)
+// Sweep reads every balance of the products and hands each page over as it was
+// read. It is complete only if the list was read consistently to its end: a target
+// that is absent from an incomplete sweep may still exist. Reads does not count
+// repeated tries.
+func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
+	p := &pass{reader: c.polling(), products: products, page: page}
+	complete, err := p.credits(ctx)
+	sweep := topup.Sweep{Complete: complete && err == nil, Reads: p.reads}
 	if err != nil {
-		return topup.Sweep{Reads: r.reads}, fmt.Errorf("%s: reading balances: %w", c.name, err)
+		return sweep, fmt.Errorf("%s: reading balances: %w", c.name, err)
 	}
-	wanted := credits[:0]
+	return sweep, nil
+}
+
+// pass is one reading of every balance.
+type pass struct {
+	*reader
+	products []topup.ProductID
+	page     func(topup.Page) error
+
+	// accounts is one reading of the customers, the same for all pages: of a large
+	// account it takes as long as the balances, and reading it again in between
+	// would never end.
+	accounts map[topup.CustomerID]customer
+	listed   bool // the whole list was read for customers that accounts misses
+	singles  int  // customers that were read one by one
+}
+
+// errHanding is that whoever takes the pages wants no more.
+type errHanding struct{ error }
+
+func (e errHanding) Unwrap() error { return e.error }
+
+// hand joins the balances with their customers and gives them away.
+func (p *pass) hand(ctx context.Context, credits []credit) error {
+	wanted := make([]credit, 0, len(credits))
 	for _, credit := range credits {
-		if slices.Contains(products, credit.product) {
+		if slices.Contains(p.products, credit.product) {
 			wanted = append(wanted, credit)
 		}
 	}
-	accounts, err := r.accountsOf(ctx, wanted)
-	if err != nil {
-		return topup.Sweep{Reads: r.reads}, fmt.Errorf("%s: reading customers: %w", c.name, err)
+	if len(wanted) == 0 {
+		return nil
 	}
-	sweep := topup.Sweep{Complete: complete, Readings: make([]topup.Reading, 0, len(wanted))}
+	accounts, err := p.accountsOf(ctx, wanted)
+	if err != nil {
+		return fmt.Errorf("reading customers: %w", err)
+	}
+	readings := make([]topup.Reading, 0, len(wanted))
 	for _, credit := range wanted {
-		reading := credit.reading(c.id)
+		reading := credit.reading(p.id)
 		reading.CustomerName = accounts[credit.customer].name
 		reading.Account = accounts[credit.customer].account()
-		r.defaultThreshold(ctx, &reading)
-		sweep.Readings = append(sweep.Readings, reading)
+		p.defaultThreshold(ctx, &reading)
+		readings = append(readings, reading)
 	}
-	sweep.Reads = r.reads
-	return sweep, nil
+	if err := p.page(topup.Page{Readings: readings}); err != nil {
+		return errHanding{err}
+	}
+	return nil
 }
 
 // defaultThreshold falls back to the mark of the product. One that cannot be read
@@ -82,32 +113,41 @@ func (r *reader) defaultThreshold(ctx context.Context, reading *topup.Reading) {
 }
 
 // credits reads all balances by the cheapest way that works: the bulk list, its
-// parts where it is cut short, and customer by customer where it is refused.
-func (r *reader) credits(ctx context.Context) (credits []credit, complete bool, err error) {
-	if r.blocked(&r.noBulk) {
-		return r.customerByCustomer(ctx)
+// parts where it is cut short, and customer by customer where it is refused. The
+// customers come first: their list is long too, and balances would age meanwhile.
+func (p *pass) credits(ctx context.Context) (complete bool, err error) {
+	book, err := p.book(ctx)
+	if err != nil {
+		return false, fmt.Errorf("listing customers: %w", err)
 	}
-	if r.blocked(&r.cut) {
-		return r.byPrefix(ctx)
+	p.accounts = book.customers
+	if p.blocked(&p.noBulk) {
+		return p.customerByCustomer(ctx)
 	}
-	credits, complete, err = r.bulk(ctx)
+	if p.blocked(&p.cut) {
+		return p.byPrefix(ctx)
+	}
+	complete, err = p.bulk(ctx)
+	_, unwanted := errors.AsType[errHanding](err)
 	e, isAnswer := errors.AsType[*clients.Error](err)
 	switch {
 	case err == nil:
-		return credits, complete, nil
+		return complete, nil
+	case unwanted:
+		return false, err
 	case errors.Is(err, errCutShort):
-		r.block(&r.cut)
-		return r.byPrefix(ctx)
+		p.block(&p.cut)
+		return p.byPrefix(ctx)
 	case isAnswer && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound):
-		r.log.Warn("the list of all balances is refused; reading customer by customer",
-			slog.String("provider", r.name), slog.Any("err", err))
-		credits, complete, err = r.customerByCustomer(ctx)
+		p.log.Warn("the list of all balances is refused; reading customer by customer",
+			slog.String("provider", p.name), slog.Any("err", err))
+		complete, err = p.customerByCustomer(ctx)
 		if err == nil {
-			r.block(&r.noBulk)
+			p.block(&p.noBulk)
 		}
-		return credits, complete, err
+		return complete, err
 	default:
-		return nil, false, err
+		return false, err
 	}
 }
 
@@ -133,20 +173,17 @@ var errCutShort = errors.New("the list is longer than may be skipped")
 const skipLimit = 10_000
 
 // bulk reads the whole list, again when rows moved meanwhile.
-func (r *reader) bulk(ctx context.Context) ([]credit, bool, error) {
-	found := map[key]credit{}
-	complete := false
+func (p *pass) bulk(ctx context.Context) (complete bool, err error) {
 	for range maxScans {
-		s, err := r.scan(ctx, "")
+		s, err := p.scan(ctx, "", p.hand)
 		if err != nil {
-			return nil, false, err
+			return false, err
 		}
-		s.mergeInto(found)
-		if complete = s.consistent(); complete {
-			break
+		if s.consistent() {
+			return true, nil
 		}
 	}
-	return sorted(found), complete, nil
+	return false, nil
 }
 
 // scan is one pass over the bulk list, or the part of it whose customer ids begin
@@ -161,7 +198,8 @@ type scan struct {
 	unrelated int // rows that the prefix filter should have kept out
 }
 
-func (r *reader) scan(ctx context.Context, prefix string) (*scan, error) {
+// scan reads the list to its end and hands each page's balances over.
+func (r *reader) scan(ctx context.Context, prefix string, hand func(context.Context, []credit) error) (*scan, error) {
 	filter := map[string][]string{}
 	if prefix != "" {
 		filter["customer_id__startsWith"] = []string{prefix}
@@ -179,9 +217,12 @@ func (r *reader) scan(ctx context.Context, prefix string) (*scan, error) {
 		if err != nil {
 			return s, err
 		}
-		s.see(page, prefix, n == 0)
+		credits := s.see(page, prefix, n == 0)
 		if n == 0 && r.mayNotSkip(s.total-pageSize) { // the end is out of reach
 			return s, errCutShort
+		}
+		if err := hand(ctx, credits); err != nil {
+			return s, err
 		}
 		if page.last(skip) {
 			return s, nil
@@ -194,13 +235,16 @@ func (r *reader) scan(ctx context.Context, prefix string) (*scan, error) {
 	return s, nil
 }
 
-func (s *scan) see(page offsetPage, prefix string, first bool) {
+// see takes in a page and returns its balances. Two rows of one pass that disagree
+// are no reading: which of them is the balance is unknown.
+func (s *scan) see(page offsetPage, prefix string, first bool) []credit {
 	if first {
 		s.total = page.total
 	}
 	if page.total != s.total {
 		s.moved = true
 	}
+	var order []key
 	for _, row := range page.rows {
 		c, err := readCredit(row, page.SentAt)
 		if err != nil {
@@ -212,42 +256,31 @@ func (s *scan) see(page offsetPage, prefix string, first bool) {
 			continue
 		}
 		k := key{c.customer, c.product}
-		if before, ok := s.rows[k]; ok {
+		before, ok := s.rows[k]
+		if ok {
 			s.moved = true
 			if !before.same(c) {
 				s.disagree[k] = true
 			}
 		}
 		s.rows[k] = c
+		order = append(order, k)
 	}
+	credits := make([]credit, 0, len(order))
+	for i, k := range order {
+		if slices.Contains(order[i+1:], k) {
+			continue // its last row on the page counts
+		}
+		c := s.rows[k]
+		if s.disagree[k] && c.bad == "" {
+			c.bad = "duplicate rows disagree"
+		}
+		credits = append(credits, c)
+	}
+	return credits
 }
 
 // consistent tells whether the pages add up to the list that each of them names.
 func (s *scan) consistent() bool {
 	return !s.moved && !s.unending && s.unread == 0 && s.unrelated == 0 && s.total == len(s.rows)
-}
-
-// mergeInto adds the newest reading of each balance. Two rows of one pass that
-// disagree are no reading: which of them is the balance is unknown.
-func (s *scan) mergeInto(found map[key]credit) {
-	for k, c := range s.rows {
-		if s.disagree[k] && c.bad == "" {
-			c.bad = "duplicate rows disagree"
-		}
-		found[k] = c
-	}
-}
-
-func sorted(found map[key]credit) []credit {
-	credits := make([]credit, 0, len(found))
-	for _, c := range found {
-		credits = append(credits, c)
-	}
-	slices.SortFunc(credits, func(a, b credit) int {
-		if n := strings.Compare(string(a.customer), string(b.customer)); n != 0 {
-			return n
-		}
-		return strings.Compare(string(a.product), string(b.product))
-	})
-	return credits
 }

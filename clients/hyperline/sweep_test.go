@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"topupd/clients"
 	"topupd/clients/emulator"
 	"topupd/topup"
 )
@@ -17,7 +18,7 @@ import (
 func TestSweepOfAThousandCustomers(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1000, MissingCards: 0.05, DeclinedCards: 0.05, Native: 0.1}})
 	c := w.client(t)
-	sweep, err := c.Sweep(t.Context(), []topup.ProductID{product})
+	sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	if !sweep.Complete || len(sweep.Readings) != 1000 {
 		t.Fatalf("complete %v with %d readings, want all 1000", sweep.Complete, len(sweep.Readings))
@@ -28,14 +29,14 @@ func TestSweepOfAThousandCustomers(t *testing.T) {
 	compare(t, w, sweep)
 
 	before := w.reads()
-	_, err = c.Sweep(t.Context(), []topup.ProductID{product})
+	_, err = clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	if again := w.reads() - before; again != 10 {
 		t.Errorf("the next sweep within a minute took %d reads, want 10: the balances alone", again)
 	}
 	w.pass(61 * time.Second)
 	before = w.reads()
-	_, err = c.Sweep(t.Context(), []topup.ProductID{product})
+	_, err = clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	if again := w.reads() - before; again <= 15 || again > 25 {
 		t.Errorf("a sweep a minute later took %d reads, want the customers too", again)
@@ -43,7 +44,7 @@ func TestSweepOfAThousandCustomers(t *testing.T) {
 }
 
 // compare holds every reading to the truth.
-func compare(t *testing.T, w *world, sweep topup.Sweep) {
+func compare(t *testing.T, w *world, sweep clients.Whole) {
 	t.Helper()
 	truth := map[topup.CustomerID]emulator.Customer{}
 	for _, c := range w.Customers() {
@@ -90,7 +91,7 @@ func TestSweepUnderFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, emulator.Options{Faults: tt.faults, Hyperline: emulator.HyperlineOptions{Customers: tt.count}})
-			sweep, err := w.client(t).Sweep(t.Context(), []topup.ProductID{product})
+			sweep, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
 			must(t, err)
 			if sweep.Complete != tt.complete || tt.complete && len(sweep.Readings) != tt.count {
 				t.Errorf("complete %v with %d readings in %d reads, want %v", sweep.Complete, len(sweep.Readings), sweep.Reads, tt.complete)
@@ -106,7 +107,7 @@ func TestABadBalanceIsBadAlone(t *testing.T) {
 				Faults:    emulator.Faults{GlitchValue: value, Next: []string{"glitch_balance"}},
 				Hyperline: emulator.HyperlineOptions{Customers: 5},
 			})
-			sweep, err := w.client(t).Sweep(t.Context(), []topup.ProductID{product})
+			sweep, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
 			must(t, err)
 			bad := 0
 			for _, r := range sweep.Readings {
@@ -177,7 +178,7 @@ func TestHostileRows(t *testing.T) {
 		{"a total that promises more is not reached", []string{row("cus_a", `"current_balance":5`)}, 2, "", "5", 1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			sweep, err := serve(t, list(tt.total, tt.rows, "cus_a")).Sweep(t.Context(), []topup.ProductID{product})
+			sweep, err := clients.Gather(t.Context(), serve(t, list(tt.total, tt.rows, "cus_a")), []topup.ProductID{product})
 			must(t, err)
 			if len(sweep.Readings) != tt.readings || sweep.Complete != tt.complete {
 				t.Fatalf("%d readings, complete %v; want %d, %v", len(sweep.Readings), sweep.Complete, tt.readings, tt.complete)
@@ -204,7 +205,7 @@ func TestUnreadableListsAreErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, tt.body) })
-			if _, err := serve(t, h).Sweep(t.Context(), []topup.ProductID{product}); !contains(err, tt.want) {
+			if _, err := clients.Gather(t.Context(), serve(t, h), []topup.ProductID{product}); !contains(err, tt.want) {
 				t.Errorf("Sweep = %v, want %q", err, tt.want)
 			}
 		})
@@ -213,7 +214,7 @@ func TestUnreadableListsAreErrors(t *testing.T) {
 
 func TestRowsOfOtherProductsAreLeftOut(t *testing.T) {
 	rows := []string{row("cus_a", `"current_balance":5`), strings.ReplaceAll(row("cus_a", `"current_balance":7`), string(product), "itm_other")}
-	sweep, err := serve(t, list(2, rows, "cus_a")).Sweep(t.Context(), []topup.ProductID{product})
+	sweep, err := clients.Gather(t.Context(), serve(t, list(2, rows, "cus_a")), []topup.ProductID{product})
 	must(t, err)
 	if len(sweep.Readings) != 1 || sweep.Readings[0].Target.Product != product || !sweep.Complete {
 		t.Errorf("readings %+v, complete %v", sweep.Readings, sweep.Complete)
@@ -231,7 +232,7 @@ func TestAnIgnoredPaymentMethodFilterIsNoticed(t *testing.T) {
 		}
 		w.Handler().ServeHTTP(rw, r)
 	})
-	sweep, err := serve(t, server).Sweep(t.Context(), []topup.ProductID{product})
+	sweep, err := clients.Gather(t.Context(), serve(t, server), []topup.ProductID{product})
 	must(t, err)
 	known := slices.ContainsFunc(sweep.Readings, func(r topup.Reading) bool { return r.Account.PaymentMethod != topup.PaymentUnknown })
 	if known || len(sweep.Readings) != 250 || !sweep.Complete {
@@ -256,7 +257,7 @@ func TestCustomersThatNoPartListsAreReadByThemselves(t *testing.T) {
 				}
 				w.Handler().ServeHTTP(rw, r)
 			}))
-			sweep, err := c.Sweep(t.Context(), []topup.ProductID{product})
+			sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 			must(t, err)
 			for _, r := range sweep.Readings {
 				if r.Account.Currency != "EUR" || r.Account.Inactive != "" || r.Account.PaymentMethod != topup.PaymentUnknown {
@@ -273,13 +274,13 @@ func TestCustomersThatNoPartListsAreReadByThemselves(t *testing.T) {
 func TestAnArchivedCustomerIsInactive(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 3}})
 	must(t, w.Archive(string(aCard)))
-	sweep, err := w.client(t).Sweep(t.Context(), []topup.ProductID{product})
+	sweep, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
 	must(t, err)
 	compare(t, w, sweep)
 }
 
 func TestAnUnlistedCustomerIsInactive(t *testing.T) {
-	sweep, err := serve(t, list(1, []string{row("cus_gone", `"current_balance":5`)})).Sweep(t.Context(), []topup.ProductID{product})
+	sweep, err := clients.Gather(t.Context(), serve(t, list(1, []string{row("cus_gone", `"current_balance":5`)})), []topup.ProductID{product})
 	must(t, err)
 	if r := sweep.Readings[0]; !strings.Contains(r.Account.Inactive, "does not know the customer") {
 		t.Errorf("account %+v", r.Account)
@@ -305,7 +306,7 @@ func TestAnEndlessCursorEnds(t *testing.T) {
 				_, _ = fmt.Fprintf(w, `{"data":[{"id":"cus_a","status":"active","currency":"EUR"}],"next_cursor":%s,"has_more":true}`, next)
 			})
 			// The list of customers is of no use, but it ends.
-			_, _ = serve(t, h).Sweep(t.Context(), []topup.ProductID{product})
+			_, _ = clients.Gather(t.Context(), serve(t, h), []topup.ProductID{product})
 			if n.Load() > 20 {
 				t.Errorf("%d pages were read", n.Load())
 			}
@@ -325,7 +326,7 @@ func TestTheProductsMarkIsUsedWhereTheCustomerHasNone(t *testing.T) {
 			mux.HandleFunc("/v1/products/", func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = fmt.Fprintf(w, `{"id":%q,"name":"API credits","status":"active","type":"credit","low_credits_threshold":%s,"price_configurations":[]}`, product, tt.mark)
 			})
-			sweep, err := serve(t, mux).Sweep(t.Context(), []topup.ProductID{product})
+			sweep, err := clients.Gather(t.Context(), serve(t, mux), []topup.ProductID{product})
 			must(t, err)
 			r := sweep.Readings[0]
 			got := ""

@@ -15,9 +15,9 @@ import (
 const maxAhead = 5 * time.Minute
 
 // Sweep reads the balance of the environment, in one request. Without products,
-// or with Product among them, the sweep has one reading; else none. A balance
-// that cannot be read is a reading with Bad set, not an error.
-func (c *Client) Sweep(ctx context.Context, products []topup.ProductID) (topup.Sweep, error) {
+// or with Product among them, there is one page with one reading; else none. A
+// balance that cannot be read is a reading with Bad set, not an error.
+func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
 	if len(products) > 0 && !slices.Contains(products, Product) {
 		return topup.Sweep{Complete: true}, nil
 	}
@@ -27,7 +27,10 @@ func (c *Client) Sweep(ctx context.Context, products []topup.ProductID) (topup.S
 	if err != nil {
 		return topup.Sweep{Reads: 1}, err
 	}
-	return topup.Sweep{Readings: []topup.Reading{seen.reading}, Complete: true, Reads: 1}, nil
+	if err := page(topup.Page{Readings: []topup.Reading{seen.reading}}); err != nil {
+		return topup.Sweep{Reads: 1}, err
+	}
+	return topup.Sweep{Complete: true, Reads: 1}, nil
 }
 
 // seenBalance is the balance, and the flag that must agree with the settings.

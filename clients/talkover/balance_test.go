@@ -16,11 +16,11 @@ func TestSweepReadsTheDocumentedBalance(t *testing.T) {
 	t.Parallel()
 	a := healthy(t)
 	a.set(balancePath, page{body: golden(t, "balance")})
-	sweep, err := a.client(t).Sweep(t.Context(), []topup.ProductID{"credits"})
+	sweep, err := clients.Gather(t.Context(), a.client(t), []topup.ProductID{"credits"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := topup.Sweep{Complete: true, Reads: 1, Readings: []topup.Reading{{
+	want := clients.Whole{Sweep: topup.Sweep{Complete: true, Reads: 1}, Readings: []topup.Reading{{
 		Target: target, CustomerName: "voice", ProductName: "credits",
 		Balance: 250 * topup.Credit, RefreshedAt: time.Date(2024, 1, 15, 19, 30, 0, 0, time.UTC),
 		Native:  "Talkover's own auto top-up is on",
@@ -41,7 +41,7 @@ func TestSweepReadsTheDocumentedBalance(t *testing.T) {
 func TestSweepOfOtherProductsAsksNothing(t *testing.T) {
 	t.Parallel()
 	a := healthy(t)
-	sweep, err := a.client(t).Sweep(t.Context(), []topup.ProductID{"itm_1"})
+	sweep, err := clients.Gather(t.Context(), a.client(t), []topup.ProductID{"itm_1"})
 	if err != nil || len(sweep.Readings) != 0 || !sweep.Complete || len(a.requests()) != 0 {
 		t.Errorf("Sweep(itm_1) = %+v, %v after %d requests", sweep, err, len(a.requests()))
 	}
@@ -87,7 +87,7 @@ func TestSweepOfHostileBalances(t *testing.T) {
 	for _, tt := range balances {
 		t.Run(tt.name, func(t *testing.T) {
 			a.set(balancePath, page{body: `{"success":true,"data":` + tt.data + `}`})
-			sweep, err := c.Sweep(t.Context(), nil)
+			sweep, err := clients.Gather(t.Context(), c, nil)
 			if err != nil || len(sweep.Readings) != 1 {
 				t.Fatalf("Sweep() = %+v, %v; want one reading", sweep, err)
 			}
@@ -124,7 +124,7 @@ func TestSweepOfAnAnswerThatIsNone(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a.set(balancePath, tt.page)
-			sweep, err := c.Sweep(t.Context(), nil)
+			sweep, err := clients.Gather(t.Context(), c, nil)
 			if err == nil || clients.ReasonOf(err) != tt.want || sweep.Complete || len(sweep.Readings) != 0 {
 				t.Errorf("Sweep() = %+v, %v (%s); want an error, %s", sweep, err, clients.ReasonOf(err), tt.want)
 			}
@@ -142,7 +142,7 @@ func TestNotKnowingWhetherNativeTopupIsOnCountsAsOn(t *testing.T) {
 	c := a.client(t)
 	for _, flag := range []string{`"yes"`, `1`, `null`} {
 		a.set(balancePath, page{body: `{"success":true,"data":{"balance":41,"currency":"USD","auto_topup_enabled":` + flag + `,"as_of":"2024-01-15T19:30:00Z"}}`})
-		sweep, err := c.Sweep(t.Context(), nil)
+		sweep, err := clients.Gather(t.Context(), c, nil)
 		if err != nil || !strings.Contains(sweep.Readings[0].Native, "does not say") {
 			t.Errorf("auto_topup_enabled %s: %+v, %v", flag, sweep, err)
 		}

@@ -114,7 +114,7 @@ func TestAPurchaseAtTheEmulatedProvider(t *testing.T) {
 			if got.Verdict != topup.Yes || len(booked) != 1 || booked[0].ID != got.Reference || booked[0].Amount != "100.00" || booked[0].Key != "" {
 				t.Fatalf("answer %+v, books %+v", got, booked)
 			}
-			after, err := c.Sweep(t.Context(), nil)
+			after, err := clients.Gather(t.Context(), c, nil)
 			if err != nil || after.Readings[0].Balance != 141*topup.Credit || *got.Balance != 141*topup.Credit {
 				t.Errorf("Sweep() = %+v, %v; the answer said %v", after, err, got.Balance)
 			}
@@ -203,7 +203,7 @@ func TestSpoiltReadingsAreBadOrErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := newWorld(t, emulator.Options{Faults: faults})
-			sweep, err := w.client(t).Sweep(t.Context(), nil)
+			sweep, err := clients.Gather(t.Context(), w.client(t), nil)
 			if tt.bad != (err == nil) || tt.bad && sweep.Readings[0].Bad == "" {
 				t.Errorf("Sweep() = %+v, %v", sweep, err)
 			}
@@ -215,7 +215,7 @@ func TestAReadThatFailsOnceIsRepeated(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{"read_500", "read_truncate"} {
 		w := newWorld(t, emulator.Options{Faults: emulator.Faults{Next: []string{fault}}})
-		sweep, err := w.client(t).Sweep(t.Context(), nil)
+		sweep, err := clients.Gather(t.Context(), w.client(t), nil)
 		if err != nil || sweep.Readings[0].Balance != 41*topup.Credit {
 			t.Errorf("%s: Sweep() = %+v, %v", fault, sweep, err)
 		}
@@ -286,7 +286,7 @@ func TestTheWrongKindOfTokenIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sweep, err := c.Sweep(t.Context(), nil); clients.ReasonOf(err) != topup.FailedAuth {
+	if sweep, err := clients.Gather(t.Context(), c, nil); clients.ReasonOf(err) != topup.FailedAuth {
 		t.Errorf("Sweep() = %+v, %v", sweep, err)
 	}
 	got := purchase(t, c)

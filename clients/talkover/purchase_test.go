@@ -273,7 +273,7 @@ func TestReadsAndPurchasesShareOneBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Sweep(t.Context(), nil); err != nil {
+	if _, err := clients.Gather(t.Context(), c, nil); err != nil {
 		t.Fatal(err)
 	}
 	reads, writes := c.BudgetUsed()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/govalues/decimal"
 
+	"topupd/clients"
 	"topupd/clients/emulator"
 	"topupd/clients/talkover"
 	"topupd/ledger"
@@ -134,7 +135,7 @@ func (l *life) watch(d time.Duration) topup.Purchase {
 		r := &topup.Reconciler{
 			ID: first.Provider, Queue: l.store, Ledger: l.store, Provider: l.client, Purchaser: l.purchaser(),
 			Latest: func(topup.Target) (topup.Reading, bool) {
-				sweep, err := l.client.Sweep(l.t.Context(), nil)
+				sweep, err := clients.Gather(l.t.Context(), l.client, nil)
 				if err != nil || len(sweep.Readings) == 0 {
 					return topup.Reading{}, false
 				}

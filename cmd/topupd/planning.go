@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"topupd/clients"
 	"topupd/config"
 	"topupd/ledger"
 	"topupd/rules"
@@ -47,7 +48,7 @@ type history interface {
 // swept is what one connection gave.
 type swept struct {
 	from  *connection
-	sweep topup.Sweep
+	sweep clients.Whole
 	took  time.Duration
 	err   error
 }
@@ -83,7 +84,7 @@ func (p *planning) connection(ctx context.Context, c *connection) error {
 		return nil // check warns
 	}
 	started := p.a.now()
-	sweep, err := c.client.Sweep(ctx, products)
+	sweep, err := clients.Gather(ctx, c.client, products)
 	p.mu.Lock()
 	p.sweeps = append(p.sweeps, swept{from: c, sweep: sweep, took: p.a.now().Sub(started), err: err})
 	p.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"topupd/clients"
 	"topupd/config"
 	"topupd/rules"
 	"topupd/topup"
@@ -18,7 +19,7 @@ const timeUnit = time.Second
 // make of them.
 func (e *examination) customers(ctx context.Context) []topup.Reading {
 	began := e.Now()
-	sweep, err := e.Client.Sweep(ctx, e.products())
+	sweep, err := clients.Gather(ctx, e.Client, e.products())
 	if err != nil {
 		e.say("balances", Fail, "nothing is bought while balances cannot be read", "%v", err)
 		return nil

@@ -18,7 +18,7 @@ import (
 
 // Client is what the daemon itself reads with.
 type Client interface {
-	Sweep(ctx context.Context, products []topup.ProductID) (topup.Sweep, error)
+	clients.Sweeper
 	Confirm(context.Context, topup.Order) (topup.Confirmation, error)
 }
 

@@ -1,0 +1,203 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"topupd/topup"
+)
+
+// consultEvery is how old what the ledger knows may be when a page is decided on.
+// A purchase is decided on fresh facts all the same: each check asks again.
+const consultEvery = 5 * time.Second
+
+// pass is one sweep under way. Each page is decided on, recorded and queued as it
+// comes, so that the age of a reading never depends on the size of the account,
+// and no transaction on it either.
+type pass struct {
+	w     *Watch
+	lease topup.Lease
+
+	standings map[topup.Target]topup.Standing
+	base      topup.Standing
+	consulted time.Time
+
+	err error // what ended it on our side
+}
+
+// consult asks the ledger about everybody.
+func (p *pass) consult(ctx context.Context) (err error) {
+	p.consulted = p.w.Now()
+	if p.standings, p.base, err = p.w.Standings.Standings(ctx, p.w.ID); err != nil {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	p.w.noteOpen(p.standings)
+	return nil
+}
+
+// ours tells whether the lease that the pass began under is still held.
+func (p *pass) ours() bool {
+	now, held := p.w.holding.current()
+	return held && now.Term == p.lease.Term
+}
+
+// take decides about the targets of one page.
+func (p *pass) take(ctx context.Context, page topup.Page) error {
+	w := p.w
+	if !p.ours() {
+		return topup.ErrLeaseLost
+	}
+	if w.Now().Sub(p.consulted) >= consultEvery {
+		if err := p.consult(ctx); err != nil {
+			return err
+		}
+	}
+	p.decide(ctx, w.take(page, p.standings), nil)
+	return nil
+}
+
+// end holds who is implausible, and decides about everybody whom no page was
+// enough for: whom the pass has not shown, and whom it made suspect.
+func (p *pass) end(ctx context.Context, sweep topup.Sweep, failed error) error {
+	w := p.w
+	if err := p.consult(ctx); err != nil {
+		return err
+	}
+	suspects := w.endPass(sweep, failed)
+	w.hold(ctx, suspects, p.standings, p.base)
+	w.mu.Lock()
+	if failed == nil {
+		w.lastOK = w.Now()
+		clear(w.suspects) // held, or believed
+		clear(w.beside)
+	}
+	var left []topup.Target
+	for target, t := range w.tracked {
+		if t.pass != w.pass || t.doubted {
+			left = append(left, target)
+			t.doubted = false
+		}
+	}
+	w.mu.Unlock()
+	p.decide(ctx, left, failed)
+	w.show(ctx)
+	return nil
+}
+
+// decide asks the rules about the targets, lets the low ones wait for their
+// confirm read, and writes down what is new. It buys nothing.
+func (p *pass) decide(ctx context.Context, targets []topup.Target, failed error) {
+	w := p.w
+	now, book := w.Now(), w.Rulebook()
+	var evaluations []topup.Evaluation
+	w.mu.Lock()
+	for _, target := range targets {
+		if t := w.tracked[target]; t.doubted { // what the pass says of it is waited for
+			w.queue.drop(target)
+			continue
+		}
+		if e, record := p.one(book, target, failed, now); record {
+			evaluations = append(evaluations, e)
+		}
+	}
+	w.mu.Unlock()
+	w.queue.notify()
+	w.record(ctx, evaluations)
+}
+
+// one decides about one target; the caller holds mu.
+func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.Time) (e topup.Evaluation, record bool) {
+	w := p.w
+	t := w.tracked[target]
+	standing, known := p.standings[target]
+	if !known {
+		standing = p.base
+	}
+	d, f, relevant := w.decide(book, target, t, standing, failed, now)
+	if !relevant {
+		delete(w.tracked, target)
+		w.queue.drop(target)
+		return e, false
+	}
+	e, record = w.note(t, d, f)
+	if w.suspects[target] { // the pass has failed: the next one says
+		w.queue.drop(target)
+	} else {
+		w.enqueue(target, t, d, f.Rule, now)
+	}
+	t.shown = state(target, t, d)
+	w.Observer.Decided(w.Name, ruleName(f.Rule), d.Reason)
+	return e, record
+}
+
+// beginPass starts a pass over everybody.
+func (w *Watch) beginPass() {
+	w.mu.Lock()
+	w.pass++
+	w.mu.Unlock()
+}
+
+// take puts a page's readings into memory, after the crowd detector has seen
+// them. It returns whom the page is about.
+func (w *Watch) take(page topup.Page, standings map[topup.Target]topup.Standing) []topup.Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.suspect(page, standings)
+	targets := make([]topup.Target, 0, len(page.Readings))
+	for _, r := range page.Readings {
+		t, known := w.tracked[r.Target]
+		if !known {
+			t = &tracked{}
+			w.tracked[r.Target] = t
+		}
+		t.reading, t.pass, t.missing = r, w.pass, time.Time{}
+		t.doubted = w.suspects[r.Target] || slices.Contains(w.unheld, r.Target)
+		targets = append(targets, r.Target)
+	}
+	return targets
+}
+
+// endPass forgets who is long gone. It returns the targets that must be held
+// because too many balances became empty at once; until the ledger has taken
+// that, nothing is bought for them.
+func (w *Watch) endPass(sweep topup.Sweep, failed error) []topup.Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if failed != nil {
+		return w.unheld
+	}
+	w.unheld = append(slices.Clone(w.unheld), w.implausible()...)
+	now := w.Now()
+	for target, t := range w.tracked {
+		switch {
+		case t.pass == w.pass:
+		case t.missing.IsZero():
+			t.missing = now
+		case sweep.Complete && now.Sub(t.missing) > forgetAfter:
+			delete(w.tracked, target)
+			w.queue.drop(target)
+		}
+	}
+	return w.unheld
+}
+
+// show gives the picture of everybody to the metrics, and tells of a rush.
+func (w *Watch) show(ctx context.Context) {
+	w.mu.Lock()
+	states, low := make([]TargetState, 0, len(w.tracked)), 0
+	for t := range maps.Values(w.tracked) {
+		states = append(states, t.shown)
+		if s := t.shown; s.Balance != nil && s.Threshold != nil && *s.Balance < *s.Threshold {
+			low++
+		}
+	}
+	w.mu.Unlock()
+	w.Observer.Targets(w.Name, w.Now(), states)
+	if waiting := w.queue.len(); waiting > 10*w.Workers {
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "rush", slog.String("provider", w.Name), slog.Int("waiting", waiting), slog.Int("low", low))
+	}
+}
