@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"topupd/topup"
@@ -27,6 +28,8 @@ type Error struct {
 	Message string // what the provider or the network said; quoted, cut and redacted
 	Body    []byte // the beginning of the provider's answer, for its own error shape; never log it
 	Err     error  // the cause, if it is not the answer itself
+
+	Age time.Duration // for which a cache on the way had kept the answer
 }
 
 // maxErrorBody bounds Error.Body.

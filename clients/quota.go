@@ -41,7 +41,7 @@ func (a *API) heed(b *bucket, status int, h http.Header) {
 		b.silence(now.Add(clamp(after)))
 	}
 	left, hasLeft := count(h, "X-RateLimit-Remaining")
-	if !hasLeft || !hasReset {
+	if !hasLeft || !hasReset || ageOf(h) > 0 { // what a cache kept says nothing about now
 		return
 	}
 	all, _ := count(h, "X-RateLimit-Limit")
@@ -122,4 +122,27 @@ func clampFloat(n float64) time.Duration {
 func serverTime(h http.Header) (time.Time, bool) {
 	at, err := http.ParseTime(h.Get("Date"))
 	return at.UTC(), err == nil
+}
+
+// maxAge bounds what an Age header is believed to mean.
+const maxAge = 365 * 24 * time.Hour
+
+// ageOf is how long a cache on the way had kept the answer (RFC 9111, 5.1); of
+// several values the oldest. What is no number of seconds says nothing.
+func ageOf(h http.Header) time.Duration {
+	oldest := time.Duration(0)
+	for _, line := range h.Values("Age") {
+		for text := range strings.SplitSeq(line, ",") {
+			text = strings.TrimSpace(text)
+			if strings.Trim(text, "0123456789") != "" || text == "" {
+				continue
+			}
+			age := maxAge
+			if n, err := strconv.Atoi(text); err == nil && n < int(maxAge/time.Second) {
+				age = time.Duration(n) * time.Second
+			}
+			oldest = max(oldest, age)
+		}
+	}
+	return oldest
 }

@@ -43,8 +43,9 @@ type Response struct {
 	Status     int
 	Body       []byte
 	Header     http.Header
-	ServerTime time.Time // the Date header; zero when absent
-	SentAt     time.Time // our clock, when the request that was answered left
+	ServerTime time.Time     // the provider's clock, when it answered: Date and Age; zero without a Date
+	SentAt     time.Time     // our clock, when the request that was answered left: what it says is not younger
+	Age        time.Duration // how long a cache on the way had kept it; SentAt is that much earlier
 }
 
 // Repetition of reads: about 0.25 s, then 1 s, each ± half.
@@ -135,10 +136,11 @@ func (a *API) readOnce(ctx context.Context, r Read) (Response, error) {
 		return Response{}, &Error{Op: r.Op, Reason: topup.FailedInvalid, Message: "the request cannot be made"}
 	}
 	setHeaders(req.Header, r.Token.Reveal())
+	req.Header.Set("Cache-Control", "no-cache") // not every cache heeds it: see Response.Age
 	sent := a.o.Now()
 	resp, err := a.exchange(req, r)
 	a.o.Observe(r.Op, observed(resp.Status, err), a.o.Now().Sub(sent))
-	resp.SentAt = sent
+	resp.SentAt = sent.Add(-resp.Age)
 	return resp, err
 }
 
@@ -156,9 +158,11 @@ func (a *API) exchange(req *http.Request, r Read) (Response, error) {
 	defer answer.Body.Close()
 	a.heed(a.reads, answer.StatusCode, answer.Header)
 	body, err := readAll(answer.Body, maxReadBody)
-	resp := Response{Status: answer.StatusCode, Header: answer.Header, Body: body}
-	resp.ServerTime, _ = serverTime(answer.Header)
-	fail.Status = answer.StatusCode
+	resp := Response{Status: answer.StatusCode, Header: answer.Header, Body: body, Age: ageOf(answer.Header)}
+	if made, ok := serverTime(answer.Header); ok {
+		resp.ServerTime = made.Add(resp.Age)
+	}
+	fail.Status, fail.Age = answer.StatusCode, resp.Age
 	switch {
 	case errors.Is(err, errTooLong):
 		fail.Reason, fail.Message = topup.FailedMalformed, err.Error()

@@ -192,6 +192,46 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestAnAnswerOfACacheIsAsOldAsItsAge(t *testing.T) {
+	date := noon.Format(http.TimeFormat)
+	for _, tt := range []struct {
+		name    string
+		headers []string
+		want    time.Duration
+	}{
+		{"no cache", nil, 0},
+		{"filled just now", []string{"Age", "0"}, 0},
+		{"ten minutes", []string{"Age", "600"}, 10 * time.Minute},
+		{"the oldest of two caches", []string{"Age", "5, 600"}, 10 * time.Minute},
+		{"more than any number", []string{"Age", "99999999999999999999"}, 365 * 24 * time.Hour},
+		{"a negative age says nothing", []string{"Age", "-600"}, 0},
+		{"nor does a text", []string{"Age", "600s"}, 0},
+		{"nor does nothing", []string{"Age", ""}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Cache-Control") != "no-cache" {
+					t.Error("caches are not asked to look")
+				}
+				status(200, `{}`, append(tt.headers, "Date", date)...)(w, r)
+			}, nil)
+			resp, err := api.Read(t.Context(), Read{Op: "credits", Path: "/x", Token: &secret{now: "token1"}})
+			if err != nil || resp.Age != tt.want || !resp.SentAt.Equal(noon.Add(-tt.want)) || !resp.ServerTime.Equal(noon.Add(tt.want)) {
+				t.Errorf("Read = age %s, sent %s, provider's time %s, %v; want the age %s", resp.Age, resp.SentAt, resp.ServerTime, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestTheLimitsOfAnOldAnswerAreNotHeeded(t *testing.T) {
+	api := serve(t, status(200, `{}`, "Age", "5", "X-RateLimit-Limit", "200", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "10"), nil)
+	for range 2 {
+		if _, err := api.Read(t.Context(), Read{Op: "credits", Path: "/x", Token: &secret{now: "token1"}}); err != nil || len(api.sleeps) != 0 {
+			t.Errorf("Read = %v after waiting %v", err, api.sleeps)
+		}
+	}
+}
+
 func TestReadGivesUpAfterItsDeadline(t *testing.T) {
 	release := make(chan struct{})
 	api := serve(t, func(http.ResponseWriter, *http.Request) { <-release }, func(o *Options) { o.ReadTimeout = 20 * time.Millisecond })

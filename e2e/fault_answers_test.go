@@ -53,6 +53,26 @@ func TestAGatewayThatCompressesUnasked(t *testing.T) {
 	}
 }
 
+// TestACacheOnTheWay: P5, P13. What a cache kept is as old as it says, and nothing
+// is bought, nor believed to be enough, once that is too old.
+func TestACacheOnTheWay(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{Extra: "    max_reading_age: 5s\n"})
+	p.emu.SetFaults(emulator.Faults{CacheFor: time.Hour})
+	d := p.started()
+	stale := func() bool { return p.stance(emulator.FirstCustomer).Reason == "stale_reading" }
+	until(t, 60*time.Second, "the reading to be called stale", stale)
+	if err := p.emu.SetBalance(emulator.FirstCustomer, whole(0)); err != nil {
+		t.Fatal(err)
+	}
+	d.sweeps(3)
+	if !stale() || len(p.purchases()) != 0 {
+		t.Errorf("behind the cache: %+v, purchases %+v", p.stance(emulator.FirstCustomer), p.purchases())
+	}
+	p.emu.SetFaults(emulator.Faults{})
+	p.settles(1)
+}
+
 // TestAnAnswerByteByByteIsUnclear: one deadline covers headers and body.
 func TestAnAnswerByteByByteIsUnclear(t *testing.T) {
 	t.Parallel()

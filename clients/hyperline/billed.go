@@ -18,7 +18,8 @@ const maxBilledPages = 500
 // it goes before polling.
 func (c *Client) Billed(ctx context.Context, since time.Time) (topup.Billed, error) {
 	b := billed{since: since, provider: c.id, found: topup.Billed{Topups: map[topup.Target][]topup.Topup{}}, seen: map[string]bool{}}
-	ended, err := c.urgent().cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxBilledPages, func(page cursorPage) bool {
+	r := c.urgent()
+	ended, err := r.cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxBilledPages, func(page cursorPage) bool {
 		for _, row := range page.rows {
 			b.take(row)
 		}
@@ -27,6 +28,9 @@ func (c *Client) Billed(ctx context.Context, since time.Time) (topup.Billed, err
 	if err == nil && !ended && !b.reached() {
 		err = malformed("invoices", "the account has more than %d bills since %s, or they come in no order",
 			maxBilledPages*pageSize, since.Format(time.RFC3339))
+	}
+	if err == nil {
+		err = r.current("invoices")
 	}
 	if err != nil {
 		return topup.Billed{}, fmt.Errorf("%s: reading what was bought in the account: %w", c.name, err)

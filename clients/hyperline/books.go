@@ -30,7 +30,7 @@ func (c *Client) Books(ctx context.Context, t topup.Target, since time.Time) (to
 	b := topup.Books{Complete: true}
 	rowsErr := r.bookRows(ctx, t, since, &b)
 	invoicesErr := r.bookInvoices(ctx, t.Customer, since, &b)
-	err := errors.Join(rowsErr, invoicesErr)
+	err := errors.Join(rowsErr, invoicesErr, r.current("books"))
 	if rowsErr != nil && invoicesErr != nil {
 		return topup.Books{}, fmt.Errorf("%s: reading the books of %s %s: %w", c.name, t.Customer, t.Product, err)
 	}

@@ -108,6 +108,9 @@ type reader struct {
 	evidence bool // a purchase waits for these reads
 	patient  bool // nobody waits for them
 	reads    int
+
+	oldest time.Time     // of what was read: nothing that the task knows is younger
+	kept   time.Duration // the longest time that a cache on the way had kept an answer
 }
 
 func (c *Client) polling() *reader { return &reader{Client: c} }
@@ -116,7 +119,21 @@ func (c *Client) patient() *reader { return &reader{Client: c, patient: true} }
 
 func (r *reader) get(ctx context.Context, op, path string, query url.Values) (clients.Response, error) {
 	r.reads++
-	return r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Evidence: r.evidence, Patient: r.patient})
+	resp, err := r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Evidence: r.evidence, Patient: r.patient})
+	if r.oldest.IsZero() || resp.SentAt.Before(r.oldest) {
+		r.oldest = resp.SentAt
+	}
+	r.kept = max(r.kept, resp.Age)
+	return resp, err
+}
+
+// current is an error when a part of what was read is older than the read. What
+// is absent from such a list may be there by now.
+func (r *reader) current(op string) error {
+	if r.kept == 0 {
+		return nil
+	}
+	return malformed(op, "a cache on the way to Hyperline answered with what was up to %s old, which proves nothing: make it pass the API through", r.kept)
 }
 
 // path puts ids between the fixed parts of a path, escaped.

@@ -24,7 +24,8 @@ const (
 // cannot be read, or not to its end, is an error: then nothing is bought.
 //
 // The balance comes first. What is added to it afterwards is then in the rows,
-// what was added before is in the balance, and nothing falls in between.
+// what was added before is in the balance, and nothing falls in between. The
+// reading is as old as the oldest of all answers, which caches may have kept.
 func (c *Client) Confirm(ctx context.Context, o topup.Order) (topup.Confirmation, error) {
 	conf, err := c.urgent().confirm(ctx, o)
 	if err != nil {
@@ -64,6 +65,7 @@ func (r *reader) confirm(ctx context.Context, o topup.Order) (topup.Confirmation
 		return topup.Confirmation{}, malformed("transactions", "the rows moved while they were read, or there are too many")
 	}
 	conf.Topups, conf.ServerTime = rows.list, rows.last.ServerTime
+	conf.Reading.ReadAt = r.oldest
 	conf.Invoices = slices.DeleteFunc(conf.Invoices, func(i topup.Invoice) bool { return r.over(i, o.Target.Product, conf) })
 	return conf, nil
 }

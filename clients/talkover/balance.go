@@ -37,6 +37,7 @@ func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page fun
 type seenBalance struct {
 	reading topup.Reading
 	native  bool // auto_topup_enabled; true also when it cannot be read
+	age     time.Duration
 }
 
 func (c *Client) balance(ctx context.Context, ask clients.Read) (seenBalance, error) {
@@ -49,7 +50,7 @@ func (c *Client) balance(ctx context.Context, ask clients.Read) (seenBalance, er
 
 // see never fails: what it cannot read makes the reading a bad one (P13).
 func (c *Client) see(answer reply) seenBalance {
-	seen := seenBalance{native: true, reading: topup.Reading{
+	seen := seenBalance{native: true, age: answer.age, reading: topup.Reading{
 		Target: c.target(), CustomerName: c.name, ProductName: string(Product), ReadAt: answer.sentAt,
 	}}
 	data, err := needObject(answer.Object, "data")

@@ -119,7 +119,8 @@ func (c *Client) owns(t topup.Target) error {
 type reply struct {
 	clients.Object
 	sentAt     time.Time
-	serverTime time.Time // zero when the provider sent no Date
+	serverTime time.Time     // zero when the provider sent no Date
+	age        time.Duration // for which a cache on the way had kept it
 }
 
 // clock is the provider's time of the answer, else ours.
@@ -140,7 +141,7 @@ func (c *Client) look(ctx context.Context, r clients.Read) (reply, error) {
 	if err != nil {
 		return reply{}, c.unreadable(r, err)
 	}
-	return reply{Object: o, sentAt: answer.SentAt, serverTime: answer.ServerTime}, nil
+	return reply{Object: o, sentAt: answer.SentAt, serverTime: answer.ServerTime, age: answer.Age}, nil
 }
 
 // lookInside asks for the usual envelope, whose success must be true. A 200 with
@@ -158,6 +159,14 @@ func (c *Client) lookInside(ctx context.Context, r clients.Read) (reply, error) 
 		return reply{}, c.unreadable(r, fmt.Errorf("success is false: %s", c.quote(answer.Text("message"))))
 	}
 	return answer, nil
+}
+
+// current refuses what a cache on the way had kept, where only the present counts.
+func (c *Client) current(r clients.Read, age time.Duration) error {
+	if age == 0 {
+		return nil
+	}
+	return c.unreadable(r, fmt.Errorf("a cache on the way to Talkover answered with what was %s old: make it pass the API through", age))
 }
 
 // unreadable is a 2xx answer that arrived whole and does not say what the

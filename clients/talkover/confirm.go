@@ -28,15 +28,17 @@ func (c *Client) Confirm(ctx context.Context, order topup.Order) (topup.Confirma
 	if err != nil {
 		return topup.Confirmation{}, err
 	}
-	recharges, now, err := c.history(ctx)
+	past, err := c.history(ctx)
 	if err != nil && (own.configured || !neverConfigured(err)) {
 		return topup.Confirmation{}, err
 	}
 	conf := topup.Confirmation{Reading: seen.reading}
-	if conf.Topups, err = topups(recharges, now); err != nil {
+	// As old as the oldest of what was read: caches on the way may have kept it.
+	conf.Reading.ReadAt = conf.Reading.ReadAt.Add(-max(0, own.age-seen.age, past.age-seen.age))
+	if conf.Topups, err = topups(past.rows, past.now); err != nil {
 		return topup.Confirmation{}, fmt.Errorf("talkover %s: native history: %w", c.name, err)
 	}
-	who, err := c.look(ctx, c.asUser("user", userPath))
+	who, err := c.owner(ctx)
 	if err != nil {
 		return topup.Confirmation{}, err
 	}
@@ -47,10 +49,20 @@ func (c *Client) Confirm(ctx context.Context, order topup.Order) (topup.Confirma
 	if !order.Native {
 		conf.NativeProblem = conf.Reading.Native
 	}
-	if text := underWay(recharges, now); text != "" { // also where native top-up is allowed: it is the same need
+	if text := underWay(past.rows, past.now); text != "" { // also where native top-up is allowed: it is the same need
 		conf.NativeProblem = text
 	}
 	return conf, nil
+}
+
+// owner asks who the user token speaks for, and where that person is now.
+func (c *Client) owner(ctx context.Context) (reply, error) {
+	ask := c.asUser("user", userPath)
+	who, err := c.look(ctx, ask)
+	if err == nil {
+		err = c.current(ask, who.age)
+	}
+	return who, err
 }
 
 // environmentProblem compares the user's current environment with the one that

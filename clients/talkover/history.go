@@ -35,12 +35,19 @@ type recharge struct {
 	line   clients.Object
 }
 
+// recharges is what was read of the history.
+type recharges struct {
+	rows []recharge
+	now  time.Time     // the provider's
+	age  time.Duration // for which a cache on the way had kept the oldest page
+}
+
 // history reads Talkover's own recharges, at least those within pendingFor, each
-// once although rows move to the next page meanwhile; and the provider's time.
+// once although rows move to the next page meanwhile.
 //
 // The order of the list is not documented; the example is newest first. A list
 // that begins oldest first is read from its end, and one in no order as a whole.
-func (c *Client) history(ctx context.Context) (list []recharge, now time.Time, err error) {
+func (c *Client) history(ctx context.Context) (recharges, error) {
 	return c.historyBack(ctx, pass{pages: historyPages, reaches: reachesBack, urgent: true})
 }
 
@@ -51,17 +58,17 @@ type pass struct {
 	urgent  bool // a purchase waits for it; else nobody does
 }
 
-func (c *Client) historyBack(ctx context.Context, p pass) (list []recharge, now time.Time, err error) {
+func (c *Client) historyBack(ctx context.Context, p pass) (recharges, error) {
 	first, err := c.historyAt(ctx, 1, p.urgent)
 	if err != nil {
-		return nil, time.Time{}, err
+		return recharges{}, err
 	}
-	now, list = first.now, first.rows
+	found := first.recharges
 	order := orderOf(first.rows)
-	done := order == newestFirst && p.reaches(first.rows, now)
+	done := order == newestFirst && p.reaches(first.rows, found.now)
 	for i := 0; i < first.last-1 && !done; i++ {
 		if i == p.pages-1 {
-			return nil, now, fmt.Errorf("talkover %s: the history of its own auto top-up does not end within %d pages: look at it in the dashboard",
+			return recharges{}, fmt.Errorf("talkover %s: the history of its own auto top-up does not end within %d pages: look at it in the dashboard",
 				c.name, p.pages)
 		}
 		number := 2 + i
@@ -70,19 +77,20 @@ func (c *Client) historyBack(ctx context.Context, p pass) (list []recharge, now 
 		}
 		page, err := c.historyAt(ctx, number, p.urgent)
 		if err != nil {
-			return nil, now, err
+			return recharges{}, err
 		}
-		list = append(list, page.rows...)
-		done = order != noOrder && p.reaches(page.rows, now)
+		found.rows = append(found.rows, page.rows...)
+		found.age = max(found.age, page.age)
+		done = order != noOrder && p.reaches(page.rows, found.now)
 	}
-	return once(list), now, nil
+	found.rows = once(found.rows)
+	return found, nil
 }
 
 // historyRead is one page of the history.
 type historyRead struct {
-	rows []recharge
+	recharges
 	last int // number of the last page, at least 1
-	now  time.Time
 }
 
 func (c *Client) historyAt(ctx context.Context, page int, urgent bool) (historyRead, error) {
@@ -98,7 +106,7 @@ func (c *Client) historyAt(ctx context.Context, page int, urgent bool) (historyR
 	if err != nil {
 		return historyRead{}, c.unreadable(ask, err)
 	}
-	read.now = answer.clock()
+	read.now, read.age = answer.clock(), answer.age
 	return read, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"topupd/clients"
 	"topupd/topup"
@@ -17,6 +18,7 @@ type native struct {
 	scheduled  bool           // scheduled_payment_enabled
 	currency   topup.Currency // "" when not said
 	text       string         // what it does, for a person; "" when it does nothing
+	age        time.Duration  // for which a cache on the way had kept it
 }
 
 // on tells whether anything may be bought by it. A monthly recharge under a
@@ -41,7 +43,7 @@ func (c *Client) settings(ctx context.Context) (native, error) {
 	case err != nil:
 		return native{}, err
 	case answer.Present("data") && !answer.Twice("data") && !answer.Has("data"):
-		return native{}, nil // null
+		return native{age: answer.age}, nil // null
 	}
 	data, err := needObject(answer.Object, "data")
 	if err != nil {
@@ -51,14 +53,16 @@ func (c *Client) settings(ctx context.Context) (native, error) {
 	if err != nil {
 		return native{}, c.unreadable(ask, err)
 	}
+	n.age = answer.age
 	return n, nil
 }
 
 // neverConfigured recognises the refusals that can mean it, in the provider's
-// own shapes only: a proxy's 404 says nothing about settings.
+// own shapes only: a proxy's 404 says nothing about settings. One that a cache
+// kept is older than what may have been configured since.
 func neverConfigured(err error) bool {
 	e, ok := errors.AsType[*clients.Error](err)
-	if !ok {
+	if !ok || e.Age > 0 {
 		return false
 	}
 	f, own := parseFailure(e.Status, e.Body)

@@ -17,8 +17,7 @@ func (c *Client) Sample(ctx context.Context, target topup.Target) (topup.Sample,
 	if err := c.owns(target); err != nil {
 		return topup.Sample{}, err
 	}
-	ask := c.asUser("user", userPath)
-	before, err := c.look(ctx, ask)
+	before, err := c.owner(ctx)
 	if err != nil {
 		return topup.Sample{}, err
 	}
@@ -30,7 +29,7 @@ func (c *Client) Sample(ctx context.Context, target topup.Target) (topup.Sample,
 	if err != nil {
 		return topup.Sample{}, err
 	}
-	after, err := c.look(ctx, ask)
+	after, err := c.owner(ctx)
 	if err != nil {
 		return topup.Sample{}, err
 	}
@@ -47,16 +46,19 @@ func (c *Client) Recharges(ctx context.Context, target topup.Target, since time.
 	if err := c.owns(target); err != nil {
 		return nil, nil, err
 	}
-	list, now, err := c.history(ctx)
+	past, err := c.history(ctx)
 	if neverConfigured(err) {
 		return nil, nil, nil
+	}
+	if err == nil {
+		err = c.current(c.asEnvironment("native_history", historyPath, nil), past.age)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, r := range list {
+	for _, r := range past.rows {
 		over := r.status == statusSucceeded
-		if r.status == statusFailed || over && r.at.Before(since) || !over && r.at.Before(now.Add(-pendingFor)) {
+		if r.status == statusFailed || over && r.at.Before(since) || !over && r.at.Before(past.now.Add(-pendingFor)) {
 			continue
 		}
 		t, err := r.topup()

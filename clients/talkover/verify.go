@@ -20,7 +20,7 @@ func (c *Client) AllRecharges(ctx context.Context, target topup.Target, since ti
 	if err := c.owns(target); err != nil {
 		return nil, err
 	}
-	list, _, err := c.historyBack(ctx, pass{pages: allPages, reaches: func(rows []recharge, _ time.Time) bool {
+	past, err := c.historyBack(ctx, pass{pages: allPages, reaches: func(rows []recharge, _ time.Time) bool {
 		return slices.ContainsFunc(rows, func(r recharge) bool { return r.at.Before(since) })
 	}})
 	if neverConfigured(err) {
@@ -30,7 +30,7 @@ func (c *Client) AllRecharges(ctx context.Context, target topup.Target, since ti
 		return nil, err
 	}
 	var done []topup.Topup
-	for _, r := range list {
+	for _, r := range past.rows {
 		if r.status != statusSucceeded || r.at.Before(since) {
 			continue
 		}
