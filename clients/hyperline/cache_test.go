@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"topupd/clients"
 	"topupd/clients/emulator"
 	"topupd/topup"
 )
@@ -23,7 +24,7 @@ func TestAReadingIsAsOldAsTheCacheThatAnswered(t *testing.T) {
 	c := w.client(t)
 	for _, after := range []time.Duration{0, 9 * time.Minute} {
 		w.pass(after)
-		sweep, err := c.Sweep(t.Context(), []topup.ProductID{product})
+		sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 		must(t, err)
 		for _, r := range sweep.Readings {
 			if !r.ReadAt.Equal(noon) {
