@@ -97,9 +97,9 @@ func FuzzHeaders(f *testing.F) {
 			h.Set(name, value)
 		}
 		a.heed(a.reads, status, h)
-		reads, _ := a.reads.take(noon, urgent)
-		polls, _ := a.reads.take(noon, polling)
-		writes, _ := a.writes.take(noon, urgent)
+		reads, _ := a.reads.take(noon, Evidence)
+		polls, _ := a.reads.take(noon, Polling)
+		writes, _ := a.writes.take(noon, Evidence)
 		for name, pause := range map[string]time.Duration{"evidence": reads, "polling": polls, "writes": writes} {
 			if pause != 0 && (pause < minPause || pause > maxPause) {
 				t.Errorf("%s pauses for %v", name, pause)

@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -36,7 +35,7 @@ func TestTheBudgetOfTheDocumentedLimits(t *testing.T) {
 }
 
 // drain takes as greedily as the bucket lets it for a while and returns when.
-func drain(b *bucket, c class, d time.Duration, step func() time.Duration) []time.Time {
+func drain(b *bucket, c Class, d time.Duration, step func() time.Duration) []time.Time {
 	var taken []time.Time
 	for now := noon; now.Before(noon.Add(d)); {
 		wait, _ := b.take(now, c)
@@ -68,7 +67,7 @@ func TestNoWindowHoldsMoreThanTheShareOfTheLimit(t *testing.T) {
 			Window: time.Duration(rapid.IntRange(1, 60).Draw(t, "window")) * time.Second,
 		}
 		share := rapid.IntRange(1, 100).Draw(t, "share")
-		c := rapid.SampledFrom([]class{urgent, polling, background}).Draw(t, "class")
+		c := rapid.SampledFrom([]Class{Polling, Evidence, Confirming, Retrying, Comparing}).Draw(t, "class")
 		pause := rapid.SliceOfN(rapid.IntRange(0, 20_000), 1, 20).Draw(t, "pauses in ms")
 		i := 0
 		taken := drain(newBucket(limit, share), c, 3*limit.Window, func() time.Duration {
@@ -92,7 +91,7 @@ func TestPollingLeavesAQuarterOfTheBurst(t *testing.T) {
 	b := newBucket(Rate{200, 10 * time.Second}, 100)
 	polled := 0
 	for ; polled < 100; polled++ {
-		if wait, _ := b.take(noon, polling); wait > 0 {
+		if wait, _ := b.take(noon, Polling); wait > 0 {
 			break
 		}
 	}
@@ -100,11 +99,11 @@ func TestPollingLeavesAQuarterOfTheBurst(t *testing.T) {
 		t.Errorf("polling took %d of a burst of 20, want 15", polled)
 	}
 	for i := range 5 {
-		if wait, _ := b.take(noon, urgent); wait != 0 {
+		if wait, _ := b.take(noon, Evidence); wait != 0 {
 			t.Fatalf("evidence %d has to wait %v behind polling", i+1, wait)
 		}
 	}
-	if wait, _ := b.take(noon, urgent); wait == 0 {
+	if wait, _ := b.take(noon, Evidence); wait == 0 {
 		t.Error("evidence got more than the burst")
 	}
 	if used := b.used(noon); used != 1 {
@@ -116,45 +115,90 @@ func TestBackgroundLeavesHalfOfTheBurst(t *testing.T) {
 	b := newBucket(Rate{200, 10 * time.Second}, 100)
 	taken := 0
 	for ; taken < 100; taken++ {
-		if wait, _ := b.take(noon, background); wait > 0 {
+		if wait, _ := b.take(noon, Comparing); wait > 0 {
 			break
 		}
 	}
 	if taken != 10 {
 		t.Errorf("background took %d of a burst of 20, want 10", taken)
 	}
-	if wait, _ := b.take(noon, polling); wait != 0 {
+	if wait, _ := b.take(noon, Polling); wait != 0 {
 		t.Errorf("polling waits %v behind background", wait)
 	}
 }
 
-func TestBackgroundGetsItsTurnAlthoughPollingUsesTheShareUp(t *testing.T) {
-	now := noon
-	a := New(Options{Limits: Limits{Reads: Rate{200, 10 * time.Second}, SharePercent: 100}, Now: func() time.Time { return now }})
-	sweeps := func() {
-		for wait := time.Duration(0); wait == 0; {
-			wait, _ = a.reads.take(now, polling)
+// contend lets any number of each class ask for as long as it lasts, as wait does,
+// and returns how many requests of each were let through, per second.
+func contend(t *testing.T, b *bucket, callers [classes]int, lasting time.Duration) (rates [classes]float64) {
+	t.Helper()
+	type caller struct {
+		class Class
+		next  time.Time
+	}
+	var all []*caller
+	for c, n := range callers {
+		for range n {
+			all = append(all, &caller{Class(c), noon})
+			b.enter(Class(c)) // it asks again at once, so somebody always waits
 		}
 	}
-	sweeps()
-	a.sleep = func(_ context.Context, d time.Duration) error {
-		for end := now.Add(d); now.Before(end); now = now.Add(10 * time.Millisecond) {
-			sweeps()
+	var got [classes]int
+	for now := noon; now.Before(noon.Add(lasting)); now = now.Add(time.Millisecond) {
+		for _, c := range all {
+			if now.Before(c.next) {
+				continue
+			}
+			wait, _ := b.take(now, c.class)
+			if wait == 0 {
+				got[c.class]++
+			}
+			c.next = now.Add(max(wait, time.Millisecond))
 		}
-		return nil
 	}
-	if err := a.wait(t.Context(), "invoices", a.reads, background, time.Minute); err != nil {
-		t.Fatal(err)
+	for c, n := range got {
+		rates[c] = float64(n) / lasting.Seconds()
 	}
-	if waited := now.Sub(noon); waited < backgroundPatience || waited > 10*backgroundPatience {
-		t.Errorf("got its turn after %v, want it a little after %v", waited, backgroundPatience)
+	return rates
+}
+
+// TestNoClassIsStarvedByTheOthers: 500 customers whose confirm reads come to
+// nothing kept the sweeps from the budget, and with them everybody else. Each
+// class gets its part whatever the others want, and a sweep a quarter.
+func TestNoClassIsStarvedByTheOthers(t *testing.T) {
+	all := [classes]int{Polling: 1, Evidence: 8, Confirming: 8, Retrying: 8, Comparing: 2}
+	for _, tt := range []struct {
+		name    string
+		callers [classes]int
+		least   [classes]float64 // of the steady 9 a second
+	}{
+		{"everybody at once", all, [classes]float64{Polling: 2.2, Evidence: 2.2, Confirming: 2.2, Retrying: 1.3, Comparing: 0.85}},
+		{"sweeps against first reads", [classes]int{Polling: 1, Confirming: 8}, [classes]float64{Polling: 2.2, Confirming: 6.5}},
+		{"sweeps against retries: they get what is left", [classes]int{Polling: 1, Retrying: 8}, [classes]float64{Polling: 7, Retrying: 1.3}},
+		{"first reads against retries", [classes]int{Confirming: 8, Retrying: 8}, [classes]float64{Confirming: 7.4, Retrying: 1.3}},
+		{"comparisons against sweeps", [classes]int{Polling: 4, Comparing: 1}, [classes]float64{Polling: 7.5, Comparing: 0.85}},
+		{"retries alone", [classes]int{Retrying: 8}, [classes]float64{Retrying: 8.8}},
+		{"sweeps alone", [classes]int{Polling: 1}, [classes]float64{Polling: 8.8}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rates := contend(t, newBucket(Rate{200, 10 * time.Second}, 50), tt.callers, 10*time.Minute)
+			sum := 0.0
+			for c, least := range tt.least {
+				sum += rates[c]
+				if rates[c] < least {
+					t.Errorf("class %d gets %.2f a second, want at least %.2f; all: %.2f", c, rates[c], least, rates)
+				}
+			}
+			if sum < 8.8 {
+				t.Errorf("%.2f of 9 a second are used: %.2f", sum, rates)
+			}
+		})
 	}
 }
 
 func TestNoLimitNeverWaits(t *testing.T) {
 	b := newBucket(Rate{}, 50)
 	for range 1000 {
-		if wait, _ := b.take(noon, polling); wait != 0 {
+		if wait, _ := b.take(noon, Polling); wait != 0 {
 			t.Fatalf("waited %v without a limit", wait)
 		}
 	}
@@ -167,10 +211,10 @@ func TestASilenceHoldsUntilItsEnd(t *testing.T) {
 	b := newBucket(Rate{200, 10 * time.Second}, 50)
 	b.silence(noon.Add(5 * time.Second))
 	b.silence(noon.Add(2 * time.Second)) // a shorter one does not shorten it
-	if wait, silent := b.take(noon, urgent); wait != 5*time.Second || !silent {
+	if wait, silent := b.take(noon, Evidence); wait != 5*time.Second || !silent {
 		t.Errorf("take = %v, %v; want 5s of silence", wait, silent)
 	}
-	if wait, _ := b.take(noon.Add(5*time.Second), urgent); wait != 0 {
+	if wait, _ := b.take(noon.Add(5*time.Second), Evidence); wait != 0 {
 		t.Errorf("take after the silence waits %v", wait)
 	}
 }

@@ -44,9 +44,9 @@ func TestHeed(t *testing.T) {
 				h.Set(k, v)
 			}
 			a.heed(a.reads, tt.status, h)
-			reads, _ := a.reads.take(noon, urgent)
-			polls, _ := a.reads.take(noon, polling)
-			writes, _ := a.writes.take(noon, urgent)
+			reads, _ := a.reads.take(noon, Evidence)
+			polls, _ := a.reads.take(noon, Polling)
+			writes, _ := a.writes.take(noon, Evidence)
 			if reads != tt.reads || polls != tt.polls || writes != tt.writes {
 				t.Errorf("waits: evidence %v, polling %v, writes %v; want %v, %v, %v", reads, polls, writes, tt.reads, tt.polls, tt.writes)
 			}

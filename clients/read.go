@@ -19,23 +19,11 @@ import (
 
 // Read is one GET request.
 type Read struct {
-	Op       string // short constant: metric label and the start of errors
-	Path     string // escaped, below the base URL
-	Query    url.Values
-	Token    Token
-	Evidence bool // goes before polling: a purchase waits for it
-	Patient  bool // goes after polling: nobody waits for it
-}
-
-func (r Read) class() class {
-	switch {
-	case r.Evidence:
-		return urgent
-	case r.Patient:
-		return background
-	default:
-		return polling
-	}
+	Op    string // short constant: metric label and the start of errors
+	Path  string // escaped, below the base URL
+	Query url.Values
+	Token Token
+	Class Class
 }
 
 // Response is a complete 2xx answer in JSON.
@@ -125,7 +113,7 @@ func (a *API) readOnce(ctx context.Context, r Read) (Response, error) {
 	if err != nil {
 		return Response{}, &Error{Op: r.Op, Reason: topup.FailedInvalid, Message: err.Error()}
 	}
-	if err := a.wait(ctx, r.Op, a.reads, r.class(), a.o.ReadTimeout); err != nil {
+	if err := a.wait(ctx, r.Op, a.reads, r.Class, a.o.ReadTimeout); err != nil {
 		return Response{}, err
 	}
 	u.RawQuery = r.Query.Encode()

@@ -55,7 +55,7 @@ func (a *API) Dial(ctx context.Context, token Token) (*Sender, error) {
 	const op = "connect"
 	waiting, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
-	if err := a.wait(waiting, op, a.writes, urgent, dialPatience); err != nil {
+	if err := a.wait(waiting, op, a.writes, Evidence, dialPatience); err != nil {
 		return nil, err
 	}
 	if _, err := a.address("/"); err != nil {

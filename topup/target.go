@@ -84,6 +84,7 @@ type Order struct {
 	PaymentMethodID string     // "" for the customer's default
 	ExpiresAt       *time.Time // whole seconds, UTC; nil never expires
 	Native          bool       // buying beside the provider's own top-up was allowed by configuration
+	Patient         bool       // an earlier read found why it cannot be bought: others go first
 }
 
 // Confirmation is the confirm read: everything that must hold right before

@@ -102,24 +102,33 @@ func (c *Client) mayNotSkip(skip int) bool {
 	return c.mostSkip > 0 && skip+pageSize > c.mostSkip
 }
 
-// reader counts the requests of one task and gives them its priority.
+// reader counts the requests of one task and says what they are for.
 type reader struct {
 	*Client
-	evidence bool // a purchase waits for these reads
-	patient  bool // nobody waits for them
-	reads    int
+	class clients.Class
+	reads int
 
 	oldest time.Time     // of what was read: nothing that the task knows is younger
 	kept   time.Duration // the longest time that a cache on the way had kept an answer
 }
 
 func (c *Client) polling() *reader { return &reader{Client: c} }
-func (c *Client) urgent() *reader  { return &reader{Client: c, evidence: true} }
-func (c *Client) patient() *reader { return &reader{Client: c, patient: true} }
+func (c *Client) urgent() *reader  { return &reader{Client: c, class: clients.Evidence} }
+func (c *Client) patient() *reader { return &reader{Client: c, class: clients.Comparing} }
+
+func (c *Client) retrying() *reader { return &reader{Client: c, class: clients.Retrying} }
+
+// confirming reads for an order; nobody waits for one that failed the last time.
+func (c *Client) confirming(o topup.Order) *reader {
+	if o.Patient {
+		return c.retrying()
+	}
+	return &reader{Client: c, class: clients.Confirming}
+}
 
 func (r *reader) get(ctx context.Context, op, path string, query url.Values) (clients.Response, error) {
 	r.reads++
-	resp, err := r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Evidence: r.evidence, Patient: r.patient})
+	resp, err := r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Class: r.class})
 	if r.oldest.IsZero() || resp.SentAt.Before(r.oldest) {
 		r.oldest = resp.SentAt
 	}

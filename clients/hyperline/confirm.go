@@ -27,7 +27,7 @@ const (
 // what was added before is in the balance, and nothing falls in between. The
 // reading is as old as the oldest of all answers, which caches may have kept.
 func (c *Client) Confirm(ctx context.Context, o topup.Order) (topup.Confirmation, error) {
-	conf, err := c.urgent().confirm(ctx, o)
+	conf, err := c.confirming(o).confirm(ctx, o)
 	if err != nil {
 		return topup.Confirmation{}, fmt.Errorf("%s: confirming %s %s: %w", c.name, o.Target.Customer, o.Target.Product, err)
 	}

@@ -90,7 +90,7 @@ func (p *pass) customerByCustomer(ctx context.Context) (complete bool, err error
 	group.SetLimit(customerWorkers)
 	for id := range book.customers {
 		group.Go(func() error {
-			one := &reader{Client: p.Client, evidence: p.evidence}
+			one := &reader{Client: p.Client, class: p.class}
 			s, credits, err := one.ownCredits(ctx, id)
 			mu.Lock()
 			defer mu.Unlock()

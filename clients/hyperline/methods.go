@@ -17,7 +17,7 @@ type paymentMethod struct{ id, kind, status string }
 // PaymentMethods is a fingerprint of the customer's payment methods: it changes
 // when one is added or removed, or changes its status.
 func (c *Client) PaymentMethods(ctx context.Context, t topup.Target) (fingerprint string, err error) {
-	methods, err := c.polling().paymentMethods(ctx, t.Customer)
+	methods, err := c.retrying().paymentMethods(ctx, t.Customer)
 	if err != nil {
 		return "", fmt.Errorf("%s: reading the payment methods of %s: %w", c.name, t.Customer, err)
 	}

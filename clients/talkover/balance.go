@@ -22,7 +22,7 @@ func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page fun
 		return topup.Sweep{Complete: true}, nil
 	}
 	ask := c.asUser("balance", balancePath)
-	ask.Evidence = false // polling
+	ask.Class = clients.Polling
 	seen, err := c.balance(ctx, ask)
 	if err != nil {
 		return topup.Sweep{Reads: 1}, err

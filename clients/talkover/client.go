@@ -184,9 +184,9 @@ func (c *Client) quote(text string) string { return clients.Quote([]byte(text), 
 // asUser and asEnvironment are the two kinds of reads. Those of a purchase go
 // before polling.
 func (c *Client) asUser(op, path string) clients.Read {
-	return clients.Read{Op: op, Path: path, Token: c.user, Evidence: true}
+	return clients.Read{Op: op, Path: path, Token: c.user, Class: clients.Evidence}
 }
 
 func (c *Client) asEnvironment(op, path string, query url.Values) clients.Read {
-	return clients.Read{Op: op, Path: path, Query: query, Token: c.env, Evidence: true}
+	return clients.Read{Op: op, Path: path, Query: query, Token: c.env, Class: clients.Evidence}
 }

@@ -97,7 +97,9 @@ func (c *Client) historyAt(ctx context.Context, page int, urgent bool) (historyR
 	ask := c.asEnvironment("native_history", historyPath, url.Values{
 		"per_page": {strconv.Itoa(historyPage)}, "page": {strconv.Itoa(page)},
 	})
-	ask.Evidence, ask.Patient = urgent, !urgent
+	if !urgent {
+		ask.Class = clients.Comparing
+	}
 	answer, err := c.lookInside(ctx, ask)
 	if err != nil {
 		return historyRead{}, err
