@@ -9,21 +9,15 @@ import (
 )
 
 // Advance stores one step of a purchase, whole or not at all, if it is still at
-// Next.Revision and, with a Token, still sent under that permit. What follows
-// from the step is stored with it: the target's version and cooldown facts,
-// declines and suspension, the caps that it gives back, imports, a provider's
-// stop. FinishedAt is the database clock. A claim that
-// stands is never taken off another purchase. Errors:
+// Next.Revision. What follows from the step is stored with it: the target's
+// version and cooldown facts, declines and suspension, the caps that it gives
+// back, imports. FinishedAt is the database clock. A claim that stands is never
+// taken off another purchase. What a request brought is stored by Answer. Errors:
 // topup.ErrOvertaken, ErrNotFound, ErrInDoubt; and, trying again being no use,
 // topup.ErrRefused (*RefusedError, ErrReferenceClaimed).
 func (s *Store) Advance(ctx context.Context, c topup.Change) (topup.Purchase, error) {
 	var stored topup.Purchase
 	err := s.write(ctx, "advance", func(ctx context.Context, t tx) error {
-		if c.Stop != "" { // the first lock, because Plan and Permit share it
-			if _, err := t.lockProvider(ctx, c.Next.Target.Provider, s.sql.update); err != nil {
-				return err
-			}
-		}
 		target, row, err := t.lockPurchase(ctx, c.Next)
 		if err != nil {
 			return err
@@ -32,14 +26,7 @@ func (s *Store) Advance(ctx context.Context, c topup.Change) (topup.Purchase, er
 		if err != nil {
 			return err
 		}
-		step := step{Change: c, tx: t, target: target, before: row, now: now}
-		if err := step.check(ctx); err != nil {
-			return err
-		}
-		if err := step.store(ctx); err != nil {
-			return err
-		}
-		stored, err = t.stored(ctx, row.ID)
+		stored, err = step{Change: c, tx: t, target: target, before: row, now: now}.take(ctx)
 		return err
 	})
 	if err != nil {
@@ -48,7 +35,7 @@ func (s *Store) Advance(ctx context.Context, c topup.Change) (topup.Purchase, er
 	return stored, nil
 }
 
-// step is one Advance under way: the rows are locked.
+// step is one change under way: the rows are locked.
 type step struct {
 	topup.Change
 	tx     tx
@@ -57,12 +44,20 @@ type step struct {
 	now    time.Time
 }
 
+// take checks and stores the step and returns the purchase as it is then.
+func (s step) take(ctx context.Context) (topup.Purchase, error) {
+	if err := s.check(ctx); err != nil {
+		return topup.Purchase{}, err
+	}
+	if err := s.store(ctx); err != nil {
+		return topup.Purchase{}, err
+	}
+	return s.tx.stored(ctx, s.before.ID)
+}
+
 // check refuses what the caller can act on; the schema refuses the rest.
 func (s step) check(ctx context.Context) error {
 	from, to := topup.State(s.before.State), s.Next.State
-	if s.Token != "" && (from != topup.Sent || s.before.PermitToken != s.Token) {
-		return fmt.Errorf("%w: it is %s and belongs to another permit", topup.ErrOvertaken, from)
-	}
 	if !topup.Allowed(from, to) {
 		return fmt.Errorf("a %s purchase cannot become %s: %w", from, to, topup.ErrRefused)
 	}
@@ -82,15 +77,7 @@ func (s step) check(ctx context.Context) error {
 }
 
 func (s *step) store(ctx context.Context) error {
-	if s.Stop != "" {
-		if err := s.stopProvider(ctx); err != nil {
-			return err
-		}
-	}
 	if err := s.storePurchase(ctx); err != nil {
-		return err
-	}
-	if err := s.unusedPermit(ctx); err != nil {
 		return err
 	}
 	if _, err := s.tx.importTopups(ctx, &s.target, s.before.target(), s.Foreign, s.now, false); err != nil {
@@ -148,26 +135,6 @@ func (s step) storePurchase(ctx context.Context) error {
 	default:
 		return nil
 	}
-}
-
-// unusedPermit marks the newest permit when its request certainly did not run.
-func (s step) unusedPermit(ctx context.Context) error {
-	if int64(s.Next.Attempts) >= s.before.Attempts && int64(s.Next.Repeats) >= s.before.Repeats {
-		return nil
-	}
-	_, err := s.tx.exec(ctx, `UPDATE permit SET used = 0 WHERE purchase_id = ? AND token = ?`, s.before.ID, s.before.PermitToken)
-	return err
-}
-
-// stopProvider stops it for the token that the newest permit was given for.
-func (s step) stopProvider(ctx context.Context) error {
-	var token string
-	if _, err := s.tx.find(ctx, &token, `SELECT token_fingerprint FROM permit WHERE purchase_id = ? AND token = ?`,
-		s.before.ID, s.before.PermitToken); err != nil {
-		return err
-	}
-	return s.tx.one(ctx, "stopping the provider", `UPDATE provider SET stopped = ?, stopped_token = ? WHERE id = ?`,
-		bound(s.Stop, 2000), token, s.before.Provider)
 }
 
 // follow is what the step means for the target.

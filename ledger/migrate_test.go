@@ -34,7 +34,7 @@ func TestMigrate(t *testing.T) {
 				t.Errorf("an empty database: %v, want ErrSchemaTooOld and what to run", err)
 			}
 			applied, err := s.Migrate(t.Context())
-			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql", "0003_trail.sql", "0004_lineage.sql", "0005_verification.sql", "0006_capability.sql", "0007_foreign_bills.sql"}, applied); diff != "" || err != nil {
+			if diff := cmp.Diff([]string{"0001_ledger.sql", "0002_guards.sql", "0003_trail.sql", "0004_lineage.sql", "0005_verification.sql", "0006_capability.sql", "0007_foreign_bills.sql", "0008_answers.sql"}, applied); diff != "" || err != nil {
 				t.Errorf("Migrate: %v, (-want +got):\n%s", err, diff)
 			}
 			if applied, err = s.Migrate(t.Context()); len(applied) != 0 || err != nil {
@@ -69,7 +69,7 @@ func TestTwoProcessesMigrateOnce(t *testing.T) {
 				})
 			}
 			both.Wait()
-			if len(all) != 7 {
+			if len(all) != 8 {
 				t.Errorf("applied %v, want each migration once", all)
 			}
 		})
@@ -109,6 +109,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 			planned := plannedPurchase(t, s)
 			for _, step := range []string{ // back to version 2, with the purchase
 				`ALTER TABLE purchase DROP COLUMN trail`, `DROP TABLE lineage`, `DROP TABLE mark`, `DROP TABLE verification`, `DROP TABLE capability`, `DROP TABLE experiment`, `DROP INDEX foreign_topup_bills`,
+				`ALTER TABLE permit DROP COLUMN answered_at`, `ALTER TABLE purchase DROP COLUMN never_repeat`,
 				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
 				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
 				`DELETE FROM goose_db_version WHERE version_id > 2`,
@@ -121,7 +122,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				t.Fatalf("CheckSchema = %v, want ErrSchemaTooOld", err)
 			}
 			applied, err := s.Migrate(t.Context())
-			if err != nil || len(applied) != 5 {
+			if err != nil || len(applied) != 6 {
 				t.Fatalf("Migrate = %v, %v", applied, err)
 			}
 			got, err := s.Purchase(t.Context(), planned.ID)

@@ -64,9 +64,18 @@ func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purcha
 	return permitted, nil
 }
 
-// lockPurchase locks target and purchase, in this order, and makes sure that
-// the purchase is still at the revision that was read.
+// lockPurchase locks target and purchase, and makes sure that the purchase is
+// still at the revision that was read.
 func (t tx) lockPurchase(ctx context.Context, p topup.Purchase) (targetRow, purchaseRow, error) {
+	target, row, err := t.lockRow(ctx, p)
+	if err == nil && row.Revision != p.Revision {
+		err = fmt.Errorf("%w: it is %s at revision %d, was read at %d", topup.ErrOvertaken, row.State, row.Revision, p.Revision)
+	}
+	return target, row, err
+}
+
+// lockRow locks target and purchase, in this order, as they stand.
+func (t tx) lockRow(ctx context.Context, p topup.Purchase) (targetRow, purchaseRow, error) {
 	target, err := t.lockTarget(ctx, p.Target)
 	if err != nil {
 		return target, purchaseRow{}, err
@@ -80,8 +89,6 @@ func (t tx) lockPurchase(ctx context.Context, p topup.Purchase) (targetRow, purc
 		return target, row, fmt.Errorf("purchase %s: %w", p.ID, topup.ErrNotFound)
 	case row.target() != p.Target:
 		return target, row, fmt.Errorf("purchase %s is for %s, %s: %w", p.ID, row.Customer, row.Product, topup.ErrOvertaken)
-	case row.Revision != p.Revision:
-		return target, row, fmt.Errorf("%w: it is %s at revision %d, was read at %d", topup.ErrOvertaken, row.State, row.Revision, p.Revision)
 	default:
 		return target, row, nil
 	}
@@ -96,9 +103,9 @@ func maySend(r topup.PermitRequest, row purchaseRow, target targetRow, now time.
 		}
 		return nil
 	}
-	if state != topup.Sent || row.Refused != 0 || row.Repeats >= topup.MaxRepeats || row.SentAt == nil || row.LastSentAt == nil {
-		return fmt.Errorf("%w: a repeat needs an unclear purchase with repeats left; it is %s, refused %t, repeated %d times",
-			topup.ErrOvertaken, state, row.Refused != 0, row.Repeats)
+	if state != topup.Sent || row.Refused != 0 || row.NeverRepeat != 0 || row.Repeats >= topup.MaxRepeats || row.SentAt == nil || row.LastSentAt == nil {
+		return fmt.Errorf("%w: a repeat needs an unclear purchase with repeats left; it is %s, refused %t, not to be repeated %t, repeated %d times",
+			topup.ErrOvertaken, state, row.Refused != 0, row.NeverRepeat != 0, row.Repeats)
 	}
 	clock := now
 	if r.ServerTime.After(clock) {

@@ -17,7 +17,7 @@ const purchaseColumns = `
 	request_method, request_path, request_body, fingerprint, policy, quiet_period_us, purchase_timeout_us, backoff_us,
 	max_backoff_us, suspend_after, max_reading_age_us, balance_micro, threshold_micro, read_at, refreshed_at, baseline,
 	planned_at, state, payment, reason, detail, permit_token, permit_at, sent_at, last_sent_at, attempts, repeats,
-	refused, reference, reference_by, row_at, charged_minor, charged_currency, confirmed_at, empty_looks, empty_look_at,
+	refused, never_repeat, reference, reference_by, row_at, charged_minor, charged_currency, confirmed_at, empty_looks, empty_look_at,
 	looked_at, look_step, next_look_at, found, found_at, trail, finished_at, resolved_by, note,
 	changed_at`
 
@@ -28,7 +28,7 @@ const insertPurchase = `INSERT INTO purchase (` + purchaseColumns + `) VALUES (
 	:request_method, :request_path, :request_body, :fingerprint, :policy, :quiet_period_us, :purchase_timeout_us,
 	:backoff_us, :max_backoff_us, :suspend_after, :max_reading_age_us, :balance_micro, :threshold_micro, :read_at,
 	:refreshed_at, :baseline, :planned_at, :state, :payment, :reason, :detail, :permit_token, :permit_at, :sent_at,
-	:last_sent_at, :attempts, :repeats, :refused, :reference, :reference_by, :row_at, :charged_minor, :charged_currency,
+	:last_sent_at, :attempts, :repeats, :refused, :never_repeat, :reference, :reference_by, :row_at, :charged_minor, :charged_currency,
 	:confirmed_at, :empty_looks, :empty_look_at, :looked_at, :look_step, :next_look_at, :found, :found_at, :trail, :finished_at,
 	:resolved_by, :note, :changed_at)`
 
@@ -36,7 +36,7 @@ const insertPurchase = `INSERT INTO purchase (` + purchaseColumns + `) VALUES (
 // permits, if nobody else has changed it since.
 const updatePurchase = `UPDATE purchase SET revision = revision + 1,
 	state = :state, payment = :payment, reason = :reason, detail = :detail, last_sent_at = :last_sent_at,
-	attempts = :attempts, repeats = :repeats, refused = :refused, reference = :reference, reference_by = :reference_by,
+	attempts = :attempts, repeats = :repeats, refused = :refused, never_repeat = :never_repeat, reference = :reference, reference_by = :reference_by,
 	row_at = :row_at, charged_minor = :charged_minor, charged_currency = :charged_currency,
 	confirmed_at = :confirmed_at, empty_looks = :empty_looks, empty_look_at = :empty_look_at, looked_at = :looked_at,
 	look_step = :look_step, next_look_at = :next_look_at, found = :found, found_at = :found_at, trail = :trail,
@@ -91,6 +91,7 @@ type purchaseRow struct {
 	Attempts          int64   `db:"attempts"`
 	Repeats           int64   `db:"repeats"`
 	Refused           int64   `db:"refused"`
+	NeverRepeat       int64   `db:"never_repeat"`
 	Reference         *string `db:"reference"`
 	ReferenceBy       string  `db:"reference_by"`
 	RowAt             *int64  `db:"row_at"`
@@ -149,7 +150,7 @@ func (r *purchaseRow) move(p topup.Purchase) error {
 	}
 	r.Reason, r.Detail = string(p.Reason), bounded(p.Detail)
 	r.LastSentAt, r.Attempts, r.Repeats = optional(p.LastSentAt), int64(p.Attempts), int64(p.Repeats)
-	r.Refused = bit(p.Refused)
+	r.Refused, r.NeverRepeat = bit(p.Refused), bit(p.NeverRepeat)
 	r.Reference, r.ReferenceBy, r.RowAt = nil, p.ReferenceBy, optional(p.RowAt)
 	if p.Reference != "" {
 		r.Reference = &p.Reference
@@ -208,7 +209,7 @@ func (r purchaseRow) purchase() (topup.Purchase, error) {
 		Reason: topup.FailureReason(r.Reason), Detail: r.Detail,
 		PermitToken: r.PermitToken, PermitAt: pointer(r.PermitAt),
 		SentAt: pointer(r.SentAt), LastSentAt: pointer(r.LastSentAt),
-		Attempts: int(r.Attempts), Repeats: int(r.Repeats), Refused: r.Refused != 0,
+		Attempts: int(r.Attempts), Repeats: int(r.Repeats), Refused: r.Refused != 0, NeverRepeat: r.NeverRepeat != 0,
 		ReferenceBy: r.ReferenceBy, RowAt: pointer(r.RowAt), ConfirmedAt: pointer(r.ConfirmedAt),
 		EmptyLooks: int(r.EmptyLooks), EmptyLookAt: pointer(r.EmptyLookAt), LookedAt: pointer(r.LookedAt),
 		LookStep: int(r.LookStep), NextLookAt: pointer(r.NextLookAt),

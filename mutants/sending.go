@@ -19,8 +19,7 @@ func sending() []mutant {
 			Name: "doubt-is-a-permit", Promises: "P2",
 			Rule: "nothing is sent under a permit whose commit is in doubt",
 			Edits: []edit{before("topup/purchaser.go", `	case errors.Is(err, ErrInDoubt):`,
-				"\tcase errors.Is(err, ErrInDoubt) && MUTANT:\n\t\tat := s.Clock()\n\t\tpermitted = p\n\t\tpermitted.State, permitted.SentAt, permitted.LastSentAt, permitted.PermitToken = Sent, &at, &at, req.Token\n"+
-					"\t\tif row, err := s.Reread(ctx, p.ID); err == nil && row.State == Sent {\n\t\t\tpermitted = row\n\t\t}\n")},
+				"\tcase errors.Is(err, ErrInDoubt) && MUTANT:\n\t\tat := s.Clock()\n\t\tpermitted = p\n\t\tpermitted.State, permitted.SentAt, permitted.LastSentAt, permitted.PermitToken = Sent, &at, &at, req.Token\n")},
 		},
 		{
 			Name: "commit-error-is-done", Promises: "P2",
@@ -84,19 +83,26 @@ func sending() []mutant {
 		},
 		{
 			Name: "foreign-answer-stored", Promises: "P3",
-			Rule: "an answer changes the row only while it belongs to the sender's own permit",
-			Edits: []edit{
-				{"ledger/advance.go", `if s.Token != "" && (`, `if s.Token != "" && !MUTANT && (`},
-				{"topup/purchaser.go", `row.State == Sent && row.PermitToken == p.PermitToken && !row.Refused`, `row.State == Sent && (row.PermitToken == p.PermitToken || MUTANT) && !row.Refused`},
-			},
+			Rule:  "an answer is about the request of its own permit, not about a newer one",
+			Edits: []edit{{"topup/replied.go", `row.PermitToken == r.Permit:`, `(row.PermitToken == r.Permit || MUTANT):`}},
 		},
 		{
 			Name: "late-answer-dropped", Promises: "P3",
-			Rule: "an answer that comes after the row has moved on is kept",
-			Edits: []edit{{
-				"topup/purchaser.go", "\t\tif errors.Is(err, ErrOvertaken) {\n\t\t\tstored, failure",
-				"\t\tif errors.Is(err, ErrOvertaken) && MUTANT {\n\t\t\treturn nil\n\t\t}\n\t\tif errors.Is(err, ErrOvertaken) {\n\t\t\tstored, failure",
-			}},
+			Rule:  "an answer that comes after the row has moved on is kept",
+			Edits: []edit{before("ledger/answer.go", "\t\tif stored, err = row.purchase();", "\t\tif row.Revision != r.Purchase.Revision && MUTANT {\n\t\t\tstored, err = row.purchase()\n\t\t\treturn err\n\t\t}\n")},
+		},
+		{
+			Name: "answered-twice", Promises: "P7",
+			Rule:  "an answer is stored once for its permit",
+			Edits: []edit{{"ledger/answer.go", `err != nil || waiting == 0 {`, `err != nil || waiting == 0 && !MUTANT {`}},
+		},
+		{
+			Name: "never-repeat-forgotten", Promises: "P4",
+			Rule: "a request that made something, or whose key is of no use, is not sent again",
+			Edits: []edit{
+				{"topup/purchase.go", ` && !p.NeverRepeat`, ` && (!p.NeverRepeat || MUTANT)`},
+				{"ledger/permit.go", `row.NeverRepeat != 0 ||`, `row.NeverRepeat != 0 && !MUTANT ||`},
+			},
 		},
 	}
 }

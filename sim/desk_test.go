@@ -65,6 +65,10 @@ func (d *desk) Advance(ctx context.Context, c topup.Change) (topup.Purchase, err
 	return d.commit("advance", c.Next.Target, func() (topup.Purchase, error) { return d.Store.Advance(ctx, c) })
 }
 
+func (d *desk) Answer(ctx context.Context, r topup.AnswerRequest) (topup.Purchase, error) {
+	return d.commit("answer", r.Purchase.Target, func() (topup.Purchase, error) { return d.Store.Answer(ctx, r) })
+}
+
 func (d *desk) Append(ctx context.Context, id string, evidence ...topup.Evidence) error {
 	if err := d.enter("append", id); err != nil {
 		return err

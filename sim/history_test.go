@@ -211,7 +211,7 @@ func (h *history) draw(rng *rand.Rand, purchases int) []event {
 		return event{At: at(), Kind: portal, Customer: rng.IntN(everybody), What: anyStep(), Nth: 1}
 	})
 	each(rate(0.02), func() event {
-		return event{Kind: doubt, Customer: rng.IntN(everybody), What: []string{"plan", "permit", "advance"}[rng.IntN(3)], Nth: 1 + rng.IntN(perCustomer), For: seconds(rng, 0, 2)}
+		return event{Kind: doubt, Customer: rng.IntN(everybody), What: []string{"plan", "permit", "advance", "answer"}[rng.IntN(4)], Nth: 1 + rng.IntN(perCustomer), For: seconds(rng, 0, 2)}
 	})
 	h.drawTimed(rng, at, &events)
 	slices.SortStableFunc(events, func(a, b event) int { return int(a.At - b.At) })

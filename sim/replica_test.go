@@ -165,7 +165,7 @@ func (r *replica) watch(id topup.ProviderID, name string, books bool, c client) 
 	holder := fmt.Sprintf("r%d/%d", r.n, r.life)
 	purchaser := &topup.Purchaser{
 		Ledger: desk, Provider: c, Books: books, Replica: holder,
-		TokenFingerprint: c.TokenFingerprint, Reread: desk.Purchase, Clock: r.now, Observe: observe,
+		TokenFingerprint: c.TokenFingerprint, Clock: r.now, Observe: observe,
 		Step: func(step string) { w.gate.pass(r, "step "+step, "repeat") }, // of repeats; see stepper
 	}
 	steps := &stepper{Purchaser: purchaser, r: r}

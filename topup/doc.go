@@ -26,7 +26,8 @@
 // bytes and the idempotency key already stored (P2). Then the window is
 // checked, so that a process that was stopped in between does not send late.
 // Then one request leaves on that connection, repeated by nothing below us, and
-// its answer is stored under the permit's token.
+// its answer is stored: once for the permit, on the row as it stands then, whatever
+// became of it meanwhile.
 //
 // # What survives a crash
 //
@@ -57,6 +58,6 @@
 // idle connection, plus the longest late execution, plus the time until an
 // invoice is listed, is shorter than the quiet period.
 //
-// The changes themselves are pure functions (Answered, Looked, Followed,
-// Voided, Waited, Sampled, Weighed, Resolved); Purchaser and Reconciler fetch, apply and store.
+// The changes themselves are pure functions (Replied, Looked, Followed, Voided,
+// Waited, Sampled, Weighed, Resolved); Purchaser and Reconciler fetch, apply and store.
 package topup

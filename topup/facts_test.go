@@ -118,9 +118,9 @@ type doubtful struct {
 	n int
 }
 
-func (d *doubtful) Advance(ctx context.Context, c Change) (Purchase, error) {
-	p, err := d.memory.Advance(ctx, c)
-	if err == nil && c.Token != "" && d.n > 0 {
+func (d *doubtful) Answer(ctx context.Context, r AnswerRequest) (Purchase, error) {
+	p, err := d.memory.Answer(ctx, r)
+	if err == nil && d.n > 0 {
 		d.n--
 		return Purchase{}, ErrInDoubt
 	}

@@ -355,9 +355,9 @@ func TestALateYesNamesWhatARiseConfirmed(t *testing.T) {
 	p := run(unclear(), &Others{}, look{5, 141 * Credit, nil}, look{15, 141 * Credit, nil})
 	for _, state := range []State{Confirmed, Settled} {
 		p.State = state
-		c, ok := LateAnswer(p, Answer{Verdict: Yes, Reference: "txn_1"}, false, confer.Add(time.Hour))
-		if !ok || c.Next.State != state || c.Next.Reference != "txn_1" || c.Next.ReferenceBy != "answer" || len(c.Foreign) > 0 {
-			t.Errorf("%s: %t, %+v", state, ok, c)
+		c, failure := Replied(p, Reply{Answer: Answer{Verdict: Yes, Reference: "txn_1"}}, confer.Add(time.Hour))
+		if failure != FailedNone || c.Next.State != state || c.Next.Reference != "txn_1" || c.Next.ReferenceBy != "answer" || len(c.Foreign) > 0 {
+			t.Errorf("%s: %q, %+v", state, failure, c)
 		}
 		if !c.Next.rose() || !c.Next.RowAt.Equal(*p.RowAt) {
 			t.Errorf("%s: the rise is forgotten: %+v", state, c.Next)

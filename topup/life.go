@@ -10,8 +10,8 @@ import (
 // look or a person changes. Nothing here does I/O; the purchaser and the
 // reconciler fetch and store.
 
-// Answered is what the answer to a request changes. It is applied to the row
-// as stored after the permit, in state Sent; books tells whether the provider
+// Answered is what the answer to a request changes while its purchase is sent
+// under the request's own permit; Replied knows all the other cases. books tells whether the provider
 // keeps records that can contradict a refusal.
 func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 	c := Change{Next: p}
@@ -58,7 +58,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 		next.State = Cancelled
 	case Unclear:
 		if a.NeverRepeat || a.Reference != "" { // a reference means that something was made
-			next.Repeats = MaxRepeats
+			next.NeverRepeat = true
 		}
 	default: // an unknown verdict is an unclear one
 	}
@@ -84,49 +84,6 @@ func (p *Purchase) confirm(reference, by string, now time.Time) {
 	p.ConfirmedAt = &now
 	p.Found, p.FoundAt = "", nil
 	p.restartLooks(now, now)
-}
-
-// LateAnswer is what an answer changes that could not be stored in time,
-// because the row has moved on. Only a yes still changes anything; the rest is
-// kept as evidence (ok is false).
-func LateAnswer(p Purchase, a Answer, books bool, now time.Time) (Change, bool) {
-	if a.Verdict != Yes || a.Reference == "" {
-		return Change{}, false
-	}
-	switch p.State {
-	case Sent, Parked:
-		c := Answered(p, a, books, now)
-		c.Next.State = Confirmed
-		return c, true
-	case Confirmed:
-		if p.Reference == a.Reference || p.ReferenceBy != "evidence" {
-			return Change{}, false
-		}
-		if p.rose() {
-			return named(p, a), true
-		}
-		c := Change{Next: p}
-		c.Next.confirm(a.Reference, "answer", now)
-		c.Next.Reason, c.Next.Detail, c.Next.Payment = FailedNone, "", PaymentPending
-		c.Foreign = []Topup{{ID: p.Reference, Invoice: p.Reference, Credits: p.Credits, Price: p.Price, At: now}}
-		c.Evidence = append(c.Evidence, answerEvidence(p, Confirmed, a))
-		return c, true
-	case Settled:
-		return named(p, a), p.ReferenceBy == "evidence" && p.rose()
-	case Planned, Held, Declined, Cancelled:
-		return Change{}, false
-	default:
-		return Change{}, false
-	}
-}
-
-// named gives a purchase that a rise of the balance confirmed the name that its
-// answer brings after all. The rise was its own, so nothing is imported.
-func named(p Purchase, a Answer) Change {
-	c := Change{Next: p}
-	c.Next.Reference, c.Next.ReferenceBy = a.Reference, "answer"
-	c.Evidence = append(c.Evidence, answerEvidence(p, p.State, a))
-	return c
 }
 
 // Looking is what a look leads to.
@@ -257,10 +214,10 @@ func emptyLook(c Change, now time.Time) (Change, Looking) {
 	case next.Refused:
 		next.State, next.NextLookAt = Declined, nil
 		c.note(EvidenceLook, "the provider refused it, and two complete looks found nothing", nil)
-	case next.Policy == PolicyReplay && next.Repeats < MaxRepeats && young:
+	case next.repeatable() && young:
 		c.note(EvidenceLook, "quiet period over, two complete looks found nothing", nil)
 		return c, WantRepeat
-	case next.Policy == PolicyReplay && next.Repeats < MaxRepeats:
+	case next.repeatable():
 		next.State, next.NextLookAt = Declined, nil
 		next.Reason = FailedNotFound
 		next.Detail = "never seen at the provider, and not needed any more within 12 hours"

@@ -122,8 +122,8 @@ func TestAYesUnderAnotherPurchasesReferenceIsNeverRepeated(t *testing.T) {
 	w.ledger.rows["old"] = Purchase{ID: "old", State: Settled, Payment: PaymentPaid, Reference: "inv_1"}
 	p := w.plan()
 	got, err := w.purchaser().Buy(t.Context(), p, Lease{}) // the provider says inv_1 again
-	if err != nil || got.State != Sent || got.Repeats != MaxRepeats || got.Reason != FailedMismatch {
-		t.Fatalf("%s, %d repeats, %s, %v; want sent, never to be repeated", got.State, got.Repeats, got.Reason, err)
+	if err != nil || got.State != Sent || !got.NeverRepeat || got.Reason != FailedMismatch {
+		t.Fatalf("%s, never repeated %t, %s, %v; want sent, never to be repeated", got.State, got.NeverRepeat, got.Reason, err)
 	}
 	w.settleAll(t)
 	if got := w.ledger.rows[p.ID]; got.State != Parked || got.Attempts != 1 {
@@ -135,8 +135,8 @@ func TestAnUnclearAnswerWithAReferenceIsNeverRepeated(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	sent := Purchase{State: Sent, Attempts: 1, SentAt: &now, LastSentAt: &now, QuietPeriod: 15 * time.Minute, Policy: PolicyReplay}
 	c := Answered(sent, Answer{Verdict: Unclear, Reason: FailedMismatch, Reference: "inv_1", Written: 9}, true, now)
-	if c.Next.State != Sent || c.Next.Repeats != MaxRepeats {
-		t.Errorf("%s with %d repeats used, want sent with none left", c.Next.State, c.Next.Repeats)
+	if c.Next.State != Sent || !c.Next.NeverRepeat {
+		t.Errorf("%s, never repeated %t; want sent, never to be repeated", c.Next.State, c.Next.NeverRepeat)
 	}
 }
 
@@ -544,7 +544,7 @@ func TestAClaimThatMovesForgetsTheOldOne(t *testing.T) {
 	for name, moved := range map[string]Purchase{
 		"the invoice is void": Voided(p, Books{Invoices: []Invoice{void, open}, Complete: true}, nil, now).Next,
 		"a late yes names the other": func() Purchase {
-			c, _ := LateAnswer(p, Answer{Verdict: Yes, Reference: "inv_2"}, true, now)
+			c, _ := Replied(p, Reply{Answer: Answer{Verdict: Yes, Reference: "inv_2"}, Books: true}, now)
 			return c.Next
 		}(),
 	} {

@@ -73,9 +73,15 @@ type Ledger interface {
 	// ErrProviderStopped, ErrLeaseLost, ErrFactsTooOld, ErrFactsOvertaken,
 	// ErrKeyTooOld, ErrInDoubt.
 	Permit(context.Context, PermitRequest) (Purchase, error)
-	// Advance stores a change if the purchase is still at Next.Revision and,
-	// with a Token, still under that permit. Errors: ErrOvertaken, ErrInDoubt.
+	// Advance stores a change if the purchase is still at Next.Revision. Errors:
+	// ErrOvertaken, ErrInDoubt, ErrRefused.
 	Advance(context.Context, Change) (Purchase, error)
+	// Answer stores what became of a permitted request: in one transaction it
+	// waits for whoever is changing the purchase, reads it, and stores the change.
+	// A permit is answered once; asked again, or for a permit that was never
+	// stored, it changes nothing. It returns the purchase as stored. Errors:
+	// ErrInDoubt, ErrRefused.
+	Answer(context.Context, AnswerRequest) (Purchase, error)
 	// Append adds evidence to a purchase whatever its state. Nothing is dropped.
 	Append(ctx context.Context, id string, evidence ...Evidence) error
 }
@@ -116,6 +122,14 @@ type PermitRequest struct {
 	Facts            Facts     // only of a repeat: Plan checked those of the first
 	ServerTime       time.Time // only of a repeat: the provider's clock, for the age of the key
 	TokenFingerprint string    // of the provider token; a stop ends when it changes
+}
+
+// AnswerRequest asks for an answer to be stored.
+type AnswerRequest struct {
+	Purchase Purchase // which one; everything else about it is read anew
+	Permit   string   // token of the permit under which the request left
+	Answer   Answer
+	Change   func(row Purchase, now time.Time) Change // what the answer changes, by the database clock
 }
 
 // KeyLifetime bounds the age of a key at its last use, inclusive, counted from

@@ -171,6 +171,7 @@ type Purchase struct {
 	Attempts    int        // requests on the wire, or that may be
 	Repeats     int        // of them, repeats under the same key
 	Refused     bool       // a listed no to the first and only request is stored
+	NeverRepeat bool       // an answer said that something was made, or that the key is of no use
 
 	Reference   string     // invoice or transaction id
 	ReferenceBy string     // "answer", "evidence" or "person"
@@ -201,6 +202,11 @@ func (p Purchase) QuietUntil() time.Time {
 		return p.PlannedAt
 	}
 	return p.LastSentAt.Add(max(p.QuietPeriod, p.PurchaseTimeout+Scaled(SenderGrace, p.QuietPeriod)))
+}
+
+// repeatable tells whether the request may be sent again at all (P4).
+func (p Purchase) repeatable() bool {
+	return p.Policy == PolicyReplay && p.Repeats < MaxRepeats && !p.NeverRepeat
 }
 
 // Short is enough of the id for a person to type.
@@ -243,7 +249,6 @@ type Evidence struct {
 // Change is one step in the life of a purchase, stored whole or not at all.
 type Change struct {
 	Next     Purchase // as it shall be; Next.Revision is the revision that was read
-	Token    string   // non-empty: only while this permit token is the newest (the sender's own steps)
 	Evidence []Evidence
 
 	Decline bool    // counts as a decline for back-off and suspension (P7)

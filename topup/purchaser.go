@@ -28,8 +28,6 @@ type Purchaser struct {
 
 	// TokenFingerprint names the provider token in use.
 	TokenFingerprint func() string
-	// Reread returns a purchase as stored now.
-	Reread func(ctx context.Context, id string) (Purchase, error)
 	// Clock is the wall clock with its monotonic reading.
 	Clock func() time.Time
 	// Observe is told everything that happens. It must not block.
@@ -112,46 +110,14 @@ func (s *Purchaser) notSent(ctx context.Context, req PermitRequest, reason Failu
 // disown takes back a permit of which the database did not say whether it was
 // stored. Only its holder could have sent under it, and it did not.
 func (s *Purchaser) disown(ctx context.Context, req PermitRequest, doubt error) (Purchase, error) {
-	err := s.persist(ctx, func(ctx context.Context) error {
-		row, err := s.Reread(ctx, req.Purchase.ID)
-		if err != nil {
-			return err
-		}
-		if row.State != Sent || row.PermitToken != req.Token {
-			return nil // it was not stored; a planned row is cancelled in time
-		}
-		now, err := s.Ledger.Now(ctx)
-		if err != nil {
-			return err
-		}
-		c := Answered(row, Answer{Verdict: NotRun, Reason: FailedOther, Detail: "the permit's commit was in doubt, nothing was sent"}, s.Books, now)
-		c.Token = req.Token
-		_, err = s.Ledger.Advance(ctx, c)
-		return err
-	})
-	return req.Purchase, errors.Join(doubt, err)
+	unsent := Answer{Verdict: NotRun, Reason: FailedOther, Detail: "the permit's commit was in doubt, nothing was sent"}
+	stored, _, err := s.keep(ctx, req.Purchase, req.Token, unsent)
+	return stored, errors.Join(doubt, err)
 }
 
-// store keeps the answer, whatever it takes.
+// store keeps the answer and tells of it.
 func (s *Purchaser) store(ctx context.Context, p Purchase, a Answer, started time.Time) (Purchase, error) {
-	stored := p
-	var failure FailureReason
-	err := s.persist(ctx, func(ctx context.Context) error {
-		now, err := s.Ledger.Now(ctx)
-		if err != nil {
-			return err
-		}
-		c := Answered(p, a, s.Books, now)
-		c.Token = p.PermitToken
-		stored, err = s.Ledger.Advance(ctx, c)
-		if errors.Is(err, ErrOvertaken) {
-			stored, failure, err = s.storeLate(ctx, p, a, now)
-		}
-		if errors.Is(err, ErrRefused) && a.Verdict == Yes {
-			stored, err = s.storeImpossible(ctx, p, a, now)
-		}
-		return err
-	})
+	stored, failure, err := s.keep(ctx, p, p.PermitToken, a)
 	s.step("stored")
 	event := Event{Purchase: stored, From: p.State, Answer: &a, Text: a.Detail, Failure: failure, Duration: s.Clock().Sub(started), Err: err}
 	if err != nil {
@@ -161,47 +127,35 @@ func (s *Purchaser) store(ctx context.Context, p Purchase, a Answer, started tim
 	return stored, event.Err
 }
 
-// storeImpossible keeps a yes whose reference explains another purchase
-// already. Something was charged, so it is never repeated; a person decides.
-func (s *Purchaser) storeImpossible(ctx context.Context, p Purchase, a Answer, now time.Time) (Purchase, error) {
-	a.Verdict, a.Reason, a.NeverRepeat = Unclear, FailedMismatch, true
-	a.Detail = "the provider answered with " + a.Reference + ", which belongs to another purchase"
-	c := Answered(p, a, s.Books, now)
-	c.Token = p.PermitToken
-	return s.Ledger.Advance(ctx, c)
-}
-
-// storeLate keeps an answer whose row has moved on meanwhile. A look may only
-// have raised the revision, a commit of ours may have been in doubt, or another
-// process may have gone further; in every case nothing is dropped.
-//
-// The failure is FailedMismatch when something was charged that the row does
-// not account for: a person must look.
-func (s *Purchaser) storeLate(ctx context.Context, p Purchase, a Answer, now time.Time) (Purchase, FailureReason, error) {
-	row, err := s.Reread(ctx, p.ID)
-	if err != nil {
-		return p, FailedNone, err
-	}
-	if row.State == Sent && row.PermitToken == p.PermitToken && !row.Refused {
-		if row.Repeats < p.Repeats { // ours, stored by a commit that was in doubt
-			return row, FailedNone, nil
+// keep stores an answer, whatever it takes. What the ledger refuses is stored as
+// the impossible answer that it is, and when it refuses that too, as evidence
+// alone.
+func (s *Purchaser) keep(ctx context.Context, p Purchase, permit string, a Answer) (stored Purchase, failure FailureReason, err error) {
+	stored = p
+	answer := func(ctx context.Context, a Answer) error {
+		row, err := s.Ledger.Answer(ctx, AnswerRequest{Purchase: p, Permit: permit, Answer: a, Change: func(row Purchase, now time.Time) Change {
+			var c Change
+			c, failure = Replied(row, Reply{Answer: a, Permit: permit, Books: s.Books}, now)
+			return c
+		}})
+		if err == nil {
+			stored = row
 		}
-		c := Answered(row, a, s.Books, now)
-		c.Token = p.PermitToken
-		row, err = s.Ledger.Advance(ctx, c)
-		return row, FailedNone, err
+		return err
 	}
-	if c, ok := LateAnswer(row, a, s.Books, now); ok {
-		row, err = s.Ledger.Advance(ctx, c)
-		return row, FailedNone, err
-	}
-	if a.Verdict == Yes && a.Reference != "" && a.Reference != row.Reference {
-		c := Change{Next: row, Evidence: []Evidence{answerEvidence(p, row.State, a)}}
-		c.Foreign = []Topup{{ID: a.Reference, Invoice: a.Reference, Credits: p.Credits, Price: p.Price, At: now}}
-		row, err = s.Ledger.Advance(ctx, c)
-		return row, FailedMismatch, err
-	}
-	return row, FailedNone, s.Ledger.Append(ctx, p.ID, answerEvidence(p, row.State, a))
+	err = s.persist(ctx, func(ctx context.Context) error {
+		refusal := answer(ctx, a)
+		if !errors.Is(refusal, ErrRefused) {
+			return refusal
+		}
+		err := answer(ctx, a.impossible(refusal))
+		failure = FailedMismatch
+		if errors.Is(err, ErrRefused) {
+			err = errors.Join(err, s.Ledger.Append(ctx, p.ID, answerEvidence(p, p.State, a)))
+		}
+		return err
+	})
+	return stored, failure, err
 }
 
 // persist tries until the database takes it. Once shutdown was asked for it

@@ -49,7 +49,7 @@ func newWorld() *world {
 		now:  time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC),
 		keys: map[string]*charge{}, fault: fault{execute: true},
 	}
-	w.ledger = &memory{world: w, rows: map[string]Purchase{}}
+	w.ledger = &memory{world: w, rows: map[string]Purchase{}, answered: map[string]bool{}}
 	return w
 }
 
@@ -57,7 +57,7 @@ func (w *world) purchaser() *Purchaser {
 	return &Purchaser{
 		Ledger: w.ledger, Provider: w, Books: true, Replica: "test",
 		TokenFingerprint: func() string { return "token" },
-		Reread:           w.ledger.read, Clock: func() time.Time { return w.now },
+		Clock:            func() time.Time { return w.now },
 		Step: func(step string) {
 			if step == w.crashAt {
 				runtime.Goexit() // deferred calls run, which a real death would not allow: they must not matter
@@ -241,6 +241,7 @@ func (w *world) Follow(ctx context.Context, ps []Purchase) ([]Books, error) {
 type memory struct {
 	world    *world
 	rows     map[string]Purchase
+	answered map[string]bool // by the token of the permit
 	evidence []Evidence
 	declines int
 	foreign  []Topup
@@ -251,14 +252,6 @@ type memory struct {
 
 func (m *memory) Now(context.Context) (time.Time, error) { return m.world.now, nil }
 
-func (m *memory) read(_ context.Context, id string) (Purchase, error) {
-	p, ok := m.rows[id]
-	if !ok {
-		return Purchase{}, ErrNotFound
-	}
-	return p, nil
-}
-
 func (m *memory) Permit(_ context.Context, r PermitRequest) (Purchase, error) {
 	p := m.rows[r.Purchase.ID]
 	now := m.world.now
@@ -267,7 +260,7 @@ func (m *memory) Permit(_ context.Context, r PermitRequest) (Purchase, error) {
 		return Purchase{}, m.refuse
 	case p.Revision != r.Purchase.Revision:
 		return Purchase{}, ErrOvertaken
-	case !r.Repeat && p.State != Planned, r.Repeat && (p.State != Sent || p.Refused || p.Repeats >= MaxRepeats):
+	case !r.Repeat && p.State != Planned, r.Repeat && (p.State != Sent || p.Refused || p.NeverRepeat || p.Repeats >= MaxRepeats):
 		return Purchase{}, ErrOvertaken
 	case r.Repeat && now.Sub(*p.SentAt) > KeyLifetime:
 		return Purchase{}, ErrKeyTooOld
@@ -285,6 +278,7 @@ func (m *memory) Permit(_ context.Context, r PermitRequest) (Purchase, error) {
 	p.NextLookAt, p.LookStep = &first, 0
 	p.Revision++
 	m.rows[p.ID] = p
+	m.answered[r.Token] = false
 	if m.doubt {
 		m.doubt = false
 		return Purchase{}, ErrInDoubt
@@ -294,7 +288,7 @@ func (m *memory) Permit(_ context.Context, r PermitRequest) (Purchase, error) {
 
 func (m *memory) Advance(_ context.Context, c Change) (Purchase, error) {
 	p := m.rows[c.Next.ID]
-	if p.Revision != c.Next.Revision || (c.Token != "" && (p.State != Sent || p.PermitToken != c.Token)) {
+	if p.Revision != c.Next.Revision {
 		return Purchase{}, ErrOvertaken
 	}
 	if !Allowed(p.State, c.Next.State) {
@@ -314,6 +308,19 @@ func (m *memory) Advance(_ context.Context, c Change) (Purchase, error) {
 		m.declines++
 	}
 	return next, nil
+}
+
+func (m *memory) Answer(ctx context.Context, r AnswerRequest) (Purchase, error) {
+	row, ok := m.rows[r.Purchase.ID]
+	if !ok {
+		return Purchase{}, ErrNotFound
+	}
+	if answered, given := m.answered[r.Permit]; answered || !given {
+		return row, nil
+	}
+	p, err := m.Advance(ctx, r.Change(row, m.world.now))
+	m.answered[r.Permit] = err == nil
+	return p, err
 }
 
 func (m *memory) Append(_ context.Context, _ string, e ...Evidence) error {

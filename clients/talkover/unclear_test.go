@@ -77,7 +77,7 @@ func (l *life) must(err error) {
 func (l *life) purchaser() *topup.Purchaser {
 	return &topup.Purchaser{
 		Ledger: l.store, Provider: waiting{l.client, l}, Replica: "host-1", TokenFingerprint: l.client.TokenFingerprint,
-		Reread: l.store.Purchase, Clock: l.w.now,
+		Clock: l.w.now,
 	}
 }
 

@@ -150,8 +150,8 @@ func (d *daemon) line(c *connection, holder string) *line {
 	found := &findings{}
 	purchaser := &topup.Purchaser{
 		Ledger: d.store, Provider: c.client, Books: c.books, Replica: holder,
-		TokenFingerprint: c.client.TokenFingerprint, Reread: d.store.Purchase,
-		Clock: d.now, Observe: observe, Step: faultPoint,
+		TokenFingerprint: c.client.TokenFingerprint,
+		Clock:            d.now, Observe: observe, Step: faultPoint,
 	}
 	reconciler := &topup.Reconciler{
 		ID: c.id, Queue: d.store, Ledger: d.store, Provider: c.client, Purchaser: purchaser, Books: c.books,

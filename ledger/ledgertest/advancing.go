@@ -16,7 +16,6 @@ var advancing = map[string]func(*testing.T, Opener){
 	"every field that moves is stored":                               everyFieldMoves,
 	"what was ordered cannot be changed":                             orderIsFrozen,
 	"an older revision is overtaken":                                 olderRevision,
-	"the sender's steps need the newest permit":                      senderNeedsItsPermit,
 	"only steps on the chart are taken":                              onlyTheChart,
 	"nothing is parked before the quiet period is over":              parkedAfterQuiet,
 	"nothing is confirmed without a reference or a person":           confirmedNeedsReference,
@@ -38,7 +37,7 @@ func everyFieldMoves(t *testing.T, open Opener) {
 	at := func(n int) *time.Time { m := noon.Add(time.Duration(n) * time.Minute); return &m }
 	want := p
 	want.State, want.Payment, want.Reason, want.Detail = topup.Parked, topup.PaymentFailed, topup.FailedTimeout, "no answer in 75 s"
-	want.LastSentAt, want.Attempts, want.Repeats, want.Refused = at(0), 3, 2, true
+	want.LastSentAt, want.Attempts, want.Repeats, want.Refused, want.NeverRepeat = at(0), 3, 2, true, true
 	want.Reference, want.ReferenceBy, want.RowAt = "inv_9", "evidence", at(3)
 	want.Charged, want.ConfirmedAt = &topup.Money{Minor: 901_00, Currency: "USD"}, at(4)
 	want.EmptyLooks, want.EmptyLookAt, want.LookedAt = 2, at(5), at(6)
@@ -81,25 +80,6 @@ func olderRevision(t *testing.T, open Opener) {
 	missing.ID = "00000000-0000-7000-8000-000000000000"
 	if _, err := d.store.Advance(t.Context(), step(missing, settled)); !errors.Is(err, topup.ErrNotFound) {
 		t.Errorf("a purchase that does not exist: %v, want ErrNotFound", err)
-	}
-}
-
-func senderNeedsItsPermit(t *testing.T, open Opener) {
-	d := newDesk(t, open)
-	first := d.send(acme)
-	second := d.permit(d.repeat(d.silent(first)))
-	late := step(second, confirmed("inv_1"))
-	late.Token = first.PermitToken
-	if _, err := d.store.Advance(t.Context(), late); !errors.Is(err, topup.ErrOvertaken) {
-		t.Errorf("under the first permit: %v, want ErrOvertaken", err)
-	}
-	late.Token = second.PermitToken
-	p, err := d.store.Advance(t.Context(), late)
-	d.must(err)
-	after := step(p, settled)
-	after.Token = second.PermitToken
-	if _, err := d.store.Advance(t.Context(), after); !errors.Is(err, topup.ErrOvertaken) {
-		t.Errorf("a sender's step on a confirmed row: %v, want ErrOvertaken", err)
 	}
 }
 
@@ -303,7 +283,7 @@ func refusedThenDeclined(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	p := d.send(acme)
 	p = d.advance(p, func(c *topup.Change) {
-		c.Token, c.Decline = p.PermitToken, true
+		c.Decline = true
 		c.Next.Refused, c.Next.Reason = true, topup.FailedDeclined
 	})
 	if s := d.standing(acme); s.Open == nil || s.Declines != 1 {

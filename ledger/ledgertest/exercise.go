@@ -24,6 +24,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"plan", planning},
 		{"permit", permitting},
 		{"advance", advancing},
+		{"answer", answering},
 		{"import", importing},
 		{"caps", capping},
 		{"leases", leasing},
@@ -214,6 +215,22 @@ func step(p topup.Purchase, change func(*topup.Change)) topup.Change {
 func (d *desk) advance(p topup.Purchase, change func(*topup.Change)) topup.Purchase {
 	d.t.Helper()
 	next, err := d.store.Advance(d.ctx(), step(p, change))
+	d.must(err)
+	return next
+}
+
+// reply is an answer to the newest permit of a purchase, as its sender stores it
+// where the provider keeps books.
+func reply(p topup.Purchase, a topup.Answer) topup.AnswerRequest {
+	return topup.AnswerRequest{Purchase: p, Permit: p.PermitToken, Answer: a, Change: func(row topup.Purchase, now time.Time) topup.Change {
+		c, _ := topup.Replied(row, topup.Reply{Answer: a, Permit: p.PermitToken, Books: true}, now)
+		return c
+	}}
+}
+
+func (d *desk) answer(p topup.Purchase, a topup.Answer) topup.Purchase {
+	d.t.Helper()
+	next, err := d.store.Answer(d.ctx(), reply(p, a))
 	d.must(err)
 	return next
 }

@@ -202,7 +202,7 @@ func unusedRepeat(t *testing.T, open Opener) {
 	p := d.send(acme)
 	for range 5 { // five times 429
 		p = d.permit(d.repeat(d.silent(p)))
-		p = d.advance(p, func(c *topup.Change) { c.Token, c.Next.Repeats = p.PermitToken, p.Repeats-1 })
+		p = d.answer(p, topup.Answer{Verdict: topup.NotRun, Written: 300})
 	}
 	if p.Repeats != 0 || p.Attempts != 6 {
 		t.Errorf("%d repeats, %d attempts; want 0 and 6", p.Repeats, p.Attempts)

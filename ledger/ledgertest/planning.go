@@ -134,10 +134,7 @@ func pause(p topup.Pause) func(*desk) {
 // another customer's purchase.
 func stop(d *desk) {
 	p := d.send(customer(99))
-	d.advance(p, func(c *topup.Change) {
-		c.Token, c.Stop = p.PermitToken, "401 unauthorized"
-		cancelled(c)
-	})
+	d.answer(p, topup.Answer{Verdict: topup.No, Reason: topup.FailedAuth, Stop: true, Detail: "401 unauthorized", Written: 300})
 }
 
 func newTokenEndsStop(t *testing.T, open Opener) {
