@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -146,6 +147,29 @@ func Quote(text []byte, secrets ...Token) string {
 	}
 	// Whole secrets must be seen before the text is cut: half a secret is one too.
 	return strconv.Quote(cut(Redact(string(text[:min(len(text), maxErrorBody)]), secrets...), maxMessage))
+}
+
+// FieldErrors says what a validation error finds wrong with which field, in the
+// order of their names, from an object of texts or lists of texts, as both
+// providers write it. "" when it is none. Outside text: Quote it.
+func FieldErrors(raw json.RawMessage) string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return ""
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		var one string
+		var several []string
+		switch {
+		case json.Unmarshal(fields[name], &one) == nil:
+			several = []string{one}
+		case json.Unmarshal(fields[name], &several) != nil:
+			continue
+		}
+		parts = append(parts, name+": "+strings.Join(several, " "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Redact takes the secrets out of outside text, also as %q writes them. Text that

@@ -117,6 +117,35 @@ func TestAPersonLiftsASuspension(t *testing.T) {
 	p.settles(1)
 }
 
+// TestAWrongPaymentMethodIsNoDeclinedCard: P7. Talkover answers a method that it
+// does not know with a 422, which is about the rule and nobody's card. It backs
+// off, says so in Talkover's words, and goes on when the rule is put right.
+func TestAWrongPaymentMethodIsNoDeclinedCard(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), lowVoice(), settings{Voices: 1})
+	p.edit("rules.yml", "buy: {charge: 25.00 USD}", "buy: {charge: 25.00 USD, payment_method_id: pm_nobodys}")
+	d := p.started()
+	d.below("backing_off", 1)
+	d.sweeps(3)
+	if n := p.asked(); n != 1 {
+		t.Errorf("%d purchases were asked for, want 1 and then a back-off", n)
+	}
+	if refused, declined := d.value("topup_purchase_failures_total", "reason", "refused"), d.value("topup_purchase_failures_total", "reason", "declined"); refused != 1 || declined != 0 {
+		t.Errorf("topup_purchase_failures_total says %v refused and %v declined, want 1 and 0", refused, declined)
+	}
+	said := p.succeeds("explain", "env-1")
+	contains(t, "explain", said, "The selected payment method is invalid", "not a declined payment", "correct the rule")
+	if strings.Contains(said, "another card") {
+		t.Errorf("explain asks for another card:\n%s", said)
+	}
+	contains(t, "purchases list", p.succeeds("purchases", "list"), "refused")
+	p.edit("rules.yml", ", payment_method_id: pm_nobodys", "")
+	if status, body := d.reload(); status != http.StatusOK {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	p.settles(1) // under the new version at once, not after the back-off
+}
+
 // TestAnUnpaidInvoiceBlocks: P9. The provider said yes, but the card failed:
 // nothing more is bought until the invoice is paid.
 func TestAnUnpaidInvoiceBlocks(t *testing.T) {

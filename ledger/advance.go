@@ -142,7 +142,10 @@ func (s *step) follow() {
 	if s.Lift {
 		s.target.lift()
 	}
-	if s.Decline {
+	switch {
+	case s.Decline && s.Refusal != "":
+		s.target.refuse(s.Refusal, s.before, s.now)
+	case s.Decline:
 		s.target.decline(s.before.declines(), s.now)
 	}
 	s.target.NewestRowAt = later(s.target.NewestRowAt, optional(s.Next.RowAt))

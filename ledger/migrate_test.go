@@ -112,6 +112,8 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`ALTER TABLE permit DROP COLUMN answered_at`, `ALTER TABLE purchase DROP COLUMN never_repeat`,
 				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
 				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
+				`ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,
+				`ALTER TABLE target DROP COLUMN refusal_rule`, `ALTER TABLE target DROP COLUMN refusal_version`,
 				`DELETE FROM goose_db_version WHERE version_id > 2`,
 			} {
 				if _, err := rawSQL(t, url).ExecContext(t.Context(), step); err != nil {

@@ -174,6 +174,9 @@ func (s *Store) Resume(ctx context.Context, p topup.Pause) (Resumed, error) {
 		if p.Scope == topup.PauseCustomer {
 			err = t.liftCustomer(ctx, provider, id, &r)
 		}
+		if p.Scope == topup.PauseRule {
+			err = t.forgiveRule(ctx, id, &r)
+		}
 		if p.Scope == topup.PauseProvider {
 			err = t.liftProvider(ctx, provider, now, &r)
 		}
@@ -203,12 +206,24 @@ func (t tx) deletePauses(ctx context.Context, kind topup.PauseScope, scope, prov
 }
 
 func (t tx) liftCustomer(ctx context.Context, provider, customer string, r *Resumed) error {
-	query, args := `UPDATE target SET declines = 0, backoff_until = NULL, suspended_at = NULL, payment_fingerprint = ''
+	query, args := `UPDATE target SET declines = 0, backoff_until = NULL, suspended_at = NULL, payment_fingerprint = '',
+			refusals = 0, refusal = '', refusal_rule = '', refusal_version = ''
 		WHERE customer = ? AND (declines > 0 OR backoff_until IS NOT NULL OR suspended_at IS NOT NULL)`, []any{customer}
 	if provider != "" {
 		query, args = query+` AND provider = ?`, append(args, provider)
 	}
 	n, err := t.exec(ctx, query, args...)
+	r.Suspensions = int(n)
+	return err
+}
+
+// forgiveRule ends the back-off and suspension of everybody whose last failure
+// was a refusal under the rule: whoever resumes it says that it is put right. What
+// a declined payment held back stays.
+func (t tx) forgiveRule(ctx context.Context, rule string, r *Resumed) error {
+	n, err := t.exec(ctx, `UPDATE target SET backoff_until = NULL, suspended_at = NULL, payment_fingerprint = '',
+			refusals = 0, refusal = '', refusal_rule = '', refusal_version = ''
+		WHERE refusal_rule = ?`, rule)
 	r.Suspensions = int(n)
 	return err
 }

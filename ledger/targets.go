@@ -27,14 +27,19 @@ type targetRow struct {
 	EndedAt            *int64 `db:"ended_at"`
 	EndedState         string `db:"ended_state"`
 	Implausible        string `db:"implausible"`
+	Refusals           int    `db:"refusals"`
+	Refusal            string `db:"refusal"`
+	RefusalRule        string `db:"refusal_rule"`
+	RefusalVersion     string `db:"refusal_version"`
 }
 
 const targetColumns = `customer, product, version, declines, backoff_until, suspended_at, payment_fingerprint,
-	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible`
+	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible, refusals, refusal, refusal_rule, refusal_version`
 
 // updateTarget stores everything of a target that the caller has locked.
 const updateTarget = `UPDATE target SET version = ?, declines = ?, backoff_until = ?, suspended_at = ?, payment_fingerprint = ?,
-	newest_row_at = ?, foreign_at = ?, settled_at = ?, ended_at = ?, ended_state = ?, implausible = ?
+	newest_row_at = ?, foreign_at = ?, settled_at = ?, ended_at = ?, ended_state = ?, implausible = ?,
+	refusals = ?, refusal = ?, refusal_rule = ?, refusal_version = ?
 	WHERE provider = ? AND customer = ? AND product = ?`
 
 // lockTarget locks the target's row, which it creates at version 0 when the
@@ -53,6 +58,7 @@ func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) e
 	return t.one(ctx, "storing the target", updateTarget,
 		r.Version, r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint,
 		r.NewestRowAt, r.ForeignAt, r.SettledAt, r.EndedAt, r.EndedState, r.Implausible,
+		r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion,
 		string(target.Provider), string(target.Customer), string(target.Product))
 }
 
@@ -63,6 +69,7 @@ func (r targetRow) into(s *topup.Standing) {
 	s.NewestRowAt, s.ForeignAt = pointer(r.NewestRowAt), pointer(r.ForeignAt)
 	s.Declines, s.BackoffUntil, s.SuspendedAt = r.Declines, pointer(r.BackoffUntil), pointer(r.SuspendedAt)
 	s.Implausible = r.Implausible
+	s.Refusals, s.Refusal, s.RefusalRule, s.RefusalVersion = r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion
 }
 
 // Standing is what the ledger knows about one target. The version is read
@@ -241,12 +248,30 @@ func (s *Store) NotePaymentMethods(ctx context.Context, target topup.Target, fin
 	return lifted && err == nil, err
 }
 
-// decline counts one decline by the terms of the purchase (P7).
+// decline counts one declined payment by the terms of the purchase (P7).
 func (r *targetRow) decline(terms topup.DeclineTerms, now time.Time) {
 	r.Declines++
-	until := micros(now.Add(terms.Wait(r.Declines)))
+	r.Refusal, r.RefusalRule, r.RefusalVersion = "", "", ""
+	r.backOff(terms, now)
+}
+
+// refuse counts one refused request. It backs off as a decline does, since what a
+// provider means by a status is not always known, but says that it is none. What
+// another version of the rules was refused for is over.
+func (r *targetRow) refuse(words string, p purchaseRow, now time.Time) {
+	if r.RefusalRule != p.Rule || r.RefusalVersion != p.RuleVersion {
+		r.forgive()
+	}
+	r.Refusals++
+	r.Refusal, r.RefusalRule, r.RefusalVersion = bounded(words), p.Rule, p.RuleVersion
+	r.backOff(p.declines(), now)
+}
+
+func (r *targetRow) backOff(terms topup.DeclineTerms, now time.Time) {
+	failures := r.Declines + r.Refusals
+	until := micros(now.Add(terms.Wait(failures)))
 	r.BackoffUntil = &until
-	if r.Declines >= max(1, terms.SuspendAfter) && r.SuspendedAt == nil {
+	if failures >= max(1, terms.SuspendAfter) && r.SuspendedAt == nil {
 		at := micros(now)
 		r.SuspendedAt, r.PaymentFingerprint = &at, ""
 	}
@@ -255,6 +280,16 @@ func (r *targetRow) decline(terms topup.DeclineTerms, now time.Time) {
 // lift ends back-off and suspension.
 func (r *targetRow) lift() {
 	r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint = 0, nil, nil, ""
+	r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion = 0, "", "", ""
+}
+
+// forgive ends what came from refusals. Back-off and suspension are the last
+// failure's: those of a decline stay.
+func (r *targetRow) forgive() {
+	if r.Refusal != "" {
+		r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint = nil, nil, ""
+	}
+	r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion = 0, "", "", ""
 }
 
 // HoldImplausible holds targets for a person (P14); Resume of their provider

@@ -12,7 +12,7 @@ import (
 
 // The closed sets of label values that topup does not have a list of.
 var (
-	purchaseResults = []string{string(topup.Settled), string(topup.Declined), string(topup.Cancelled), string(topup.Parked)}
+	purchaseResults = []string{string(topup.Settled), string(topup.Declined), string(topup.FailedRefused), string(topup.Cancelled), string(topup.Parked)}
 	sweepResults    = []string{"ok", "incomplete", "error"}
 	unpaidPayments  = []topup.Payment{topup.PaymentPending, topup.PaymentFailed}
 	budgetKinds     = []string{"reads", "writes"}

@@ -109,6 +109,9 @@ func TestMoneyAndCreditsMoveOnceAtSettled(t *testing.T) {
 			p.Charged = &topup.Money{Minor: 5000, Currency: "JPY"}
 		}, "settled", "JPY 5000", "600.5"},
 		{"a declined one moves neither", func(p *topup.Purchase) { p.State = topup.Declined }, "declined", "", "0"},
+		{"a refused one is told from a declined one", func(p *topup.Purchase) {
+			p.State, p.Reason = topup.Declined, topup.FailedRefused
+		}, "refused", "", "0"},
 		{"a cancelled one moves neither", func(p *topup.Purchase) { p.State = topup.Cancelled }, "cancelled", "", "0"},
 		{"a negative charge is not a sum", func(p *topup.Purchase) {
 			p.Charged, p.Credits = &topup.Money{Minor: -1, Currency: "EUR"}, -topup.Credit

@@ -43,7 +43,16 @@ func (m *Metrics) Parked(p topup.Purchase) {
 }
 
 func (m *Metrics) count(p topup.Purchase) {
-	with(m, m.purchases.GetMetricWithLabelValues, prometheus.Counter.Inc, p.ProviderName, ruleLabel(p.Rule), string(p.State))
+	with(m, m.purchases.GetMetricWithLabelValues, prometheus.Counter.Inc, p.ProviderName, ruleLabel(p.Rule), result(p))
+}
+
+// result is the state in which the purchase ended. One that was declined because
+// the provider refused the request is told apart: no card is to blame.
+func result(p topup.Purchase) string {
+	if p.State == topup.Declined && p.Reason == topup.FailedRefused {
+		return string(topup.FailedRefused)
+	}
+	return string(p.State)
 }
 
 func (m *Metrics) countSettled(p topup.Purchase) {

@@ -172,9 +172,9 @@ func notOpen(f *Facts, d *Decision) bool {
 	switch {
 	case open.Unavailable(f.Standing.Now):
 		return d.say(topup.ProviderUnavailable, "purchase %s is sent, and the provider's books could not be read since its quiet period ended", open.Short())
-	case open.Refused && open.State == topup.Sent && f.Standing.SuspendedAt != nil:
+	case open.Refused && open.State == topup.Sent && f.suspended():
 		return d.suspended(f.Standing) // the quiet period of a refusal must not hide it
-	case open.Refused && open.State == topup.Sent && backingOff(f.Standing):
+	case open.Refused && open.State == topup.Sent && f.backingOff():
 		return d.backingOff(f.Standing)
 	case open.State == topup.Confirmed && open.Payment == topup.PaymentFailed:
 		return d.say(topup.InvoiceUnpaid, "purchase %s was not paid: invoice %s %s", open.Short(), open.Reference, open.Detail)
@@ -256,9 +256,9 @@ func (f *Facts) order(threshold topup.Credits) topup.Order {
 func rested(f *Facts, d *Decision) bool {
 	s := f.Standing
 	switch {
-	case s.SuspendedAt != nil:
+	case f.suspended():
 		return d.suspended(s)
-	case backingOff(s):
+	case f.backingOff():
 		return d.backingOff(s)
 	case s.ForeignAt != nil && s.Now.Before(s.ForeignAt.Add(f.Rule.Cooldown)):
 		return d.say(topup.ForeignTopup, "somebody else added credits at %s; waiting %s for the balance to show them", clock(*s.ForeignAt), f.Rule.Cooldown)
@@ -271,13 +271,33 @@ func rested(f *Facts, d *Decision) bool {
 	}
 }
 
-func backingOff(s topup.Standing) bool { return s.BackoffUntil != nil && s.Now.Before(*s.BackoffUntil) }
+func (f *Facts) suspended() bool { return f.Standing.SuspendedAt != nil && !f.otherTerms() }
+
+func (f *Facts) backingOff() bool {
+	until := f.Standing.BackoffUntil
+	return until != nil && f.Standing.Now.Before(*until) && !f.otherTerms()
+}
+
+// otherTerms: the last failure was a refusal of what another rule, or another
+// version of this one, had asked for. What is asked for now may be right.
+func (f *Facts) otherTerms() bool {
+	s := f.Standing
+	return s.Refusal != "" && (f.Rule.Name != s.RefusalRule || f.Rule.Version != s.RefusalVersion)
+}
 
 func (d *Decision) backingOff(s topup.Standing) bool {
+	if s.Refusal != "" {
+		return d.say(topup.BackingOff, "the provider refused the request, which is no declined payment: %s; refusals since the last success: %d; next try at %s",
+			s.Refusal, s.Refusals, clock(*s.BackoffUntil))
+	}
 	return d.say(topup.BackingOff, "declines in a row: %d; next try at %s", s.Declines, clock(*s.BackoffUntil))
 }
 
 func (d *Decision) suspended(s topup.Standing) bool {
+	if s.Refusal != "" {
+		return d.say(topup.Suspended, "suspended after the provider refused %d requests since the last success, the last with: %s; until the rule changes, the payment method changes, an invoice is paid or a person resumes",
+			s.Refusals, s.Refusal)
+	}
 	return d.say(topup.Suspended, "suspended after %d declines in a row, until the payment method changes, an invoice is paid or a person resumes", s.Declines)
 }
 

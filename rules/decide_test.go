@@ -208,6 +208,25 @@ var rowsOfPurchases = []row{
 	{"suspended is said before backing off", func(f *Facts) {
 		f.Standing.SuspendedAt, f.Standing.BackoffUntil = ago(time.Hour), hence(time.Hour)
 	}, topup.Suspended, ""},
+	{"a refusal backs off, and is no decline", func(f *Facts) {
+		f.Standing.Refusals, f.Standing.BackoffUntil = 2, hence(1)
+		f.Standing.Refusal, f.Standing.RefusalRule, f.Standing.RefusalVersion = `422 "The selected payment method is invalid."`, f.Rule.Name, f.Rule.Version
+	}, topup.BackingOff, `no declined payment: 422 "The selected payment method is invalid."; refusals since the last success: 2`},
+	{"refusals suspend, and are no declines", func(f *Facts) {
+		f.Standing.Refusals, f.Standing.SuspendedAt = 4, ago(time.Hour)
+		f.Standing.Refusal, f.Standing.RefusalRule, f.Standing.RefusalVersion = `400 "The price is archived"`, f.Rule.Name, f.Rule.Version
+	}, topup.Suspended, `refused 4 requests since the last success, the last with: 400 "The price is archived"`},
+	{"what another version was refused is tried anew", func(f *Facts) {
+		f.Standing.Refusals, f.Standing.SuspendedAt, f.Standing.BackoffUntil = 4, ago(time.Hour), hence(time.Hour)
+		f.Standing.Refusal, f.Standing.RefusalRule, f.Standing.RefusalVersion = "400", f.Rule.Name, "before"
+	}, topup.Buy, ""},
+	{"what another rule was refused is tried anew", func(f *Facts) {
+		f.Standing.Refusals, f.Standing.BackoffUntil = 1, hence(time.Hour)
+		f.Standing.Refusal, f.Standing.RefusalRule, f.Standing.RefusalVersion = "400", "another", f.Rule.Version
+	}, topup.Buy, ""},
+	{"a new version does not forgive a decline", func(f *Facts) {
+		f.Standing.Declines, f.Standing.Refusals, f.Standing.BackoffUntil = 1, 1, hence(time.Hour)
+	}, topup.BackingOff, "declines in a row: 1"},
 	{"somebody helped a moment ago", func(f *Facts) { f.Standing.ForeignAt = ago(5*time.Minute - 1) }, topup.ForeignTopup, "somebody else"},
 	{"somebody helped a cooldown ago", func(f *Facts) { f.Standing.ForeignAt = ago(5 * time.Minute) }, topup.Buy, ""},
 	{"the provider is topping up right now", func(f *Facts) { f.Confirmation.NativeProblem = "a top-up is processing" }, topup.ForeignTopup, "processing"},

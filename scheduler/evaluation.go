@@ -39,6 +39,8 @@ type detail struct {
 	Confirmed     string          `json:"confirmed_balance,omitempty"`
 	PaymentMethod string          `json:"payment_method,omitempty"`
 	Declines      int             `json:"declines,omitempty"`
+	Refusals      int             `json:"refusals,omitempty"`
+	Refusal       string          `json:"refusal,omitempty"` // the last failure in the provider's words, when it was a refusal
 	BackoffUntil  *time.Time      `json:"backoff_until,omitempty"`
 	Invoices      []detailInvoice `json:"invoices,omitempty"`
 	Caps          []string        `json:"caps,omitempty"` // that the purchase was planned under
@@ -61,6 +63,7 @@ const detailInvoices = 5
 func factsDetail(f rules.Facts) detail {
 	out := detail{
 		FirstLowAt: f.FirstLow, Declines: f.Standing.Declines, BackoffUntil: f.Standing.BackoffUntil,
+		Refusals: f.Standing.Refusals, Refusal: f.Standing.Refusal,
 	}
 	if f.Reading != nil {
 		out.ThresholdFrom = f.Reading.ThresholdFrom

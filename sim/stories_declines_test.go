@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,25 @@ func TestStoryARefusalThatLeavesNothingIsOver(t *testing.T) {
 	s.want("api 1",
 		outcome{Path: "planned sent declined", Payment: topup.PaymentNone, Reason: topup.FailedDeclined, Requests: 1},
 		outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
+}
+
+// TestStoryAnArchivedCustomerIsRefusedNotDeclined: P7. The customer is archived
+// between the confirm read and the request, and Hyperline refuses it. That is in
+// nobody's card: no decline is counted, and the words are kept.
+func TestStoryAnArchivedCustomerIsRefusedNotDeclined(t *testing.T) {
+	s := play(t, refused(emulator.DeclineRefused), func(s *script) {
+		s.at(time.Minute, func() { s.balance(0, "90") })
+		s.once("step permitted", 0, func(*replica) { _ = s.emu.Archive(s.customers[0].ID) })
+		s.declines(5*time.Minute, 0)
+		s.at(5*time.Minute, func() {
+			standing := s.standing(0)
+			if standing.Refusals != 1 || !strings.Contains(standing.Refusal, "The customer is archived") || standing.BackoffUntil == nil {
+				t.Errorf("%d refusals, the last %q, back-off until %v", standing.Refusals, standing.Refusal, standing.BackoffUntil)
+			}
+		})
+		s.endBy(2*time.Hour, 5*time.Minute, s.is(0, 1, topup.Declined))
+	})
+	s.want("", outcome{Path: "planned sent declined", Payment: topup.PaymentNone, Reason: topup.FailedRefused, Requests: 1})
 }
 
 // TestStoryAFailedPaymentIsNoFinalDecline: P9. The yes comes with an invoice that

@@ -1,6 +1,7 @@
 package topup
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -42,6 +43,9 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 			break
 		}
 		c.Decline = !a.Stop
+		if a.Reason == FailedRefused {
+			c.Refusal = cmp.Or(a.Detail, "no words")
+		}
 		if !books {
 			next.State = Declined
 			break

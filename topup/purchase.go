@@ -251,7 +251,8 @@ type Change struct {
 	Next     Purchase // as it shall be; Next.Revision is the revision that was read
 	Evidence []Evidence
 
-	Decline bool    // counts as a decline for back-off and suspension (P7)
+	Decline bool    // counts for back-off and suspension (P7)
+	Refusal string  // with Decline: the provider's words, when they were not about the customer's means of payment
 	Lift    bool    // a payment arrived: declines and suspension are over
 	Foreign []Topup // matches that turned out not to be ours
 	Stop    string  // why no permit may be given at this provider until its token changes; "" = go on

@@ -95,6 +95,7 @@ type FailureReason string
 const (
 	FailedNone       FailureReason = ""
 	FailedDeclined   FailureReason = "declined"
+	FailedRefused    FailureReason = "refused" // a listed no that is not about the customer's means of payment
 	FailedInvalid    FailureReason = "invalid"
 	FailedAuth       FailureReason = "auth"
 	FailedThrottled  FailureReason = "throttled"
@@ -111,7 +112,7 @@ const (
 // FailureReasons lists every failure reason, for metrics that start at zero.
 func FailureReasons() []FailureReason {
 	return []FailureReason{
-		FailedDeclined, FailedInvalid, FailedAuth, FailedThrottled, FailedTimeout, FailedConnection,
-		FailedServer, FailedMalformed, FailedMismatch, FailedNotFound, FailedKeyTooOld, FailedOther,
+		FailedDeclined, FailedRefused, FailedInvalid, FailedAuth, FailedThrottled, FailedTimeout,
+		FailedConnection, FailedServer, FailedMalformed, FailedMismatch, FailedNotFound, FailedKeyTooOld, FailedOther,
 	}
 }

@@ -19,8 +19,13 @@ type Standing struct {
 	ForeignBills []string   // invoices of the last BillsFor that no purchase explains and that were known before their credits
 
 	Declines     int // in a row
+	Refusals     int // of the request itself, since the last success
 	BackoffUntil *time.Time
 	SuspendedAt  *time.Time
+
+	Refusal        string // the last failure in the provider's words when it was a refusal; "" when it was a decline
+	RefusalRule    string // the rule that was refused
+	RefusalVersion string // and its version
 
 	Pause       *Pause     // the pause that covers target and provider; rules are matched with RulePauses
 	RulePauses  []Pause    // pauses of rules, to be matched by the rule's name

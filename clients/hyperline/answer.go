@@ -3,6 +3,9 @@ package hyperline
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
+	"unicode"
 
 	"topupd/clients"
 	"topupd/topup"
@@ -14,7 +17,7 @@ import (
 //
 //	yes      201 with invoice_id and new_credit_balance, the only success that is
 //	         declared (Hyperline API reference, "Purchase credits")
-//	no       400 401 402 403 404 422 with a JSON message
+//	no       400 401 402 403 404 422 with a JSON message; see refusal
 //	not run  429 (/developers/rate-limiting), and no byte written
 //	unclear  409: an earlier request with the key still runs
 //	         417: the key stands for another request (/developers/idempotent-requests)
@@ -96,6 +99,50 @@ func refused(a topup.Answer, body []byte, token clients.Token) topup.Answer {
 		return a
 	}
 	a.Verdict, a.Detail = topup.No, fmt.Sprintf("%d %s", a.Status, clients.Quote([]byte(o.Text("message")), token))
-	a.Stop = a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden
+	if fields := clients.FieldErrors(o.Raw("errors")); fields != "" {
+		a.Detail += " " + clients.Quote([]byte(fields), token)
+	}
+	a.Reason = refusal(a.Status, o)
+	a.Stop = a.Reason == topup.FailedAuth
 	return a
+}
+
+// refusal tells a declined payment from a request that Hyperline does not carry
+// out. What a purchase returns for a decline is not documented, so beside 402 the
+// words decide, unless the answer says itself that the request was invalid:
+//
+//	{"statusCode":400,"type":"ValidationError","message":"Invalid query params","errors":{...}}
+//
+// (seen by others in the sandbox, docs/providers/hyperline.md, part 7).
+func refusal(status int, o clients.Object) topup.FailureReason {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return topup.FailedAuth
+	case status == http.StatusPaymentRequired:
+		return topup.FailedDeclined
+	case strings.EqualFold(o.Text("type"), "ValidationError") || o.Present("errors"):
+		return topup.FailedRefused
+	case speaksOfPayment(o.Text("message")):
+		return topup.FailedDeclined
+	default:
+		return topup.FailedRefused
+	}
+}
+
+// declineWords are what Hyperline's own words for a failed payment are made of:
+// error_type of transactions and of payment methods (Hyperline API reference,
+// "Transactions" and "List payment methods", read 2026-11-20), and their kinds.
+// A word here too many costs a hint that the customer's card is to blame; one too
+// few lets three declines look like a request that is wrong for everybody.
+var declineWords = []string{
+	" declined ", " insufficient ", " card ", " cards ", " bank ", " authentication ", " mandate ", " expired ", " fraud ",
+	" payment method ", " payment failed ", " direct debit ", " funds ",
+}
+
+// speaksOfPayment tells whether one of the words is in a text, as a word:
+// expires_at and a discarded draft are nobody's card.
+func speaksOfPayment(text string) bool {
+	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) })
+	plain := " " + strings.Join(words, " ") + " "
+	return slices.ContainsFunc(declineWords, func(w string) bool { return strings.Contains(plain, w) })
 }

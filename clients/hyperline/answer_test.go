@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,12 +50,12 @@ func TestAnswer(t *testing.T) {
 		{"201 with nothing", clients.Raw{Status: 201}, unclear(topup.FailedMalformed)},
 		{"200 with HTML", clients.Raw{Status: 200, Body: []byte("<html>")}, unclear(topup.FailedMalformed)},
 		{"204", clients.Raw{Status: 204}, unclear(topup.FailedMalformed)},
-		{"400 with a message is a no", clients.Raw{Status: 400, Body: []byte(message)}, no(topup.FailedInvalid)},
+		{"400 with a message refuses the request", clients.Raw{Status: 400, Body: []byte(message)}, no(topup.FailedRefused)},
 		{"401 with a message is a no and stops", clients.Raw{Status: 401, Body: []byte(`{"message":"Missing authentication token"}`)}, want{verdict: topup.No, reason: topup.FailedAuth, stop: true}},
 		{"402 with a message is a declined no", clients.Raw{Status: 402, Body: []byte(message)}, no(topup.FailedDeclined)},
 		{"403 with a message is a no and stops", clients.Raw{Status: 403, Body: []byte(message)}, want{verdict: topup.No, reason: topup.FailedAuth, stop: true}},
-		{"404 with a message is a no", clients.Raw{Status: 404, Body: []byte(message)}, no(topup.FailedInvalid)},
-		{"422 with a message is a no", clients.Raw{Status: 422, Body: []byte(message)}, no(topup.FailedInvalid)},
+		{"404 with a message refuses the request", clients.Raw{Status: 404, Body: []byte(message)}, no(topup.FailedRefused)},
+		{"422 with a message refuses the request", clients.Raw{Status: 422, Body: []byte(message)}, no(topup.FailedRefused)},
 		{"400 with HTML is unclear", clients.Raw{Status: 400, Body: []byte("<html>400</html>")}, unclear(topup.FailedMalformed)},
 		{"403 of a proxy is unclear and stops nothing", clients.Raw{Status: 403, Body: []byte("<html>forbidden</html>")}, unclear(topup.FailedMalformed)},
 		{"402 without a message is unclear", clients.Raw{Status: 402, Body: []byte(`{"error":"declined"}`)}, unclear(topup.FailedMalformed)},
@@ -87,5 +88,43 @@ func TestAnswer(t *testing.T) {
 				t.Errorf("answer = %+v", a)
 			}
 		})
+	}
+}
+
+// A refused request is not a declined card: the customer is told to give another
+// card, or the rule is looked at. Only words tell where Hyperline documents no
+// status (P7).
+func TestARefusalIsNoDecline(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   topup.FailureReason
+		detail string // part of it
+	}{
+		{400, `{"message":"The customer is archived"}`, topup.FailedRefused, "The customer is archived"},
+		{400, `{"message":"The price is archived"}`, topup.FailedRefused, "archived"},
+		{404, `{"message":"Price not found"}`, topup.FailedRefused, "Price not found"},
+		{400, `{"message":"credit_count must correspond to a full credit pack for the price"}`, topup.FailedRefused, "full credit pack"},
+		{400, `{"message":"Cannot assign a subscription to a customer without a currency set"}`, topup.FailedRefused, "currency"},
+		{400, `{"message":"expires_at must be in the future"}`, topup.FailedRefused, "expires_at"},
+		{422, `{"message":"The draft was discarded"}`, topup.FailedRefused, "discarded"},
+		{400, `{"statusCode":400,"type":"ValidationError","message":"Invalid body","errors":{"card":["Required"]}}`, topup.FailedRefused, "Required"},
+		{400, `{"type":"ValidationError","message":"Card is invalid"}`, topup.FailedRefused, "Card is invalid"},
+		{400, `{"message":"Card expired","errors":[]}`, topup.FailedRefused, "Card expired"},
+		{402, `{"message":"Product not found"}`, topup.FailedDeclined, ""},
+		{402, `{"type":"ValidationError","message":"?","errors":{}}`, topup.FailedDeclined, ""},
+		{400, `{"message":"Your card was declined."}`, topup.FailedDeclined, "declined"},
+		{422, `{"message":"insufficient_funds"}`, topup.FailedDeclined, ""},
+		{400, `{"message":"payment_method_expired"}`, topup.FailedDeclined, ""},
+		{400, `{"message":"The customer has no payment method"}`, topup.FailedDeclined, ""},
+		{422, `{"message":"Authentication required"}`, topup.FailedDeclined, ""},
+		{422, `{"message":"mandate_invalid"}`, topup.FailedDeclined, ""},
+		{400, `{"message":"The bank refused the direct debit"}`, topup.FailedDeclined, ""},
+		{401, `{"message":"Your card was declined."}`, topup.FailedAuth, ""},
+	} {
+		got := answer(clients.Raw{Status: tt.status, Body: []byte(tt.body), Written: 1}, nil)
+		if got.Verdict != topup.No || got.Reason != tt.want || !strings.Contains(got.Detail, tt.detail) {
+			t.Errorf("%d %s: %s, %s, %q; want no, %s, with %q", tt.status, tt.body, got.Verdict, got.Reason, got.Detail, tt.want, tt.detail)
+		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 // unclear (P3):
 //
 //	yes      2xx with success true, a transaction_id, and the price that was asked
-//	no       402 PAYMENT_FAILED; 401, 403, 404 and 422
+//	no       402 PAYMENT_FAILED, a decline; 404 and 422, which refuse the request;
+//	         401 and 403, which refuse the token
 //	not run  429; nothing was written
 //
 // The first two are documented (Talkover docs, purchase-credits, read
@@ -89,7 +90,9 @@ func readCharge(data clients.Object) (topup.Money, error) {
 }
 
 // judgeRefusal goes by the status first and by the code second, never by the
-// message.
+// message. Only PAYMENT_FAILED says that a card was declined (Talkover docs,
+// purchase-credits, read 2026-11-20); a 422 is about a field of the request, such
+// as a payment_method_id that is none, and another card does not help.
 func judgeRefusal(a *topup.Answer, body []byte, quote func(string) string) {
 	a.Reason, a.Detail = clients.StatusReason(a.Status), quote(string(body))
 	f, own := parseFailure(a.Status, body)
@@ -110,7 +113,7 @@ func judgeRefusal(a *topup.Answer, body []byte, quote func(string) string) {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		a.Verdict, a.Stop = topup.No, true
 	case http.StatusNotFound, http.StatusUnprocessableEntity:
-		a.Verdict = topup.No
+		a.Verdict, a.Reason = topup.No, topup.FailedRefused
 	case http.StatusTooManyRequests:
 		a.Verdict = topup.NotRun
 	}

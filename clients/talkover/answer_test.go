@@ -71,10 +71,10 @@ var answers = []struct {
 	{"401 of a proxy", 401, `<html>log in</html>`, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedAuth}, ""},
 	{"403", 403, `{"success":false,"message":"You are not authorized to perform this action."}`, topup.Answer{Verdict: topup.No, Reason: topup.FailedAuth, Stop: true}, "not authorized"},
 	{"403 of a firewall", 403, `<html>blocked</html>`, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedAuth}, ""},
-	{"404", 404, `{"success":false,"message":"Not found."}`, topup.Answer{Verdict: topup.No, Reason: topup.FailedInvalid}, ""},
+	{"404", 404, `{"success":false,"message":"Not found."}`, topup.Answer{Verdict: topup.No, Reason: topup.FailedRefused}, ""},
 	{"404 of a server that is not Talkover", 404, `404 page not found`, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedInvalid}, ""},
-	{"422", 422, "error_g", topup.Answer{Verdict: topup.No, Reason: topup.FailedInvalid}, "invalid"},
-	{"422 with a code", 422, "test_not_configured", topup.Answer{Verdict: topup.No, Reason: topup.FailedInvalid}, "AUTO_TOPUP_NOT_CONFIGURED"},
+	{"422", 422, "error_g", topup.Answer{Verdict: topup.No, Reason: topup.FailedRefused}, "invalid"},
+	{"422 with a code", 422, "test_not_configured", topup.Answer{Verdict: topup.No, Reason: topup.FailedRefused}, "AUTO_TOPUP_NOT_CONFIGURED"},
 	{"422 without a word", 422, `{}`, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedInvalid}, ""},
 	{"422 whose error is a number", 422, `{"error":7,"message":"?"}`, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedInvalid}, ""},
 

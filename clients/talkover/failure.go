@@ -21,11 +21,12 @@ type failure struct {
 	Code          string // "" when the shape has none
 	Message       string
 	DeclineReason string // opaque; "" when not given
+	Fields        string // what is wrong with which field; "" when not given
 }
 
 // String is the failure in a line, for a person.
 func (f failure) String() string {
-	parts := []string{f.Code, f.DeclineReason, f.Message}
+	parts := []string{f.Code, f.DeclineReason, f.Message, f.Fields}
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 	return strings.Join(parts, ": ")
 }
@@ -66,6 +67,7 @@ func parseFailure(status int, body []byte) (failure, bool) {
 	if details, ok := in.Object("details"); ok {
 		f.DeclineReason = details.Text("decline_reason")
 	}
+	f.Fields = clients.FieldErrors(o.Raw("errors")) // G: the message alone names no field
 	return f, f.Message != "" || nested && f.Code != ""
 }
 

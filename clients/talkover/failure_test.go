@@ -21,7 +21,7 @@ func TestEveryDocumentedErrorShapeIsKnown(t *testing.T) {
 		{"d", 401, failure{Code: "UNAUTHORIZED", Message: "Invalid token"}},
 		{"e", 401, failure{Message: "Missing Bearer Token"}},
 		{"f", 401, failure{Message: "Unauthenticated."}},
-		{"g", 422, failure{Message: "The given data was invalid."}},
+		{"g", 422, failure{Message: "The given data was invalid.", Fields: "amount: The amount must be greater than 0."}},
 		{"h", 500, failure{Message: "Internal server error."}},
 	} {
 		t.Run(tt.shape, func(t *testing.T) {

@@ -1,6 +1,10 @@
 package main
 
-import "topupd/topup"
+import (
+	"encoding/json"
+
+	"topupd/topup"
+)
 
 // words say a reason to a person.
 type words struct {
@@ -122,4 +126,27 @@ var reasonWords = map[topup.Reason]words{
 		"the provider cannot be asked",
 		"look at the provider's status, the token and the network; topupd tries again by itself.",
 	},
+}
+
+// refusedWords stand for reasonWords where the last failure was a refusal of the
+// request: no card of the customer's helps.
+var refusedWords = map[topup.Reason]words{
+	topup.BackingOff: {
+		"the provider refused the last request, which is not a declined payment",
+		"read the provider's words above: correct the rule (payment_method_id, price_id, credits, expires) or the customer at the provider, then reload; a new version of the rule is tried at once, and so is everything after topupd resume --rule RULE --reason \"…\".",
+	},
+	topup.Suspended: {
+		"the provider refused too many requests in a row, which are not declined payments",
+		"read the provider's words above: correct the rule (payment_method_id, price_id, credits, expires) or the customer at the provider, then reload; or topupd resume --customer ID, or --rule RULE, --reason \"…\".",
+	},
+}
+
+// wordsOf say the reason of a decision to a person.
+func wordsOf(e topup.Evaluation) words {
+	var f facts
+	_ = json.Unmarshal(e.Detail, &f) // without details the reason's own words stand
+	if said, ok := refusedWords[e.Reason]; ok && f.Refusal != "" {
+		return said
+	}
+	return reasonWords[e.Reason]
 }

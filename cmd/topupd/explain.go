@@ -187,7 +187,7 @@ func (x *explaining) tell(evaluations []topup.Evaluation) error {
 func (x *explaining) target(list []topup.Evaluation) error {
 	a, newest := x.a, list[0]
 	a.printf("%s\n", a.fold(x.headline(newest), 0))
-	said := reasonWords[newest.Reason]
+	said := wordsOf(newest)
 	verdict := "Not buying: " + said.means
 	if newest.Reason == topup.Buy || newest.Reason == topup.Enough {
 		verdict = strings.ToUpper(said.means[:1]) + said.means[1:]
@@ -270,6 +270,8 @@ type facts struct {
 	ThresholdFrom string `json:"threshold_from"`
 	PaymentMethod string `json:"payment_method"`
 	Declines      int    `json:"declines"`
+	Refusals      int    `json:"refusals"`
+	Refusal       string `json:"refusal"`
 	Invoices      []struct {
 		ID     string    `json:"id"`
 		Amount string    `json:"amount"`
@@ -296,6 +298,9 @@ func factLines(e topup.Evaluation, clock func(time.Time) string) []string {
 		decided += " → purchase " + topup.Purchase{ID: e.Purchase}.Short()
 	}
 	lines = append(lines, decided)
+	if f.Refusals > 0 {
+		lines = append(lines, fmt.Sprintf("requests refused since the last success: %d", f.Refusals))
+	}
 	if f.Declines > 0 {
 		lines = append(lines, fmt.Sprintf("declined payments in a row: %d", f.Declines))
 	}

@@ -14,9 +14,9 @@ type Metric struct {
 // The closed sets of label values.
 var (
 	states   = []string{"planned", "held", "sent", "confirmed", "parked"} // of an open purchase
-	results  = []string{"settled", "declined", "cancelled", "parked"}
+	results  = []string{"settled", "declined", "refused", "cancelled", "parked"}
 	failures = []string{
-		"declined", "invalid", "auth", "throttled", "timeout", "connection", "server", "malformed",
+		"declined", "refused", "invalid", "auth", "throttled", "timeout", "connection", "server", "malformed",
 		"mismatch", "not_found", "key_too_old", "other",
 	}
 	payments = []string{"pending", "failed"} // the unpaid ones

@@ -21,6 +21,7 @@ var advancing = map[string]func(*testing.T, Opener){
 	"nothing is confirmed without a reference or a person":           confirmedNeedsReference,
 	"a purchase that ends is seen in its target":                     endsAreSeen,
 	"a decline is asked about less and less, then not at all":        declinesAddUp,
+	"a refused request backs off beside the declines, and is none":   refusalsAddUp,
 	"a payment lifts back-off and suspension":                        paymentLifts,
 	"a changed payment method lifts a suspension":                    newCardLifts,
 	"one reference explains one purchase":                            oneReference,
@@ -195,6 +196,41 @@ func declinesAddUp(t *testing.T, open Opener) {
 		if suspended := s.SuspendedAt != nil; suspended != (n == 3) {
 			t.Errorf("after decline %d: suspended %t", n+1, suspended)
 		}
+	}
+}
+
+// refusedRequest is a listed no at a provider without books that is about the
+// request, not about the card.
+func refusedRequest(c *topup.Change) {
+	c.Next.State, c.Next.NextLookAt, c.Next.Reason = topup.Declined, nil, topup.FailedRefused
+	c.Decline, c.Refusal = true, `422 "The selected payment method is invalid."`
+}
+
+// refusalsAddUp: P7. They back off and suspend as declines do, beside them, and
+// are not called declines.
+func refusalsAddUp(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.advance(d.send(acme), refused)
+	for n, wait := range []time.Duration{2 * time.Hour, 4 * time.Hour, 8 * time.Hour} {
+		d.advance(d.send(acme), refusedRequest)
+		s := d.standing(acme)
+		if s.Declines != 1 || s.Refusals != n+1 || s.BackoffUntil == nil || !s.BackoffUntil.Equal(noon.Add(wait)) {
+			t.Errorf("after refusal %d: %d declines, %d refusals, back-off until %v, want %s", n+1, s.Declines, s.Refusals, s.BackoffUntil, wait)
+		}
+		if s.Refusal != `422 "The selected payment method is invalid."` || s.RefusalRule != "api-credits" || s.RefusalVersion != "v1" {
+			t.Errorf("refusal %q of rule %q %q", s.Refusal, s.RefusalRule, s.RefusalVersion)
+		}
+		if suspended := s.SuspendedAt != nil; suspended != (n == 2) {
+			t.Errorf("after refusal %d: suspended %t", n+1, suspended)
+		}
+	}
+	d.advance(d.send(acme, func(r *topup.PlanRequest) { r.Purchase.RuleVersion = "v2" }), refusedRequest)
+	if s := d.standing(acme); s.Refusals != 1 || s.Declines != 1 || s.SuspendedAt != nil || !s.BackoffUntil.Equal(noon.Add(2*time.Hour)) {
+		t.Errorf("refused under a new version: %d refusals, %d declines, suspended %v, back-off until %v", s.Refusals, s.Declines, s.SuspendedAt, s.BackoffUntil)
+	}
+	d.advance(d.send(acme), refused)
+	if s := d.standing(acme); s.Refusal != "" || s.Declines != 2 || s.Refusals != 1 {
+		t.Errorf("a decline after a refusal: %q, %d declines, %d refusals", s.Refusal, s.Declines, s.Refusals)
 	}
 }
 

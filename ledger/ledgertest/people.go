@@ -15,6 +15,7 @@ var people = map[string]func(*testing.T, Opener){
 	"a pause that topupd threw itself is given no end":   pauseOfItsOwn,
 	"what covers nothing is no pause":                    pauseNeedsSubject,
 	"resuming a customer lifts its suspension":           resumeCustomer,
+	"resuming a rule lifts what its refusals suspended":  resumeRule,
 	"resuming a provider lifts what holds it":            resumeProvider,
 	"a resume lifts its own scope only":                  resumeOwnScope,
 	"what people did is kept":                            actionsKept,
@@ -116,6 +117,35 @@ func resumeCustomer(t *testing.T, open Opener) {
 	}
 	if s := d.standing(acme); s.SuspendedAt != nil || s.Declines != 0 || s.BackoffUntil != nil {
 		t.Errorf("after resume: %+v", s)
+	}
+}
+
+// resumeRule: P7. Whoever resumes a rule says that it is put right: what was
+// refused under it is tried again, what was declined is not.
+func resumeRule(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	for range 4 {
+		d.advance(d.send(acme), refusedRequest)
+		d.advance(d.send(customer(1)), refused)
+		d.advance(d.send(customer(2), func(r *topup.PlanRequest) { r.Purchase.Rule = "another" }), refusedRequest)
+	}
+	r, err := d.store.Resume(t.Context(), topup.Pause{Scope: topup.PauseRule, ID: "api-credits", By: "ana", Reason: "the method exists now"})
+	d.must(err)
+	if r != (ledger.Resumed{Suspensions: 1}) {
+		t.Errorf("Resume = %+v", r)
+	}
+	if s := d.standing(acme); s.SuspendedAt != nil || s.Refusals != 0 || s.Refusal != "" || s.BackoffUntil != nil {
+		t.Errorf("after resuming the rule: %+v", s)
+	}
+	for _, other := range []topup.Target{customer(1), customer(2)} {
+		if s := d.standing(other); s.SuspendedAt == nil || s.BackoffUntil == nil {
+			t.Errorf("%s, who was declined, or refused under another rule, is not suspended any more: %+v", other.Customer, s)
+		}
+	}
+	_, err = d.store.Resume(t.Context(), topup.Pause{Scope: topup.PauseCustomer, ID: "cus_2", By: "ana", Reason: "try"})
+	d.must(err)
+	if s := d.standing(customer(2)); s.SuspendedAt != nil || s.Refusal != "" || s.Refusals != 0 {
+		t.Errorf("after resuming the customer: %+v", s)
 	}
 }
 
