@@ -12,12 +12,12 @@ import (
 type moneyText topup.Money
 
 var (
-	moneyForm      = regexp.MustCompile(`^-?[0-9]{1,15}(\.[0-9]{1,4})? [A-Z]{3}$`)
-	currencyFirst  = regexp.MustCompile(`^([A-Z]{3}) *([0-9][0-9.]*)$`)
-	withoutSpace   = regexp.MustCompile(`^([0-9][0-9.]*)([A-Z]{3})$`)
+	moneyForm      = regexp.MustCompile(`^-?[0-9]{1,15}(\.[0-9]{1,4})? [A-Za-z]{3}$`)
+	currencyFirst  = regexp.MustCompile(`^([A-Za-z]{3}) *([0-9][0-9.]*)$`)
+	withoutSpace   = regexp.MustCompile(`^([0-9][0-9.]*)([A-Za-z]{3})$`)
 	onlyNumber     = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`)
-	thousandsComma = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)? [A-Z]{3}$`)
-	decimalComma   = regexp.MustCompile(`^[0-9]+,[0-9]{1,2} [A-Z]{3}$`)
+	thousandsComma = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)? [A-Za-z]{3}$`)
+	decimalComma   = regexp.MustCompile(`^[0-9]+,[0-9]{1,2} [A-Za-z]{3}$`)
 )
 
 // ReadText reads a plain decimal, a space and the currency. Nothing is rounded.
@@ -47,7 +47,7 @@ func (m *moneyText) ReadText(text string) error {
 
 // Form describes the text.
 func (moneyText) Form() yamlfile.Form {
-	return yamlfile.Form{Pattern: `^[0-9]+(\.[0-9]+)? [A-Z]{3}$`, Examples: []string{"200.00 EUR"}}
+	return yamlfile.Form{Pattern: `^[0-9]+(\.[0-9]+)? [A-Za-z]{3}$`, Examples: []string{"200.00 EUR"}}
 }
 
 // thresholdText is "provider" or a number of credits.

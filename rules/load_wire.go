@@ -158,15 +158,11 @@ func (idText) Form() yamlfile.Form {
 // currencyText is an ISO 4217 code.
 type currencyText topup.Currency
 
-// ReadText reads a code in capitals.
+// ReadText reads a code, in capitals or small letters.
 func (c *currencyText) ReadText(text string) error {
 	currency, err := topup.ParseCurrency(text)
 	if err != nil {
-		fix := "write a code of ISO 4217 such as EUR"
-		if _, err := topup.ParseCurrency(strings.ToUpper(text)); err == nil {
-			fix = "write it in capitals: " + strings.ToUpper(text)
-		}
-		return &yamlfile.Fault{Is: "is not a currency", Fix: fix}
+		return &yamlfile.Fault{Is: "is not a currency", Fix: "write a code of ISO 4217 such as EUR"}
 	}
 	*c = currencyText(currency)
 	return nil
@@ -174,7 +170,7 @@ func (c *currencyText) ReadText(text string) error {
 
 // Form describes the text.
 func (currencyText) Form() yamlfile.Form {
-	return yamlfile.Form{Pattern: `^[A-Z]{3}$`, Examples: []string{"EUR", "USD"}}
+	return yamlfile.Form{Pattern: `^[A-Za-z]{3}$`, Examples: []string{"EUR", "USD"}}
 }
 
 // timeText is a moment with its offset from UTC.

@@ -60,12 +60,14 @@ func (c Credits) Grouped() string { return group(c.String()) }
 // Currency is an ISO 4217 code in capitals, such as "EUR".
 type Currency string
 
-// ParseCurrency accepts the codes of ISO 4217 that are in use, in capitals.
+// ParseCurrency accepts the codes of ISO 4217 that are in use, in capitals or
+// small letters: some systems write eur.
 func ParseCurrency(code string) (Currency, error) {
-	if code == "" || !currency.IsValid(code) { // the library takes "" for a currency
+	upper := strings.ToUpper(code)
+	if len(code) != 3 || !currency.IsValid(upper) { // the library takes "" for a currency
 		return "", fmt.Errorf("%q is not an ISO 4217 currency code such as EUR", cut(code))
 	}
-	return Currency(code), nil
+	return Currency(upper), nil
 }
 
 // Digits is the number of decimal places of the currency's minor unit: 2 for

@@ -54,7 +54,9 @@ func TestParseMoney(t *testing.T) {
 		{"no currency", "200.00", "error:with its currency"},
 		{"an unknown currency", "200.00 EUX", "error:ISO 4217"},
 		{"a space where the currency should be", "200.00 ", "error:ISO 4217"},
-		{"small letters", "200.00 eur", "error:ISO 4217"},
+		{"small letters", "200.00 eur", "200.00 EUR"},
+		{"the Caribbean guilder, since 2025", "200.00 xcg", "200.00 XCG"},
+		{"letters that only look so", "200.00 eu\u017f", "error:ISO 4217"},
 		{"absurd", "99999999999999999 EUR", "error:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

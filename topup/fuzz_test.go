@@ -21,7 +21,7 @@ func FuzzAmounts(f *testing.F) {
 	for _, text := range []string{
 		"412", "-8", "0", "-0", "1e3", "0.0000005", "0.0000015", "-0.0000005", "1000000000000", "1000000000000.000001", "-1e12", "1e12", "1e13",
 		"9223372036854775807", "9223372036854775808", "NaN", "Inf", "-infinity", "1e400", "1e-400", "0x10", "1_000", "1,000", "200.00", "10.005", " 5", "5 ",
-		"+5", ".5", "5.", "", "-", "1e", "٣", strings.Repeat("9", 41), "0." + strings.Repeat("0", 30) + "1", "200.00 EUR", "100 JPY", "1.234 KWD", "5 eur", "5 XXX",
+		"+5", ".5", "5.", "", "-", "1e", "٣", strings.Repeat("9", 41), "0." + strings.Repeat("0", 30) + "1", "200.00 EUR", "100 JPY", "1.234 KWD", "5 eur", "5 eu\u017f", "5 XXX",
 	} {
 		f.Add(text)
 	}
@@ -30,7 +30,7 @@ func FuzzAmounts(f *testing.F) {
 		if m, err := ParseMoney(text); err == nil {
 			amount, code, _ := strings.Cut(text, " ")
 			checkMoney(t, amount, m)
-			if code != string(m.Currency) || len(code) != 3 {
+			if strings.ToUpper(code) != string(m.Currency) || len(code) != 3 {
 				t.Errorf("ParseMoney(%q) is in %q", text, m.Currency)
 			}
 		}

@@ -132,7 +132,7 @@ func newHyperline(w *world, o HyperlineOptions, speed float64, now time.Time) *h
 		reads:  newThrottle(o.Reads, 10*time.Second),
 		writes: newThrottle(o.Writes, 10*time.Second),
 	}
-	h.product = newProduct(now.AddDate(-1, 0, 0))
+	h.product = newProduct(o.Profile.currency(), now.AddDate(-1, 0, 0))
 	for n := range o.Customers {
 		h.addCustomer(n, speed, now)
 	}
@@ -140,8 +140,8 @@ func newHyperline(w *world, o HyperlineOptions, speed float64, now time.Time) *h
 }
 
 // newProduct is the one credit product with two packs.
-func newProduct(created time.Time) *product {
-	config := &priceConfig{id: "prc_4fHsd82KqLmZx0", currency: "EUR", updated: created}
+func newProduct(currency string, created time.Time) *product {
+	config := &priceConfig{id: "prc_4fHsd82KqLmZx0", currency: currency, updated: created}
 	config.prices = []*price{
 		{id: SmallPack, amount: 20_000, pack: 120 * one, config: config},
 		{id: LargePack, amount: 90_000, pack: 600 * one, config: config},
@@ -176,7 +176,7 @@ func (h *hyperline) addCustomer(n int, speed float64, now time.Time) {
 		name:       fmt.Sprintf("%s %s", firstNames[n%len(firstNames)], secondNames[(n/len(firstNames))%len(secondNames)]),
 		externalID: fmt.Sprintf("crm-%05d", n+1),
 		country:    countries[n%len(countries)],
-		currency:   "EUR",
+		currency:   h.opts.Profile.currency(),
 		plan:       plans[n%len(plans)],
 		card:       h.drawCard(),
 		methodID:   h.id("pm_"),

@@ -72,6 +72,7 @@ type HyperlineProfile struct {
 	NativeAtThreshold    bool          // native auto top-up fires at the threshold, not only below it
 	RefreshWhileUnposted bool          // last_refreshed_at moves on although the balance still lacks a charge
 	ErroredAfterDecline  bool          // a card is shown as errored once it was declined
+	SmallCurrency        bool          // currencies are written eur, not EUR
 	TaxPercent           int           // added to every invoice; 0 means 20, negative none
 	SettleAfter          time.Duration // until a direct debit is collected; 0 means 72 hours
 	NativeRetry          time.Duration // until native auto top-up tries again after a decline; 0 means 1 hour
@@ -206,6 +207,14 @@ func (o TalkoverOptions) withDefaults() TalkoverOptions {
 	p.PendingFor = cmp.Or(p.PendingFor, 3*time.Second)
 	p.NativeRetry = cmp.Or(p.NativeRetry, time.Hour)
 	return o
+}
+
+// currency is that of every customer and price, as it is written.
+func (p HyperlineProfile) currency() string {
+	if p.SmallCurrency {
+		return "eur"
+	}
+	return "EUR"
 }
 
 func (r Range) zero() bool { return r.Min.IsZero() && r.Max.IsZero() }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"topupd/clients"
@@ -159,7 +160,7 @@ func (p price) eligible(country string) bool {
 	if country == "" {
 		return len(p.countries) == 0
 	}
-	return slices.Contains(p.countries, country)
+	return slices.ContainsFunc(p.countries, func(c string) bool { return strings.EqualFold(c, country) })
 }
 
 // differs says how the price is not the configured one.

@@ -60,6 +60,7 @@ var spoilt = []struct {
 	{name: "a user that is a list", path: userPath, page: page{body: `[]`}, err: "user"},
 	{name: "a user in an unknown place", path: userPath, page: page{status: 404, body: `{"message":"Not found."}`}, err: "404"},
 	{name: "the account is in another currency", path: balancePath, page: page{body: `{"success":true,"data":{"balance":41.20,"currency":"BRL","auto_topup_enabled":false,"as_of":"2024-01-15T19:30:00Z"}}`}, currency: "the account is in BRL, the configured charge in USD"},
+	{name: "small letters are the same currency", path: balancePath, page: page{body: `{"success":true,"data":{"balance":41.20,"currency":"usd","auto_topup_enabled":false,"as_of":"2024-01-15T19:30:00Z"}}`}},
 	{name: "the settings are in another currency", path: settingsPath, page: page{body: `{"success":true,"data":{"is_enabled":false,"currency":"BRL"}}`}, currency: "BRL"},
 	{name: "the currency of the settings is none", path: settingsPath, page: page{body: `{"success":true,"data":{"is_enabled":false,"currency":"credits"}}`}, err: "currency"},
 	{name: "a balance that is none", path: balancePath, page: page{body: `{"success":true,"data":{"balance":null,"currency":"USD","auto_topup_enabled":false,"as_of":"2024-01-15T19:30:00Z"}}`}, bad: "balance is null"},

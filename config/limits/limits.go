@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"topupd/config/yamlfile"
 	"topupd/topup"
@@ -52,8 +51,16 @@ func (w Window) caps(f *yamlfile.File, path string, scope topup.CapScope, period
 	if w.Purchases != nil {
 		caps = append(caps, topup.Cap{Scope: scope, Period: period, Limit: int64(*w.Purchases)})
 	}
+	seen := map[topup.Currency]string{}
 	for _, code := range slices.Sorted(maps.Keys(w.Spend)) {
-		if limit, ok := spend(f, path+".spend."+code, code, string(w.Spend[code])); ok {
+		at := path + ".spend." + code
+		limit, ok := spend(f, at, code, string(w.Spend[code]))
+		switch before, twice := seen[limit.Currency]; {
+		case !ok:
+		case twice:
+			f.Report(at, "is the same currency as "+before, "keep one of the two")
+		default:
+			seen[limit.Currency] = code
 			caps = append(caps, topup.Cap{Scope: scope, Period: period, Currency: limit.Currency, Limit: limit.Minor})
 		}
 	}
@@ -63,11 +70,7 @@ func (w Window) caps(f *yamlfile.File, path string, scope topup.CapScope, period
 func spend(f *yamlfile.File, path, code, text string) (topup.Money, bool) {
 	currency, err := topup.ParseCurrency(code)
 	if err != nil {
-		fix := "write a code such as EUR"
-		if up := strings.ToUpper(code); up != code {
-			fix = "write it in capitals: " + up
-		}
-		f.Report(path, err.Error(), fix)
+		f.Report(path, err.Error(), "write a code such as EUR")
 		return topup.Money{}, false
 	}
 	limit, err := topup.ParseAmount(text, currency)
