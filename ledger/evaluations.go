@@ -13,9 +13,10 @@ import (
 // schema has as many slots.
 const Kept = 20
 
-// evaluationChunk bounds the rows of one statement: 18 columns of them stay far
+// evaluationChunk bounds the rows of one transaction: on SQLite a permit waits
+// for it, while its connection to the provider is open. Its 20 columns stay far
 // below the 32,766 parameters that SQLite takes.
-const evaluationChunk = 400
+const evaluationChunk = 200
 
 type evaluationRow struct {
 	Provider       string `db:"provider"`
@@ -81,24 +82,19 @@ func (r evaluationRow) args() []any {
 	}
 }
 
-// RecordEvaluations keeps decisions (P15) and each target's latest one, in one
-// transaction. Since follows the target: it stays while the reason stays,
-// whatever the evaluation says.
+// RecordEvaluations keeps decisions (P15) and each target's latest one. Since
+// follows the target: it stays while the reason stays, whatever the evaluation
+// says. Many are several transactions, between which others write: after an
+// error the first ones may be kept.
 func (s *Store) RecordEvaluations(ctx context.Context, evaluations []topup.Evaluation) error {
-	if len(evaluations) == 0 {
-		return nil
-	}
-	rounds := roundsOf(evaluations)
-	return s.write(ctx, "record_evaluations", func(ctx context.Context, t tx) error {
-		for _, round := range rounds {
-			for part := range slices.Chunk(round, evaluationChunk) {
-				if err := t.record(ctx, part); err != nil {
-					return err
-				}
+	for _, round := range roundsOf(evaluations) {
+		for part := range slices.Chunk(round, evaluationChunk) {
+			if err := s.write(ctx, "record_evaluations", func(ctx context.Context, t tx) error { return t.record(ctx, part) }); err != nil {
+				return err
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // roundsOf splits evaluations so that no target is twice in a round, which one
@@ -192,28 +188,77 @@ func places(rows, columns int) string {
 // Evaluations lists the last evaluations that the filter chooses (its States do
 // not apply), newest first.
 func (s *Store) Evaluations(ctx context.Context, f Filter) ([]topup.Evaluation, error) {
-	return s.evaluations(ctx, "evaluations", `evaluation`, `ORDER BY at DESC, n DESC`, f)
-}
-
-// Targets lists the latest evaluation of every target that the filter chooses
-// (its States do not apply), by provider, customer and product.
-func (s *Store) Targets(ctx context.Context, f Filter) ([]topup.Evaluation, error) {
-	return s.evaluations(ctx, "targets", `snapshot`, `ORDER BY provider, customer, product`, f)
-}
-
-func (s *Store) evaluations(ctx context.Context, query, table, order string, f Filter) ([]topup.Evaluation, error) {
-	f.States = nil
+	f.States, f.Payments = nil, nil
 	var rows []evaluationRow
-	err := s.read(ctx, query, func(ctx context.Context, v view) error {
+	err := s.read(ctx, "evaluations", func(ctx context.Context, v view) error {
 		where, args, err := f.where("at")
 		if err != nil {
 			return err
 		}
-		return v.list(ctx, &rows, `SELECT `+evaluationColumns+` FROM `+table+` WHERE `+where+` `+order+` LIMIT ?`, append(args, f.limit())...)
+		if f.Customer != "" && f.Provider == "" { // the key begins with the provider
+			where, args = where+` AND provider IN (SELECT provider FROM snapshot WHERE customer = ?)`, append(args, string(f.Customer))
+		}
+		return v.list(ctx, &rows, `SELECT `+evaluationColumns+` FROM evaluation WHERE `+where+` ORDER BY at DESC, n DESC LIMIT ?`,
+			append(args, f.limit())...)
 	})
 	list := make([]topup.Evaluation, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, r.evaluation())
 	}
 	return list, err
+}
+
+// Targets lists the latest evaluation of every target that the filter chooses
+// (its States do not apply), by provider, customer and product. Without a Limit
+// it lists all of them, however many there are.
+func (s *Store) Targets(ctx context.Context, f Filter) ([]topup.Evaluation, error) {
+	return s.targets(ctx, "targets", f)
+}
+
+// Snapshot lists the latest evaluation of every target of a provider, by
+// customer and product.
+func (s *Store) Snapshot(ctx context.Context, provider topup.ProviderID) ([]topup.Evaluation, error) {
+	return s.targets(ctx, "snapshot", Filter{Provider: provider})
+}
+
+func (s *Store) targets(ctx context.Context, query string, f Filter) ([]topup.Evaluation, error) {
+	list := []topup.Evaluation{}
+	err := s.read(ctx, query, func(ctx context.Context, v view) error {
+		return v.targets(ctx, f, func(r evaluationRow) { list = append(list, r.evaluation()) })
+	})
+	return list, err
+}
+
+// targets reads page by page: no statement takes longer for more customers. What
+// is stored meanwhile is seen or not.
+func (v view) targets(ctx context.Context, f Filter, see func(evaluationRow)) error {
+	f.States, f.Payments = nil, nil
+	where, args, err := f.where("at")
+	if err != nil {
+		return err
+	}
+	key := func(r evaluationRow) []any { return []any{r.Provider, r.Customer, r.Product} }
+	after, beyond := key(evaluationRow{}), ` AND (provider, customer, product) > (?, ?, ?)`
+	if f.Provider != "" { // SQLite compares no columns by the index that it has found already
+		key = func(r evaluationRow) []any { return []any{r.Customer, r.Product} }
+		after, beyond = key(evaluationRow{}), ` AND (customer, product) > (?, ?)`
+	}
+	for left := f.Limit; ; {
+		size := pageRows
+		if f.Limit > 0 {
+			size = min(size, left)
+		}
+		var page []evaluationRow
+		if err := v.list(ctx, &page, `SELECT `+evaluationColumns+` FROM snapshot WHERE `+where+beyond+` ORDER BY provider, customer, product LIMIT ?`,
+			slices.Concat(args, after, []any{size})...); err != nil {
+			return err
+		}
+		for _, r := range page {
+			see(r)
+		}
+		if left -= len(page); len(page) < size || f.Limit > 0 && left == 0 {
+			return nil
+		}
+		after = key(page[len(page)-1])
+	}
 }

@@ -4,19 +4,33 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"topupd/topup"
 )
 
+// importChunk bounds the rows of one transaction: it holds the provider, and the
+// renewal of its lease waits. On SQLite every other writer waits too.
+const importChunk = 100
+
 // Import stores additions of credits that are not ours and were not known, and
 // returns how many. It leaves alone what may yet turn out to be ours: rows in
 // the match window of an open purchase of the target that was sent. New ones
 // raise the target's version, so that no decision made before them counts (P1).
+// Many rows are several transactions: after an error the first ones may be stored.
 func (s *Store) Import(ctx context.Context, target topup.Target, rows []topup.Topup) (imported int, err error) {
-	if len(rows) == 0 {
-		return 0, nil
+	for part := range slices.Chunk(rows, importChunk) {
+		n, err := s.importPart(ctx, target, part)
+		if err != nil {
+			return imported, fmt.Errorf("importing for %s, %s: %w", target.Customer, target.Product, err)
+		}
+		imported += n
 	}
+	return imported, nil
+}
+
+func (s *Store) importPart(ctx context.Context, target topup.Target, rows []topup.Topup) (imported int, err error) {
 	err = s.write(ctx, "import", func(ctx context.Context, t tx) error {
 		if _, err := t.lockProvider(ctx, target.Provider, s.sql.share); err != nil {
 			return err
@@ -36,7 +50,7 @@ func (s *Store) Import(ctx context.Context, target topup.Target, rows []topup.To
 		return t.storeTarget(ctx, target, row)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("importing for %s, %s: %w", target.Customer, target.Product, err)
+		return 0, err
 	}
 	return imported, nil
 }
@@ -153,9 +167,12 @@ func (t tx) origin(ctx context.Context, provider topup.ProviderID, r topup.Topup
 	if err != nil || found {
 		return ours, err
 	}
-	found, err = t.find(ctx, &id, `SELECT id FROM foreign_topup
-		WHERE provider = ? AND (id IN (?, ?) OR invoice <> '' AND invoice = ?)`,
-		string(provider), r.ID, r.Invoice, r.Invoice)
+	found, err = t.find(ctx, &id, `SELECT id FROM foreign_topup WHERE provider = ? AND id IN (?, ?) LIMIT 1`, string(provider), r.ID, r.Invoice)
+	if err != nil || found {
+		return foreign, err
+	}
+	found, err = t.find(ctx, &id, `SELECT id FROM foreign_topup WHERE provider = ? AND invoice <> '' AND invoice = ? LIMIT 1`,
+		string(provider), r.Invoice)
 	if err != nil || found {
 		return foreign, err
 	}

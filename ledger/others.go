@@ -20,9 +20,9 @@ func (s *Store) Others(ctx context.Context, p topup.Purchase, since time.Time) (
 	var o topup.Others
 	err := s.read(ctx, "others", func(ctx context.Context, v view) (err error) {
 		host := hostOf(p.Target.Provider)
-		o.Purchases, err = v.purchases(ctx, `planned_at >= ? AND substr(provider, 1, ?) = ? AND id <> ?
+		o.Purchases, err = v.purchases(ctx, `provider IN (SELECT id FROM provider WHERE substr(id, 1, ?) = ?) AND planned_at >= ? AND id <> ?
 			AND last_sent_at IS NOT NULL AND state <> 'cancelled' ORDER BY planned_at, id LIMIT ?`,
-			micros(since), len(host), host, p.ID, maxOthers+1)
+			len(host), host, micros(since), p.ID, maxOthers+1)
 		if err != nil {
 			return err
 		}
@@ -36,29 +36,31 @@ func (s *Store) Others(ctx context.Context, p topup.Purchase, since time.Time) (
 }
 
 // Elsewhere lists what other accounts at the same host showed last, of those
-// that have sent a purchase planned since then: at most maxOthers, by account.
+// that have sent a purchase planned since then, by account.
 func (s *Store) Elsewhere(ctx context.Context, p topup.Purchase, since time.Time) ([]topup.Shown, error) {
-	var rows []struct {
-		Provider  string `db:"provider"`
-		Balance   int64  `db:"balance_micro"`
-		ReadAt    int64  `db:"read_at"`
-		Refreshed *int64 `db:"refreshed_at"`
-	}
+	var list []topup.Shown
 	err := s.read(ctx, "elsewhere", func(ctx context.Context, v view) error {
 		host := hostOf(p.Target.Provider)
-		return v.list(ctx, &rows, `SELECT provider, balance_micro, read_at, refreshed_at FROM snapshot AS s
-			WHERE substr(provider, 1, ?) = ? AND provider <> ? AND balance_micro IS NOT NULL AND read_at IS NOT NULL
-			AND EXISTS (SELECT 1 FROM purchase AS p WHERE p.provider = s.provider AND p.planned_at >= ? AND p.last_sent_at IS NOT NULL)
-			ORDER BY provider, customer, product LIMIT ?`, len(host), host, string(p.Target.Provider), micros(since), maxOthers)
-	})
-	var list []topup.Shown
-	for _, r := range rows {
-		shown := topup.Shown{Account: topup.ProviderID(r.Provider), Level: topup.Level{Balance: topup.Credits(r.Balance), ReadAt: instant(r.ReadAt)}}
-		if r.Refreshed != nil {
-			shown.Level.AsOf = instant(*r.Refreshed)
+		var accounts []string
+		if err := v.list(ctx, &accounts, `SELECT id FROM provider AS a WHERE substr(id, 1, ?) = ? AND id <> ?
+			AND EXISTS (SELECT 1 FROM purchase AS p WHERE p.provider = a.id AND p.planned_at >= ? AND p.last_sent_at IS NOT NULL)
+			ORDER BY id`, len(host), host, string(p.Target.Provider), micros(since)); err != nil {
+			return err
 		}
-		list = append(list, shown)
-	}
+		for _, account := range accounts {
+			f := Filter{Provider: topup.ProviderID(account)}
+			if err := v.targets(ctx, f, func(r evaluationRow) {
+				if r.BalanceMicro != nil && r.ReadAt != nil {
+					list = append(list, topup.Shown{Account: f.Provider, Level: topup.Level{
+						Balance: topup.Credits(*r.BalanceMicro), ReadAt: instant(*r.ReadAt), AsOf: value(r.RefreshedAt),
+					}})
+				}
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	return list, err
 }
 

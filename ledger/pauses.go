@@ -233,8 +233,9 @@ func (t tx) liftProvider(ctx context.Context, provider string, now time.Time, r 
 	if err != nil {
 		return err
 	}
-	var bought bool
-	if err := t.get(ctx, &bought, `SELECT count(id) > 0 FROM purchase WHERE provider = ?`, provider); err != nil {
+	var first string
+	bought, err := t.find(ctx, &first, `SELECT id FROM purchase WHERE provider = ? ORDER BY planned_at LIMIT 1`, provider)
+	if err != nil {
 		return err
 	}
 	r.Stop, r.Quarantine, r.Hold = row.Stopped != "", row.Quarantined != "", row.HoldLiftedAt == nil && !bought

@@ -166,13 +166,21 @@ func redacted(err error, password string) string {
 	return text
 }
 
-func openPool(cfg pq.Config, socket time.Duration, conns int) (*sql.DB, error) {
+func newConnector(cfg pq.Config, socket time.Duration) (driver.Connector, error) {
 	connector, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("reading database_url: %s", redacted(err, cfg.Password))
 	}
 	connector.Dialer(dialer{socket})
-	db := sql.OpenDB(watchful{connector})
+	return watchful{connector}, nil
+}
+
+func openPool(cfg pq.Config, socket time.Duration, conns int) (*sql.DB, error) {
+	connector, err := newConnector(cfg, socket)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)

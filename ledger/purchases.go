@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ type Filter struct {
 	States       []topup.State   // of purchases; none = all
 	Payments     []topup.Payment // of purchases; none = all
 	Since        time.Time       // inclusive; planned, or evaluated
-	Limit        int             // 0 = 100,000
+	Limit        int             // 0 = 100,000, and of targets all
 }
 
 // where builds the condition; at is the column that Since compares.
@@ -43,6 +44,12 @@ func (f Filter) where(at string) (string, []any, error) {
 	equal("product", string(f.Product))
 	if !f.Since.IsZero() {
 		clauses, args = append(clauses, at+" >= ?"), append(args, micros(f.Since))
+	}
+	if f.open() {
+		clauses = append(clauses, isOpen)
+	}
+	if f.unpaid() {
+		clauses = append(clauses, isUnpaid)
 	}
 	for _, among := range []struct {
 		clause string
@@ -62,6 +69,31 @@ func (f Filter) where(at string) (string, []any, error) {
 		clauses, args = append(clauses, in), append(args, values...)
 	}
 	return strings.Join(clauses, " AND "), args, nil
+}
+
+// isUnpaid is the condition of purchase_unpaid.
+const isUnpaid = `payment IN ('pending', 'failed')`
+
+// open and unpaid tell whether the filter chooses nothing else. That is little:
+// an index has these rows alone, and is used where its own condition stands in
+// the question.
+func (f Filter) open() bool {
+	return len(f.States) > 0 && !slices.ContainsFunc(f.States, func(s topup.State) bool { return !s.Open() })
+}
+
+func (f Filter) unpaid() bool {
+	return len(f.Payments) > 0 && !slices.ContainsFunc(f.Payments, func(p topup.Payment) bool {
+		return p != topup.PaymentPending && p != topup.PaymentFailed
+	})
+}
+
+// newestFirst is the order of purchases. What is little is sorted: read in the
+// order of an index, it would be looked for among all the others.
+func (f Filter) newestFirst() string {
+	if f.open() || f.unpaid() {
+		return ` ORDER BY planned_at + 0 DESC, id DESC`
+	}
+	return ` ORDER BY planned_at DESC, id DESC`
 }
 
 func (f Filter) limit() int {
@@ -108,8 +140,11 @@ func (s *Store) Purchase(ctx context.Context, idOrPart string) (topup.Purchase, 
 		if list, err = v.purchases(ctx, `id = ?`, part); err != nil || len(list) > 0 {
 			return err
 		}
-		list, err = v.purchases(ctx, `substr(id, 1, ?) = ? OR substr(id, length(id) - ? + 1) = ? ORDER BY id DESC LIMIT 6`,
-			len(part), part, len(part), part)
+		// The indexes know the first eight characters and the last four.
+		first := part[:min(len(part), 8)]
+		list, err = v.purchases(ctx, `substr(id, 1, 8) >= ? AND substr(id, 1, 8) < ? AND substr(id, 1, ?) = ?
+				OR substr(id, length(id) - 3) = ? AND substr(id, length(id) - ? + 1) = ? ORDER BY id DESC LIMIT 6`,
+			first, first+"zzzzzzzz", len(part), part, part[len(part)-minPart:], len(part), part)
 		return err
 	})
 	switch {
@@ -136,7 +171,7 @@ func (s *Store) Purchases(ctx context.Context, f Filter) ([]topup.Purchase, erro
 		if err != nil {
 			return err
 		}
-		list, err = v.purchases(ctx, where+` ORDER BY planned_at DESC, id DESC LIMIT ?`, append(args, f.limit())...)
+		list, err = v.purchases(ctx, where+f.newestFirst()+` LIMIT ?`, append(args, f.limit())...)
 		return err
 	})
 	return list, err
@@ -151,7 +186,7 @@ func (s *Store) Due(ctx context.Context, provider topup.ProviderID, limit int) (
 			return err
 		}
 		due, err = v.purchases(ctx, `provider = ? AND next_look_at IS NOT NULL AND next_look_at <= ?
-			AND (`+isOpen+` OR payment IN ('pending', 'failed')) ORDER BY next_look_at, id LIMIT ?`,
+			AND (`+isOpen+` OR `+isUnpaid+`) ORDER BY next_look_at, id LIMIT ?`,
 			string(provider), micros(now), Filter{Limit: limit}.limit())
 		return err
 	})
@@ -264,7 +299,7 @@ func (s *Store) UnpaidCounts(ctx context.Context) ([]UnpaidCount, error) {
 	}
 	err := s.read(ctx, "unpaid_counts", func(ctx context.Context, v view) error {
 		return v.list(ctx, &rows, `SELECT provider, payment, count(id) AS count
-			FROM purchase WHERE payment IN ('pending', 'failed') GROUP BY provider, payment ORDER BY provider, payment`)
+			FROM purchase WHERE `+isUnpaid+` GROUP BY provider, payment ORDER BY provider, payment`)
 	})
 	counts := make([]UnpaidCount, 0, len(rows))
 	for _, r := range rows {

@@ -2,9 +2,10 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -23,8 +24,8 @@ func (s *Store) Planned(ctx context.Context, provider topup.ProviderID, since ti
 	err := s.read(ctx, "planned", func(ctx context.Context, v view) error {
 		at, id := micros(since), ""
 		for {
-			page, err := v.purchases(ctx, `provider = ? AND (planned_at > ? OR planned_at = ? AND id > ?) ORDER BY planned_at, id LIMIT ?`,
-				string(provider), at, at, id, pageRows)
+			page, err := v.purchases(ctx, `provider = ? AND (planned_at, id) > (?, ?) ORDER BY planned_at, id LIMIT ?`,
+				string(provider), at, id, pageRows)
 			if err != nil {
 				return err
 			}
@@ -44,24 +45,35 @@ func (s *Store) Planned(ctx context.Context, provider topup.ProviderID, since ti
 // within its quiet period, or whose id is among those given; the zero time when
 // there is none.
 func (s *Store) Unjudged(ctx context.Context, provider topup.ProviderID, at time.Time, ids []string) (time.Time, error) {
-	query := `SELECT min(planned_at) FROM purchase WHERE provider = ? AND (` + isOpen + ` OR finished_at >= ? OR last_sent_at + quiet_period_us >= ?`
-	args := []any{string(provider), micros(at), micros(at)}
-	if len(ids) > 0 {
-		in, values, err := sqlx.In(` OR id IN (?)`, ids)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("binding ids: %w", err)
-		}
-		query, args = query+in, append(args, values...)
-	}
-	var oldest sql.NullInt64
+	var oldest *int64
 	err := s.read(ctx, "unjudged", func(ctx context.Context, v view) error {
-		return v.get(ctx, &oldest, query+`)`, args...)
+		// One after the other, each by an index of its own; a plain min(planned_at)
+		// would be looked for in the order of planned_at.
+		earliest := func(condition string, args ...any) error {
+			var planned *int64
+			err := v.get(ctx, &planned, `SELECT min(planned_at + 0) FROM purchase WHERE `+condition, args...)
+			if err == nil && planned != nil && (oldest == nil || *planned < *oldest) {
+				oldest = planned
+			}
+			return err
+		}
+		err := errors.Join(earliest(openAt, string(provider)),
+			earliest(`provider = ? AND finished_at IS NOT NULL AND finished_at >= ?`, string(provider), micros(at)),
+			earliest(`provider = ? AND last_sent_at + quiet_period_us >= ?`, string(provider), micros(at)))
+		for part := range slices.Chunk(ids, idsChunk) {
+			in, values, bad := sqlx.In(`provider = ? AND id IN (?)`, string(provider), part)
+			if err = errors.Join(err, bad); err == nil {
+				err = earliest(in, values...)
+			}
+		}
+		return err
 	})
-	if err != nil || !oldest.Valid {
-		return time.Time{}, err
-	}
-	return instant(oldest.Int64), nil
+	return value(oldest), err
 }
+
+// idsChunk bounds the ids of one query: the server finds so many one by one, and
+// reads the whole table for many more.
+const idsChunk = 200
 
 // Named is a charge that the answer to a purchase request named.
 type Named struct {
@@ -72,21 +84,51 @@ type Named struct {
 // Named lists the charges that clear answers named, of purchases of a provider
 // planned since then, in the order of the purchases.
 func (s *Store) Named(ctx context.Context, provider topup.ProviderID, since time.Time) ([]Named, error) {
+	var list []Named
+	err := s.read(ctx, "named", func(ctx context.Context, v view) error {
+		at, id := micros(since), ""
+		for {
+			var page []struct {
+				ID string `db:"id"`
+				At int64  `db:"planned_at"`
+			}
+			if err := v.list(ctx, &page, `SELECT id, planned_at FROM purchase WHERE provider = ? AND (planned_at, id) > (?, ?)
+				ORDER BY planned_at, id LIMIT ?`, string(provider), at, id, idsChunk); err != nil {
+				return err
+			}
+			ids := make([]string, 0, len(page))
+			for _, p := range page {
+				ids, at, id = append(ids, p.ID), p.At, p.ID
+			}
+			named, err := v.named(ctx, ids)
+			list = append(list, named...)
+			if err != nil || len(page) < idsChunk {
+				return err
+			}
+		}
+	})
+	return list, err
+}
+
+// named lists the charges that clear answers named, in the order of the ids.
+func (v view) named(ctx context.Context, ids []string) ([]Named, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	query, args, err := sqlx.In(`SELECT purchase_id, detail FROM evidence WHERE purchase_id IN (?) AND kind = 'answer' AND detail <> '' ORDER BY purchase_id, n`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("binding ids: %w", err)
+	}
 	var rows []struct {
 		Purchase string `db:"purchase_id"`
 		Detail   string `db:"detail"`
 	}
-	err := s.read(ctx, "named", func(ctx context.Context, v view) error {
-		return v.list(ctx, &rows, `SELECT e.purchase_id, e.detail FROM purchase AS p JOIN evidence AS e ON e.purchase_id = p.id
-			WHERE p.provider = ? AND p.planned_at >= ? AND e.kind = 'answer' ORDER BY p.planned_at, p.id, e.n`,
-			string(provider), micros(since))
-	})
+	if err := v.list(ctx, &rows, query, args...); err != nil {
+		return nil, err
+	}
 	var list []Named
 	for _, r := range rows {
 		var answer topup.Answer
-		if r.Detail == "" {
-			continue
-		}
 		if err := json.Unmarshal([]byte(r.Detail), &answer); err != nil {
 			return nil, fmt.Errorf("decoding an answer to purchase %s: %w", r.Purchase, err)
 		}
@@ -94,7 +136,9 @@ func (s *Store) Named(ctx context.Context, provider topup.ProviderID, since time
 			list = append(list, Named{r.Purchase, answer.Reference})
 		}
 	}
-	return list, err
+	order := func(n Named) int { return slices.Index(ids, n.Purchase) }
+	slices.SortStableFunc(list, func(a, b Named) int { return order(a) - order(b) })
+	return list, nil
 }
 
 // Imports lists the additions of somebody else that are dated, or were
@@ -109,9 +153,9 @@ func (s *Store) Imports(ctx context.Context, provider topup.ProviderID, since ti
 		At      int64  `db:"at"`
 	}
 	err := s.read(ctx, "imports", func(ctx context.Context, v view) error {
-		return v.list(ctx, &rows, `SELECT id, invoice, credits_micro, source, at FROM foreign_topup
-			WHERE provider = ? AND (at >= ? OR imported_at >= ?) ORDER BY at, id LIMIT ?`,
-			string(provider), micros(since), micros(since), most)
+		return v.list(ctx, &rows, `SELECT id, invoice, credits_micro, source, at FROM foreign_topup WHERE provider = ? AND at >= ?
+			UNION SELECT id, invoice, credits_micro, source, at FROM foreign_topup WHERE provider = ? AND imported_at >= ?
+			ORDER BY at, id LIMIT ?`, string(provider), micros(since), string(provider), micros(since), most)
 	})
 	if err == nil && len(rows) == most {
 		err = fmt.Errorf("%d additions were imported since %s, too many to compare: verify a shorter time", most, since.UTC().Format(time.RFC3339))

@@ -266,10 +266,10 @@ func (d *desk) RecordEvaluations(ctx context.Context, evaluations []topup.Evalua
 	return d.Store.RecordEvaluations(ctx, evaluations)
 }
 
-// Snapshot is Targets in the scheduler's words.
+// Snapshot may fail like everything else.
 func (d *desk) Snapshot(ctx context.Context, provider topup.ProviderID) ([]topup.Evaluation, error) {
 	if err := d.enter("snapshot", string(provider)); err != nil {
 		return nil, err
 	}
-	return d.Store.Targets(ctx, ledger.Filter{Provider: provider})
+	return d.Store.Snapshot(ctx, provider)
 }

@@ -171,7 +171,7 @@ func (d *daemon) line(c *connection, holder string) *line {
 		Policy: topup.Policy(c.Unclear.Policy), QuietPeriod: c.Unclear.QuietPeriod, PurchaseTimeout: c.PurchaseTimeout,
 		Found: found.get, Holder: holder, Rulebook: d.rulebook.Load,
 		Reader: c.client, TokenFingerprint: c.client.TokenFingerprint,
-		Leases: d.store, Standings: d.store, Planner: d.store, Archive: d.store, Holds: d.store, Decisions: book{d.store},
+		Leases: d.store, Standings: d.store, Planner: d.store, Archive: d.store, Holds: d.store, Decisions: d.store,
 		Purchaser: purchaser, Visitor: reconciler, Observer: observer{d.metrics},
 		LeaseChanged: func(held bool) { d.metrics.LeaseHeld(c.Name, held) },
 		Planned: func(p topup.Purchase, decision rules.Decision) {
@@ -183,13 +183,6 @@ func (d *daemon) line(c *connection, holder string) *line {
 	})
 	reconciler.Latest, reconciler.Decide = w.Latest, w.Again
 	return &line{connection: c, watch: w, found: found}
-}
-
-// book is the ledger in the scheduler's words.
-type book struct{ *ledger.Store }
-
-func (b book) Snapshot(ctx context.Context, provider topup.ProviderID) ([]topup.Evaluation, error) {
-	return b.Targets(ctx, ledger.Filter{Provider: provider})
 }
 
 // observer gives the scheduler's picture to the metrics.
