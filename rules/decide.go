@@ -351,10 +351,7 @@ func stillTrue(f *Facts, d *Decision) bool {
 // billsPaid: the customer owes nothing for credits of any kind beyond what the
 // rule tolerates, whoever ordered them (P9).
 func billsPaid(f *Facts, d *Decision) bool {
-	pending, allowed := 0, f.Rule.Unpaid.Card
-	if f.paymentMethod() == topup.PaymentOther {
-		allowed = f.Rule.Unpaid.Other
-	}
+	pending, allowed := 0, f.Rule.Unpaid.Allowed(f.paymentMethod())
 	for _, i := range f.Confirmation.Invoices {
 		switch {
 		case !i.Credit:

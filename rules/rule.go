@@ -99,6 +99,20 @@ type Unpaid struct {
 	Other int `json:"other"`
 }
 
+// Allowed is how many pending invoices a customer may have who pays so.
+func (u Unpaid) Allowed(method topup.PaymentMethod) int {
+	if method == topup.PaymentOther {
+		return u.Other
+	}
+	return u.Card
+}
+
+// Tolerates tells whether a customer who owes that much and pays so is bought for
+// all the same. A failed payment never is tolerated (P9).
+func (u Unpaid) Tolerates(owed topup.Debt, method topup.PaymentMethod) bool {
+	return owed.Failed == 0 && owed.Pending <= u.Allowed(method)
+}
+
 // Declines is how a customer whose payments are declined is asked less and
 // less often. Backoff is not above MaxBackoff.
 type Declines struct {

@@ -201,29 +201,47 @@ func TestACheckThatFailsOnOurSideIsRetriedLaterAndLater(t *testing.T) {
 }
 
 func TestConfirmReadsThatFindAReasonComeLaterAndLater(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.balance("cus", 99)
-		w.confirming = func(_ topup.Order, c *topup.Confirmation) { c.PriceProblem = "pri_small costs 210.00 EUR" }
-		p := w.run(t, "a")
-		after(10 * time.Minute)
-		reads := w.read(w.start)
-		var gaps []time.Duration
-		for i := 1; i < len(reads); i++ {
-			gaps = append(gaps, reads[i]-reads[i-1])
-		}
-		want := []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 2 * time.Minute, 2 * time.Minute, 2 * time.Minute}
-		if diff := cmp.Diff(want, gaps); diff != "" {
-			t.Errorf("waits between confirm reads (-want +got):\n%s", diff)
-		}
-		if s := p.board.state("cus"); s.Reason != topup.PriceMismatch || s.TroubleSince.After(w.start.Add(10*time.Second)) || s.TroubleSince.IsZero() {
-			t.Errorf("state %+v, want price_mismatch since the first confirm read", s)
-		}
-		w.do(func(at *provider) { at.confirming = nil })
-		after(2*time.Minute + sweepTime)
-		if diff := cmp.Diff([]topup.CustomerID{"cus"}, w.charged()); diff != "" {
-			t.Errorf("once the price is right (-want +got):\n%s", diff)
-		}
-	})
+	for _, tt := range []struct {
+		name   string
+		reason topup.Reason
+		wrong  func(*provider)
+		first  time.Duration
+		most   time.Duration
+	}{
+		{"one that may pass by itself", topup.BadReading, func(p *provider) {
+			p.confirming = func(_ topup.Order, c *topup.Confirmation) { c.Reading.Bad = "null" }
+		}, 10 * time.Second, 2 * time.Minute},
+		{"one that takes people", topup.PriceMismatch, func(p *provider) {
+			p.confirming = func(_ topup.Order, c *topup.Confirmation) { c.PriceProblem = "pri_small costs 210.00 EUR" }
+		}, time.Minute, 30 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.balance("cus", 99)
+				w.do(tt.wrong)
+				p := w.run(t, "a")
+				after(3 * time.Hour)
+				reads, wait := w.read(w.start), tt.first
+				for i := 1; i < len(reads); i++ {
+					if got := reads[i] - reads[i-1]; got != wait {
+						t.Fatalf("read %d came %s after the one before, want %s: %v", i, got, wait, reads)
+					}
+					wait = min(2*wait, tt.most)
+				}
+				if s := p.board.state("cus"); s.Reason != tt.reason || s.TroubleSince.After(w.start.Add(10*time.Second)) || s.TroubleSince.IsZero() {
+					t.Errorf("state %+v, want %s since the first confirm read", s, tt.reason)
+				}
+				if e := w.ledger.last("cus"); e.Reason != tt.reason || time.Since(e.At) > time.Minute+sweepTime {
+					t.Errorf("recorded %s ago as %q (%s)", time.Since(e.At), e.Reason, e.Text)
+				}
+				w.do(func(at *provider) { at.confirming = nil })
+				after(tt.most + sweepTime)
+				if diff := cmp.Diff([]topup.CustomerID{"cus"}, w.charged()); diff != "" {
+					t.Errorf("once all is right (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 func TestAReadFailureIsTriedAgain(t *testing.T) {

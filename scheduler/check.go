@@ -13,39 +13,31 @@ import (
 	"topupd/topup"
 )
 
-const (
-	// suspendedEvery is how often the payment methods of a suspended customer
-	// are read: a new card should not wait for long, and the reads add up.
-	suspendedEvery = 5 * time.Minute
-	// retryFirst and retryMost bound the waits between confirm reads that find a
-	// reason not to buy: a held customer must not eat the read budget, and must
-	// be bought for soon after the reason is gone.
-	retryFirst = 10 * time.Second
-	retryMost  = 2 * time.Minute
-)
-
 // check takes one low target from its confirm read to a purchase: read, decide,
-// plan, drive. Every outcome is one evaluation with one reason.
-func (w *Watch) check(ctx context.Context, target topup.Target) {
+// plan, drive. Every outcome is one evaluation with one reason. It tells whether
+// it came to one.
+func (w *Watch) check(ctx context.Context, turn waiting) bool {
+	target := turn.target
 	lease, held := w.holding.current()
 	if !held {
-		return
+		return false
 	}
 	w.mu.Lock()
 	t, known := w.tracked[target]
 	if !known || w.term != lease.Term || w.suspects[target] || slices.Contains(w.unheld, target) {
 		w.mu.Unlock()
-		return
+		return false
 	}
 	snapshot, behind := *t, w.books.behind(w.Reader)
 	w.mu.Unlock()
 
-	c := confirm{w: w, target: target, lease: lease, t: snapshot, book: w.Rulebook(), behind: behind}
+	c := confirm{w: w, target: target, lease: lease, t: snapshot, class: turn.class, book: w.Rulebook(), behind: behind, began: w.Now()}
 	d, err := c.run(ctx)
 	if err != nil && ctx.Err() != nil {
-		return // shutting down; nothing was learnt
+		return false // shutting down; nothing was learnt
 	}
 	w.conclude(ctx, &c, d, err)
+	return true
 }
 
 // confirm is one target's way from low to bought.
@@ -54,9 +46,12 @@ type confirm struct {
 	target   topup.Target
 	lease    topup.Lease
 	t        tracked // as it was when the check began
+	class    class
+	began    time.Time
 	book     *Rulebook
 	behind   string // why purchases may be unknown to the ledger
 	facts    rules.Facts
+	fresh    *topup.Reading // read because the sweep's was too old; the first of two
 	purchase *topup.Purchase
 }
 
@@ -69,19 +64,54 @@ func (c *confirm) run(ctx context.Context) (rules.Decision, error) {
 	rule, excluded := c.book.Rules.Match(w.candidate(c.target, &c.t))
 	c.facts = rules.Facts{
 		Now: w.Now(), Rule: rule, Excluded: excluded, Reading: &c.t.reading, Standing: standing,
-		FirstLow: c.t.firstLow, AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: c.behind,
+		FirstLow: c.firstLow(), AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: c.behind,
 	}
 	d := rules.Decide(c.facts)
-	if d.Reason == topup.Suspended {
+	switch {
+	case d.Reason == topup.Suspended:
 		return d, c.tryLift(ctx)
-	}
-	if d.Reason != topup.Confirming {
+	case d.Reason == topup.StaleReading && rule != nil && c.facts.Now.Sub(c.t.reading.ReadAt) > rule.MaxReadingAge:
+		return c.readFirst(ctx, d)
+	case d.Reason != topup.Confirming:
 		return d, nil
 	}
+	d.Order.Patient = c.class != first
 	if d, err = c.read(ctx, d); err != nil || d.Reason != topup.Buy {
 		return d, err
 	}
 	return c.buy(ctx, d)
+}
+
+// firstLow is the first low reading of this spell; nil when there is none.
+func (c *confirm) firstLow() *time.Time {
+	if c.t.spell.low.IsZero() {
+		return nil
+	}
+	return &c.t.spell.low
+}
+
+// readFirst reads a target whose last reading has become too old to be the first
+// of two: a pass over a large account takes longer than readings may be old. What
+// it reads is the first reading, and nothing is bought on it.
+func (c *confirm) readFirst(ctx context.Context, stale rules.Decision) (rules.Decision, error) {
+	then := c.facts
+	then.Now = c.t.reading.ReadAt
+	d := rules.Decide(then)
+	if d.Reason != topup.Confirming {
+		return stale, nil
+	}
+	d.Order.Patient = c.class != first
+	read, err := c.w.Reader.Confirm(ctx, d.Order)
+	switch {
+	case ctx.Err() != nil:
+		return d, fmt.Errorf("the confirm read: %w", ctx.Err())
+	case err != nil:
+		d.Reason, d.Text = topup.ProviderUnavailable, "the confirm read failed: "+err.Error()
+		return d, nil //nolint:nilerr // that the provider cannot be read is a decision
+	}
+	c.fresh = &read.Reading
+	d.Text = "the last sweep's reading was too old; read anew"
+	return d, nil
 }
 
 // read does the confirm read and decides on it. What is bought must be what
@@ -297,10 +327,19 @@ func (w *Watch) learn(c *confirm, d rules.Decision) (e topup.Evaluation, record 
 		t = &c.t // forgotten since: only the record is left to write
 	}
 	now := w.Now()
-	t.checked(d, now)
+	if c.fresh != nil {
+		t.reading, t.spell.low = *c.fresh, c.fresh.ReadAt
+		return e, false
+	}
+	t.spell = t.spell.after(d.Reason, d.Text, c.began, now)
+	t.recalled, t.order = "", d.Order
 	if d.Reason == topup.Confirming {
 		return e, false
 	}
+	if d.Reason == topup.Buy {
+		t.decided = d.Reason // the next sweep says whether it is low again
+	}
+	t.saw = factsDetail(c.facts)
 	e = evaluation(w.Name, &c.t.reading, d, c.facts, now)
 	e.Detail = t.detail(c.facts)
 	if c.purchase != nil {
@@ -315,23 +354,4 @@ func (w *Watch) learn(c *confirm, d rules.Decision) (e topup.Evaluation, record 
 	}
 	t.last, t.recordedAt = e, now
 	return e, true
-}
-
-// checked plans the next check: after a purchase from a new first low reading,
-// else later and later.
-func (t *tracked) checked(d rules.Decision, now time.Time) {
-	switch d.Reason {
-	case topup.Suspended: // asked about in suspendedEvery, and bought for at once when it is lifted
-		t.suspended, t.verdict = now, d.Reason
-		return
-	case topup.Buy:
-		t.retries, t.retryAt, t.firstLow, t.verdict = 0, time.Time{}, nil, ""
-		return
-	default:
-	}
-	t.retryAt = now.Add(min(retryFirst<<min(t.retries, 5), retryMost))
-	t.retries++
-	if d.Reason.Class() != topup.ClassWaiting {
-		t.verdict = d.Reason
-	}
 }

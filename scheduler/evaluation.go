@@ -87,6 +87,9 @@ func factsDetail(f rules.Facts) detail {
 // detail writes down every fact of a decision about the target.
 func (t *tracked) detail(f rules.Facts) []byte {
 	out := factsDetail(f)
+	if f.Confirmation == nil && t.spell.stands() != "" { // what the check saw goes on to be true
+		out.Confirmed, out.Invoices = t.saw.Confirmed, t.saw.Invoices
+	}
 	out.TroubleSince, out.DrySince = t.troubled, t.dry
 	text, _ := json.Marshal(out) // plain values always marshal
 	return text

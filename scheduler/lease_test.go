@@ -144,7 +144,7 @@ func TestNothingIsCheckedUnderALeaseBeforeItsFirstSweep(t *testing.T) {
 		p.holding.release()
 		p.holding.tick(t.Context())
 		after(6 * time.Second)
-		p.check(t.Context(), target("cus"))
+		p.check(t.Context(), waiting{target: target("cus"), class: first})
 		if n := len(w.read(w.start)); n != 0 || p.queue.len() != 1 {
 			t.Fatalf("%d confirm reads on what was seen under the earlier lease; %d wait", n, p.queue.len())
 		}

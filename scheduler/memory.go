@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"topupd/rules"
@@ -60,8 +61,11 @@ func recalled(e topup.Evaluation) *tracked {
 	}
 	t.below, t.threshold = e.Below() || !since.TroubleSince.IsZero(), e.Threshold
 	if t.below && e.Reason.Trouble() {
-		t.verdict = e.Reason // stands until the first confirm read
+		t.recalled = e.Reason
 		t.troubled = firstSet(since.TroubleSince, e.Since)
+		if takesPeople(e.Reason) { // so that many of them are not asked about at once by each new process
+			t.spell = spell{found: e.Reason, said: e.Text, checks: 1, began: e.At, checked: e.At}
+		}
 	}
 	if !since.DrySince.IsZero() || e.Balance != nil && *e.Balance <= 0 {
 		t.dry = firstSet(since.DrySince, e.At)
@@ -83,11 +87,13 @@ func firstSet(times ...time.Time) time.Time {
 func (w *Watch) note(t *tracked, d rules.Decision, f rules.Facts) (topup.Evaluation, bool) {
 	w.times(t, d, f.Now)
 	e := evaluation(w.Name, &t.reading, d, f, f.Now)
-	changed := t.last.Reason != e.Reason || t.last.RuleVersion != e.RuleVersion
-	if d.Reason == topup.Confirming && t.verdict != "" {
-		return e, false // what the last confirm read found stands until the next
+	if d.Reason == topup.Confirming && t.stands() != "" {
+		if t.spell.stands() == "" {
+			return e, false // what the ledger knew stands until the first check
+		}
+		e.Reason, e.Text = t.spell.stands(), t.spell.said
 	}
-	t.verdict = ""
+	changed := t.last.Reason != e.Reason || t.last.RuleVersion != e.RuleVersion
 	if !changed {
 		e.Since = t.last.Since
 	}
@@ -126,7 +132,6 @@ func (w *Watch) judged(t *tracked, threshold topup.Credits) {
 			w.Observer.Recovered(w.Name, t.reading.ReadAt.Sub(t.lastAbove))
 		}
 		t.lastAbove = t.reading.ReadAt
-		t.retries, t.retryAt = 0, time.Time{}
 	}
 	t.below, t.threshold = below, &threshold
 }
@@ -143,13 +148,54 @@ func since(began time.Time, so bool, now time.Time) time.Time {
 	}
 }
 
-// reason is the decision's reason; what the last confirm read found stands for
+// reason is the decision's reason; what the last check found stands for
 // "confirming" until the next one.
 func (t *tracked) reason(d rules.Decision) topup.Reason {
-	if d.Reason == topup.Confirming && t.verdict != "" {
-		return t.verdict
+	if stands := t.stands(); d.Reason == topup.Confirming && stands != "" {
+		return stands
 	}
 	return d.Reason
+}
+
+func (t *tracked) stands() topup.Reason {
+	if found := t.spell.stands(); found != "" {
+		return found
+	}
+	return t.recalled
+}
+
+// moved tells whether something is new that what a check found may hang on: the
+// account, what the ledger knows of the target, the rules, or who is paused.
+func (t *tracked) moved(standing topup.Standing, book *Rulebook) bool {
+	pauses := ""
+	for _, p := range standing.RulePauses {
+		pauses += p.String() + "\n"
+	}
+	if standing.Pause != nil {
+		pauses += standing.Pause.String()
+	}
+	moved := t.book != nil && (t.news || t.version != standing.Version || t.book != book || t.pauses != pauses)
+	t.news, t.version, t.book, t.pauses = false, standing.Version, book, pauses
+	return moved
+}
+
+func sameAccount(a, b topup.Account) bool {
+	return a.Inactive == b.Inactive && a.Currency == b.Currency && a.PaymentMethod == b.PaymentMethod && maps.Equal(a.Properties, b.Properties)
+}
+
+// decide takes a sweep's decision into memory.
+func (t *tracked) decide(d rules.Decision, f rules.Facts, moved bool) {
+	t.spell = t.spell.seen(d.Reason, t.reading.ReadAt, moved, f.Now)
+	if d.Reason != topup.Confirming {
+		t.recalled = ""
+	}
+	t.decided = d.Reason
+	if f.Rule != nil {
+		t.confirmAfter, t.unpaid = f.Rule.ConfirmAfter, &f.Rule.Unpaid
+	}
+	if d.Threshold != nil {
+		t.left = leftOf(t.reading.Balance, *d.Threshold)
+	}
 }
 
 func state(target topup.Target, t *tracked, d rules.Decision) TargetState {

@@ -106,6 +106,7 @@ func (p *pass) decide(ctx context.Context, targets []topup.Target, failed error)
 	}
 	w.mu.Unlock()
 	w.queue.notify()
+	w.crowded()
 	w.record(ctx, evaluations)
 }
 
@@ -123,12 +124,12 @@ func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.T
 		w.queue.drop(target)
 		return e, false
 	}
-	e, record = w.note(t, d, f)
-	if w.suspects[target] { // the pass has failed: the next one says
-		w.queue.drop(target)
-	} else {
-		w.enqueue(target, t, d, f.Rule, now)
+	t.decide(d, f, t.moved(standing, book))
+	if t.decided == topup.Confirming {
+		t.spell = t.spell.told(w.debt(target, t, now))
 	}
+	e, record = w.note(t, d, f)
+	w.enqueue(target, t, now)
 	t.shown = state(target, t, d)
 	w.Observer.Decided(w.Name, ruleName(f.Rule), d.Reason)
 	return e, record
@@ -154,6 +155,7 @@ func (w *Watch) take(page topup.Page, standings map[topup.Target]topup.Standing)
 			t = &tracked{}
 			w.tracked[r.Target] = t
 		}
+		t.news = t.news || known && !t.reading.ReadAt.IsZero() && !sameAccount(t.reading.Account, r.Account)
 		t.reading, t.pass, t.missing = r, w.pass, time.Time{}
 		t.doubted = w.suspects[r.Target] || slices.Contains(w.unheld, r.Target)
 		targets = append(targets, r.Target)

@@ -137,8 +137,8 @@ func TestARecordWithoutTimesIsNeverOlderThanItWas(t *testing.T) {
 		Balance: &balance, Threshold: &mark,
 	}
 	got := recalled(e)
-	if !got.troubled.Equal(e.Since) || !got.dry.Equal(e.At) || got.verdict != topup.OverCap {
-		t.Errorf("troubled since %s, dry since %s, verdict %q", got.troubled, got.dry, got.verdict)
+	if !got.troubled.Equal(e.Since) || !got.dry.Equal(e.At) || got.recalled != topup.OverCap {
+		t.Errorf("troubled since %s, dry since %s, verdict %q", got.troubled, got.dry, got.recalled)
 	}
 	if !got.reading.ReadAt.IsZero() {
 		t.Error("a recalled reading has an age, so that something might be bought on it")

@@ -23,14 +23,15 @@ type account struct {
 
 // provider is a billing provider in memory. Its charges are the judge.
 type provider struct {
-	mu         sync.Mutex
-	accounts   map[topup.CustomerID]*account
-	away       error // sweeps and confirm reads fail
-	incomplete bool
-	methods    string
-	pageSize   int           // of sweeps; 0 = all on one page
-	pageTime   time.Duration // that a page takes
-	breaksAt   int           // the page, counted from 1, at which sweeps fail; 0 = none
+	mu          sync.Mutex
+	accounts    map[topup.CustomerID]*account
+	away        error // sweeps and confirm reads fail
+	incomplete  bool
+	methods     string
+	pageSize    int           // of sweeps; 0 = all on one page
+	pageTime    time.Duration // that a page takes
+	confirmTime time.Duration // that a confirm read takes
+	breaksAt    int           // the page, counted from 1, at which sweeps fail; 0 = none
 
 	sweeping   func(context.Context)                  // runs before each sweep
 	confirming func(topup.Order, *topup.Confirmation) // changes each confirm read
@@ -140,6 +141,10 @@ func (p *provider) readings(customers []topup.CustomerID) ([]topup.Reading, erro
 }
 
 func (p *provider) Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error) {
+	p.mu.Lock()
+	each := p.confirmTime
+	p.mu.Unlock()
+	time.Sleep(each)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.confirms, p.confirmedAt = append(p.confirms, order), append(p.confirmedAt, time.Now())

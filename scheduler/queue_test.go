@@ -9,23 +9,23 @@ import (
 
 func TestTakeIsByUrgencyAmongThoseThatAreDue(t *testing.T) {
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	q := newQueue()
-	q.put(waiting{target: target("later but emptier"), due: noon.Add(time.Second), left: -5})
-	q.put(waiting{target: target("half"), due: noon, left: 500})
-	q.put(waiting{target: target("half, longer due"), due: noon.Add(-time.Minute), left: 500})
-	q.put(waiting{target: target("empty"), due: noon, left: 0})
+	q := newQueue(4)
+	q.put(waiting{class: first, target: target("later but emptier"), due: noon.Add(time.Second), left: -5})
+	q.put(waiting{class: first, target: target("half"), due: noon, left: 500})
+	q.put(waiting{class: first, target: target("half, longer due"), due: noon.Add(-time.Minute), left: 500})
+	q.put(waiting{class: first, target: target("empty"), due: noon, left: 0})
 	q.notify() // the sweep is over
 	for _, want := range []topup.CustomerID{"empty", "half, longer due", "half"} {
 		<-q.wake // of the sweep, then of the takes: while somebody waits, somebody else must look
-		if got, ok, _ := q.take(noon); !ok || got.Customer != want {
-			t.Fatalf("take() = %q, %v; want %q", got.Customer, ok, want)
+		if got, ok, _ := q.take(noon); !ok || got.target.Customer != want {
+			t.Fatalf("take() = %q, %v; want %q", got.target.Customer, ok, want)
 		}
 	}
 	if _, ok, wait := q.take(noon); ok || wait != time.Second {
 		t.Errorf("take() = %v, wait %s; want to wait 1s for the next", ok, wait)
 	}
-	if got, ok, _ := q.take(noon.Add(time.Second)); !ok || got.Customer != "later but emptier" {
-		t.Errorf("take() = %q, %v", got.Customer, ok)
+	if got, ok, _ := q.take(noon.Add(time.Second)); !ok || got.target.Customer != "later but emptier" {
+		t.Errorf("take() = %q, %v", got.target.Customer, ok)
 	}
 	if _, ok, wait := q.take(noon); ok || wait != 0 {
 		t.Errorf("take() of nobody = %v, wait %s", ok, wait)
@@ -34,8 +34,8 @@ func TestTakeIsByUrgencyAmongThoseThatAreDue(t *testing.T) {
 
 func TestATargetIsCheckedByOneWorkerAtATime(t *testing.T) {
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	q := newQueue()
-	w := waiting{target: target("cus"), due: noon}
+	q := newQueue(4)
+	w := waiting{class: first, target: target("cus"), due: noon}
 	q.put(w)
 	q.take(noon)
 	q.put(w)
@@ -47,7 +47,7 @@ func TestATargetIsCheckedByOneWorkerAtATime(t *testing.T) {
 	if _, ok, _ := q.take(noon); !ok {
 		t.Error("not taken again after it was done")
 	}
-	q.put(waiting{target: target("other"), due: noon})
+	q.put(waiting{class: first, target: target("other"), due: noon})
 	q.drop(target("other"))
 	if n := q.len(); n != 1 { // cus is still busy
 		t.Errorf("len() = %d", n)

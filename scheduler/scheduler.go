@@ -52,6 +52,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for i, w := range s.Watches {
 		holdings.Go(func() { w.holding.run(leases) })
 		parts.Go(func() { w.takeOver(ctx, sweeps[i]) })
+		parts.Go(func() { w.wakes(ctx) })
 		for range w.Workers {
 			parts.Go(func() { w.work(ctx) })
 		}
@@ -180,6 +181,7 @@ func (w *Watch) once(ctx context.Context) error {
 	if w.LastSweep().IsZero() {
 		return fmt.Errorf("%s: no balance could be read", w.Name)
 	}
+	w.ask(ctx)
 	w.drain(ctx)
 	w.visit(ctx)
 	return ctx.Err()
@@ -193,7 +195,7 @@ func (w *Watch) drain(ctx context.Context) {
 	for range w.Workers {
 		workers.Go(func() {
 			for ctx.Err() == nil {
-				target, ok, wait := w.queue.take(w.Now())
+				turn, ok, wait := w.queue.take(w.Now())
 				if !ok && wait == 0 {
 					return
 				}
@@ -204,13 +206,13 @@ func (w *Watch) drain(ctx context.Context) {
 					continue
 				}
 				mu.Lock()
-				again := checked[target]
-				checked[target] = true
+				again := checked[turn.target]
+				checked[turn.target] = true
 				mu.Unlock()
 				if !again {
-					w.check(ctx, target)
+					w.check(ctx, turn)
 				}
-				w.queue.done(target)
+				w.queue.done(turn.target)
 			}
 		})
 	}

@@ -146,30 +146,14 @@ func (w *Watch) candidate(target topup.Target, t *tracked) rules.Candidate {
 	}
 }
 
-// enqueue lets low targets wait for their confirm read, and the others not.
-func (w *Watch) enqueue(target topup.Target, t *tracked, d rules.Decision, rule *rules.Rule, now time.Time) {
-	if d.Reason != topup.Confirming {
-		if d.Reason == topup.Suspended {
-			w.queue.put(waiting{target: target, due: laterOf(t.suspended.Add(suspendedEvery), now), left: leftOf(t.reading.Balance, *d.Threshold)})
-			return
-		}
-		t.firstLow = nil
+// enqueue lets a target wait for its check, or not any more. The caller holds mu.
+func (w *Watch) enqueue(target topup.Target, t *tracked, now time.Time) {
+	when, c := next(t.spell, t.decided, t.confirmAfter, now)
+	if c == idle || w.suspects[target] {
 		w.queue.drop(target)
 		return
 	}
-	if t.firstLow == nil {
-		at := t.reading.ReadAt
-		t.firstLow = &at
-	}
-	due := laterOf(t.firstLow.Add(rule.ConfirmAfter), t.retryAt)
-	w.queue.put(waiting{target: target, due: laterOf(due, now), left: leftOf(t.reading.Balance, *d.Threshold)})
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	w.queue.put(waiting{target: target, class: c, due: when, left: t.left})
 }
 
 func ruleName(rule *rules.Rule) string {

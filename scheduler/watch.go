@@ -59,6 +59,7 @@ type Watch struct {
 	Options
 	holding *holding
 	queue   *queue
+	rush    chan struct{} // many wait for their first check
 
 	mu           sync.Mutex
 	tracked      map[topup.Target]*tracked
@@ -72,17 +73,32 @@ type Watch struct {
 	crowd        crowd
 	unheld       []topup.Target // implausible, and the ledger has not taken the hold yet
 	books        books
+	debts        debts
 }
 
 // tracked is what this process remembers about a target between sweeps. All of
 // it can be lost: the ledger has what matters.
 type tracked struct {
-	reading    topup.Reading
-	pass       int64 // the newest one that showed it
-	doubted    bool  // by the pass under way: what it says at its end is waited for
-	shown      TargetState
-	missing    time.Time
-	firstLow   *time.Time
+	reading  topup.Reading
+	pass     int64 // the newest one that showed it
+	doubted  bool  // by the pass under way: what it says at its end is waited for
+	shown    TargetState
+	missing  time.Time
+	spell    spell
+	recalled topup.Reason // trouble that the ledger knew of; stands until the first check
+
+	decided      topup.Reason // by the newest sweep
+	confirmAfter time.Duration
+	left         int64
+	unpaid       *rules.Unpaid // what the rule tolerates
+	order        topup.Order   // of the newest check
+
+	saw     detail    // what the newest check saw
+	news    bool      // the account has changed since the newest decision
+	version int64     // of the ledger's facts in it
+	book    *Rulebook // it was made by
+	pauses  string    // that stood then
+
 	lastAbove  time.Time      // newest reading that was not below
 	below      bool           // by the newest reading that could be used
 	threshold  *topup.Credits // of that reading
@@ -90,10 +106,6 @@ type tracked struct {
 	recordedAt time.Time
 	troubled   time.Time // since when below for a trouble reason
 	dry        time.Time // since when at or below zero
-	retryAt    time.Time // no confirm read before
-	retries    int
-	verdict    topup.Reason // what the last confirm read found instead of a reason to buy
-	suspended  time.Time    // last time the payment methods of a suspended customer were read
 }
 
 // NewWatch prepares the watching of one connection.
@@ -109,7 +121,8 @@ func NewWatch(o Options) *Watch {
 	}
 	return &Watch{
 		Options:  o,
-		queue:    newQueue(),
+		queue:    newQueue(o.Workers),
+		rush:     make(chan struct{}, 1),
 		tracked:  map[topup.Target]*tracked{},
 		suspects: map[topup.Target]bool{}, beside: map[topup.Target]bool{},
 		holding: &holding{
@@ -166,20 +179,31 @@ func (w *Watch) visit(ctx context.Context) {
 // permitted is finished first.
 func (w *Watch) work(ctx context.Context) {
 	for {
-		target, ok, wait := w.queue.take(w.Now())
+		turn, ok, wait := w.queue.take(w.Now())
 		if ok {
-			if ctx.Err() == nil {
-				w.check(ctx, target)
-			}
-			w.queue.done(target)
+			concluded := ctx.Err() == nil && w.check(ctx, turn)
+			w.queue.done(turn.target)
 			if ctx.Err() != nil {
 				return
+			}
+			if concluded {
+				w.again(turn.target)
 			}
 			continue
 		}
 		if !w.idle(ctx, wait) {
 			return
 		}
+	}
+}
+
+// again lets a target that was checked wait for its next check.
+func (w *Watch) again(target topup.Target) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t, known := w.tracked[target]; known && !t.doubted {
+		w.enqueue(target, t, w.Now())
+		w.queue.notify()
 	}
 }
 

@@ -182,6 +182,12 @@ func (i Invoice) Stands() bool {
 // its amount is the price of that thing.
 func (i Invoice) Alone() bool { return len(i.Products) <= 1 && i.Lines <= 1 && !i.Uncounted }
 
+// Debt counts a customer's bills for credits that are not paid.
+type Debt struct {
+	Pending int
+	Failed  int
+}
+
 // Concerns tells whether the invoice has a line for the product.
 func (i Invoice) Concerns(product ProductID) bool {
 	return slices.Contains(i.Products, product)
