@@ -18,7 +18,7 @@ func (s *Store) Answer(ctx context.Context, r topup.AnswerRequest) (topup.Purcha
 	var stored topup.Purchase
 	err := s.write(ctx, "answer", func(ctx context.Context, t tx) error {
 		if r.Answer.Stop { // the first lock, because Plan and Permit share it
-			if _, err := t.lockProvider(ctx, r.Purchase.Target.Provider, s.sql.update); err != nil {
+			if _, err := t.lockProvider(ctx, r.Purchase.Target.Provider, s.sql.alone); err != nil {
 				return err
 			}
 		}

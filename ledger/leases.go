@@ -21,7 +21,7 @@ func (s *Store) Acquire(ctx context.Context, provider topup.ProviderID, holder s
 	}
 	asked := time.Now() //nolint:forbidigo // how long a lease has run is compared on this machine
 	err = s.unmovedWrite(ctx, "acquire_lease", func(ctx context.Context, t tx) error {
-		row, err := t.lockProvider(ctx, provider, s.sql.update)
+		row, err := t.lockProvider(ctx, provider, s.sql.alone)
 		if err != nil {
 			return err
 		}

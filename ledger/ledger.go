@@ -59,11 +59,14 @@ var _ topup.Ledger = (*Store)(nil)
 
 // dialect is what differs between the engines.
 type dialect struct {
-	name   string
-	clock  string // the database clock in microseconds
-	table  string // whether a table of the name ? exists
-	share  string // locks a row against writers
-	update string // locks a row against everybody
+	name  string
+	clock string // the database clock in microseconds
+	table string // whether a table of the name ? exists
+	// Locks on a row, until the transaction ends. A new row that names another by
+	// its key shares that one.
+	share  string // waits for alone
+	update string // waits for update and alone; every plain change of the row is one
+	alone  string // waits for everybody
 
 	lineage string // which database this is, in one row
 	logged  bool   // it has a log whose positions can be compared

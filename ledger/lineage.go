@@ -241,7 +241,7 @@ func (t tx) lockLineage(ctx context.Context) (first bool, err error) {
 
 func (t tx) lockedProviders(ctx context.Context) ([]providerRow, error) {
 	var rows []providerRow
-	err := t.list(ctx, &rows, `SELECT `+providerColumns+` FROM provider ORDER BY id`+t.store.sql.update)
+	err := t.list(ctx, &rows, `SELECT `+providerColumns+` FROM provider ORDER BY id`+t.store.sql.alone)
 	return rows, err
 }
 

@@ -229,7 +229,7 @@ func (t tx) forgiveRule(ctx context.Context, rule string, r *Resumed) error {
 }
 
 func (t tx) liftProvider(ctx context.Context, provider string, now time.Time, r *Resumed) error {
-	row, err := t.lockProvider(ctx, topup.ProviderID(provider), t.store.sql.update)
+	row, err := t.lockProvider(ctx, topup.ProviderID(provider), t.store.sql.alone)
 	if err != nil {
 		return err
 	}

@@ -37,11 +37,14 @@ const (
 )
 
 var postgres = dialect{
-	name:   "postgres",
-	clock:  `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)`,
-	table:  `SELECT to_regclass(?) IS NOT NULL`,
-	share:  ` FOR SHARE`,
-	update: ` FOR UPDATE`,
+	name:  "postgres",
+	clock: `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+	table: `SELECT to_regclass(?) IS NOT NULL`,
+	// The lease is renewed with update: beside FOR SHARE, which one purchase after
+	// the other takes, it would starve.
+	share:  ` FOR KEY SHARE`,
+	update: ` FOR NO KEY UPDATE`,
+	alone:  ` FOR UPDATE`,
 
 	lineage: postgresLineage,
 	logged:  true,

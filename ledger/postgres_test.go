@@ -339,3 +339,88 @@ func setStandby(t *testing.T, db *sql.DB, name string) {
 		return db.QueryRowContext(t.Context(), `SHOW synchronous_standby_names`).Scan(&got) == nil && got == name
 	})
 }
+
+// A sweep that stores the first evaluation of many targets names their provider
+// in every row. The lease of that provider is renewed meanwhile.
+func TestALeaseIsRenewedBesideALargeFirstSweep(t *testing.T) {
+	t.Parallel()
+	url := ledgertest.Postgres(t)
+	s := open(t, url, ledger.Options{})
+	lease := takeLease(t, s)
+	sweep, err := rawSQL(t, url).BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sweep.Rollback() //nolint:errcheck // it ends as it began, with nothing
+	if _, err := sweep.ExecContext(t.Context(), `INSERT INTO snapshot (provider, customer, product, provider_name, customer_name, product_name,
+		at, since_at, reason, text, rule, rule_version, purchase, detail, evaluations)
+		VALUES ($1, 'cus_1', 'itm', '', '', '', 1, 1, 'enough', '', '', '', '', '', 1)`, string(provider)); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.Renew(t.Context(), lease, time.Hour); !ok || err != nil {
+		t.Errorf("Renew = %t, %v; want it to wait for nobody", ok, err)
+	}
+}
+
+// A purchase that is being planned holds its provider: whoever pauses it, or
+// takes its lease over, waits for the commit. Renewing the lease does not, or one
+// purchase after the other would starve it.
+func TestWhoWaitsForAPlan(t *testing.T) {
+	t.Parallel()
+	url := ledgertest.Postgres(t)
+	s := open(t, url, ledger.Options{})
+	lease := takeLease(t, s)
+	request := requestUnder(t, s, lease, "cus_1")
+	if _, err := s.Import(t.Context(), request.Purchase.Target, []topup.Topup{{ID: "row_1", At: time.Now()}}); err != nil { // makes the target
+		t.Fatal(err)
+	}
+	request = requestUnder(t, s, lease, "cus_1")
+	inTheWay, err := rawSQL(t, url).BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if err := inTheWay.QueryRowContext(t.Context(), `SELECT pg_backend_pid() FROM target WHERE customer = 'cus_1' FOR UPDATE`).Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	planned := make(chan error, 1)
+	go func() {
+		_, err := s.Plan(t.Context(), request)
+		planned <- err
+	}()
+	db := rawSQL(t, url)
+	for waiting := 0; waiting == 0; {
+		if err := db.QueryRowContext(t.Context(), `SELECT count(pid) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))`, pid).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ok, err := s.Renew(t.Context(), lease, time.Hour); !ok || err != nil {
+		t.Errorf("Renew = %t, %v; want it to wait for nobody", ok, err)
+	}
+	for name, wait := range map[string]func(context.Context) error{
+		"pausing": func(ctx context.Context) error {
+			return s.Pause(ctx, topup.Pause{Scope: topup.PauseAll, Reason: "r", By: "b"})
+		},
+		"taking the lease": func(ctx context.Context) error {
+			_, _, err := s.Acquire(ctx, provider, "another", time.Hour)
+			return err
+		},
+		"quarantining": func(ctx context.Context) error { return s.Quarantine(ctx, provider, "test") },
+		"ending everything": func(ctx context.Context) error {
+			_, err := s.Resume(ctx, topup.Pause{Scope: topup.PauseProvider, Provider: provider})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if err := wait(ctx); err == nil {
+			t.Errorf("%s did not wait for a purchase that is being planned", name)
+		}
+		cancel()
+	}
+	if err := inTheWay.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-planned; err != nil {
+		t.Errorf("Plan: %v", err)
+	}
+}

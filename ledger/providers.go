@@ -122,8 +122,9 @@ func (s *Store) NoteToken(ctx context.Context, provider topup.ProviderID, finger
 }
 
 // lockProvider is the first lock of every transaction that gives a right to
-// spend: shared, so that such transactions run beside each other, while Pause
-// and Resume, which lock it alone, wait for them (P12).
+// spend: shared, so that such transactions run beside each other and beside the
+// renewal of their lease, while Pause and Resume, which lock it alone, wait for
+// them (P12), and so does whoever takes the lease over (P18).
 func (t tx) lockProvider(ctx context.Context, id topup.ProviderID, mode string) (providerRow, error) {
 	var r providerRow
 	found, err := t.find(ctx, &r, `SELECT `+providerColumns+` FROM provider WHERE id = ?`+mode, string(id))
@@ -136,7 +137,7 @@ func (t tx) lockProvider(ctx context.Context, id topup.ProviderID, mode string) 
 // lockProviders locks every provider alone, in order.
 func (t tx) lockProviders(ctx context.Context) ([]string, error) {
 	var ids []string
-	err := t.list(ctx, &ids, `SELECT id FROM provider ORDER BY id`+t.store.sql.update)
+	err := t.list(ctx, &ids, `SELECT id FROM provider ORDER BY id`+t.store.sql.alone)
 	return ids, err
 }
 

@@ -14,7 +14,7 @@ const endQuarantine = `UPDATE provider SET quarantined = '', quarantined_at = NU
 // Quarantine stops purchases at a provider until Resume (P18).
 func (s *Store) Quarantine(ctx context.Context, provider topup.ProviderID, why string) error {
 	return s.write(ctx, "quarantine", func(ctx context.Context, t tx) error {
-		row, err := t.lockProvider(ctx, provider, s.sql.update)
+		row, err := t.lockProvider(ctx, provider, s.sql.alone)
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (t tx) holdQuarantine(ctx context.Context, row providerRow, why string, now
 func (s *Store) EndQuarantine(ctx context.Context, e topup.QuarantineEnd) (why string, err error) {
 	err = s.write(ctx, "end_quarantine", func(ctx context.Context, t tx) error {
 		why = ""
-		row, err := t.lockProvider(ctx, e.Lease.Provider, s.sql.update)
+		row, err := t.lockProvider(ctx, e.Lease.Provider, s.sql.alone)
 		if err != nil {
 			return err
 		}
