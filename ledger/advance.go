@@ -148,6 +148,12 @@ func (s *step) follow() {
 	case s.Decline:
 		s.target.decline(s.before.declines(), s.now)
 	}
+	switch {
+	case s.Unused:
+		s.target.turnedAway(s.now)
+	case s.Next.State == topup.Confirmed || s.Next.State == topup.Declined || s.Next.Refused: // one was heard
+		s.target.Unused, s.target.UnusedUntil = 0, nil
+	}
 	s.target.NewestRowAt = later(s.target.NewestRowAt, optional(s.Next.RowAt))
 	if !s.ends() {
 		return
@@ -161,12 +167,10 @@ func (s *step) follow() {
 }
 
 // giveBack returns to the caps what the purchase did not use: its spend unless
-// it settled, and its place among the purchases if it was never permitted.
+// it settled, and its place among the purchases if it certainly never ran.
 func (s step) giveBack(ctx context.Context) error {
 	if !s.ends() || s.Next.State == topup.Settled {
 		return nil
 	}
-	from := topup.State(s.before.State)
-	unsent := from == topup.Planned || from == topup.Held
-	return s.tx.giveBackCaps(ctx, s.before, unsent)
+	return s.tx.giveBackCaps(ctx, s.before, s.Next.State == topup.Cancelled)
 }

@@ -119,11 +119,11 @@ func firstPassed(caps []topup.Cap, totals []window) *topup.CapError {
 }
 
 // giveBackCaps takes the spend of a purchase out of the windows it was counted
-// in, and with it the purchase itself if it was never permitted.
-func (t tx) giveBackCaps(ctx context.Context, row purchaseRow, unsent bool) error {
+// in, and with it the purchase itself if it certainly never ran.
+func (t tx) giveBackCaps(ctx context.Context, row purchaseRow, neverRan bool) error {
 	price := topup.Money{Minor: row.PriceMinor, Currency: topup.Currency(row.PriceCurrency)}
 	list := windowsOf(row.target(), row.Rule, price, instant(row.PlannedAt))
-	if !unsent {
+	if !neverRan {
 		list = slices.DeleteFunc(list, func(w window) bool { return w.Currency == "" })
 	}
 	_, err := t.upsertWindows(ctx, list, `cap_window.total - excluded.total`)

@@ -133,6 +133,8 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`DROP INDEX purchase_of_provider`, `DROP INDEX purchase_of_customer`, `DROP INDEX purchase_of_rule`, `DROP INDEX purchase_in_state`,
 				`DROP INDEX purchase_begins`, `DROP INDEX purchase_ends`, `DROP INDEX purchase_finished`, `DROP INDEX purchase_quiet`,
 				`DROP INDEX snapshot_of_rule`, `DROP INDEX target_of_customer`, `DROP INDEX target_implausible`,
+				`ALTER TABLE target DROP COLUMN unused`, `ALTER TABLE target DROP COLUMN unused_until`,
+				`ALTER TABLE target DROP COLUMN unused_day`, `ALTER TABLE target DROP COLUMN unused_today`,
 				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
 				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
 				`ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,

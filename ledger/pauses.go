@@ -151,8 +151,8 @@ func (r Resumed) String() string {
 }
 
 // Resume takes a switch back. A customer's also ends suspension and back-off of
-// its targets; a provider's also its stop, first hold, quarantine and
-// implausible holds.
+// its targets, and the wait after requests that were turned away; a provider's
+// also its stop, first hold, quarantine and implausible holds.
 func (s *Store) Resume(ctx context.Context, p topup.Pause) (Resumed, error) {
 	scope, provider, id, err := pauseKey(p)
 	if err != nil {
@@ -207,8 +207,9 @@ func (t tx) deletePauses(ctx context.Context, kind topup.PauseScope, scope, prov
 
 func (t tx) liftCustomer(ctx context.Context, provider, customer string, r *Resumed) error {
 	query, args := `UPDATE target SET declines = 0, backoff_until = NULL, suspended_at = NULL, payment_fingerprint = '',
-			refusals = 0, refusal = '', refusal_rule = '', refusal_version = ''
-		WHERE customer = ? AND (declines > 0 OR backoff_until IS NOT NULL OR suspended_at IS NOT NULL)`, []any{customer}
+			refusals = 0, refusal = '', refusal_rule = '', refusal_version = '',
+			unused = 0, unused_until = NULL, unused_today = 0
+		WHERE customer = ? AND (declines > 0 OR backoff_until IS NOT NULL OR suspended_at IS NOT NULL OR unused > 0 OR unused_today > 0)`, []any{customer}
 	if provider != "" {
 		query, args = query+` AND provider = ?`, append(args, provider)
 	}

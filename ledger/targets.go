@@ -35,15 +35,20 @@ type targetRow struct {
 	Refusal            string `db:"refusal"`
 	RefusalRule        string `db:"refusal_rule"`
 	RefusalVersion     string `db:"refusal_version"`
+	Unused             int    `db:"unused"`
+	UnusedUntil        *int64 `db:"unused_until"`
+	UnusedDay          *int64 `db:"unused_day"`
+	UnusedToday        int    `db:"unused_today"`
 }
 
 const targetColumns = `customer, product, version, declines, backoff_until, suspended_at, payment_fingerprint,
-	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible, refusals, refusal, refusal_rule, refusal_version`
+	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible, refusals, refusal, refusal_rule, refusal_version,
+	unused, unused_until, unused_day, unused_today`
 
 // updateTarget stores everything of a target that the caller has locked.
 const updateTarget = `UPDATE target SET version = ?, declines = ?, backoff_until = ?, suspended_at = ?, payment_fingerprint = ?,
 	newest_row_at = ?, foreign_at = ?, settled_at = ?, ended_at = ?, ended_state = ?, implausible = ?,
-	refusals = ?, refusal = ?, refusal_rule = ?, refusal_version = ?
+	refusals = ?, refusal = ?, refusal_rule = ?, refusal_version = ?, unused = ?, unused_until = ?, unused_day = ?, unused_today = ?
 	WHERE provider = ? AND customer = ? AND product = ?`
 
 // lockTarget locks the target's row, which it creates at version 0 when the
@@ -63,6 +68,7 @@ func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) e
 		r.Version, r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint,
 		r.NewestRowAt, r.ForeignAt, r.SettledAt, r.EndedAt, r.EndedState, r.Implausible,
 		r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion,
+		r.Unused, r.UnusedUntil, r.UnusedDay, r.UnusedToday,
 		string(target.Provider), string(target.Customer), string(target.Product))
 }
 
@@ -74,6 +80,10 @@ func (r targetRow) into(s *topup.Standing) {
 	s.Declines, s.BackoffUntil, s.SuspendedAt = r.Declines, pointer(r.BackoffUntil), pointer(r.SuspendedAt)
 	s.Implausible = r.Implausible
 	s.Refusals, s.Refusal, s.RefusalRule, s.RefusalVersion = r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion
+	s.Unused, s.UnusedUntil = r.Unused, pointer(r.UnusedUntil)
+	if r.UnusedDay != nil && *r.UnusedDay == micros(topup.CapDay.Start(s.Now)) {
+		s.UnusedToday = r.UnusedToday
+	}
 }
 
 // Standing is what the ledger knows about one target. The version is read
@@ -279,6 +289,17 @@ func (r *targetRow) backOff(terms topup.DeclineTerms, now time.Time) {
 		at := micros(now)
 		r.SuspendedAt, r.PaymentFingerprint = &at, ""
 	}
+}
+
+// turnedAway counts one whole request that certainly did not run.
+func (r *targetRow) turnedAway(now time.Time) {
+	r.Unused++
+	until, day := micros(now.Add(topup.UnusedWait(r.Unused))), micros(topup.CapDay.Start(now))
+	if r.UnusedDay == nil || *r.UnusedDay != day {
+		r.UnusedDay, r.UnusedToday = &day, 0
+	}
+	r.UnusedUntil = &until
+	r.UnusedToday++
 }
 
 // lift ends back-off and suspension.

@@ -67,6 +67,16 @@ func answering() []mutant {
 			Edits: []edit{{"topup/life.go", `if repeat { // proves`, `if repeat && !MUTANT { // proves`}},
 		},
 		{
+			Name: "turned-away-unbounded", Promises: "P6 P7",
+			Rule:  "whole requests that were turned away have a bound of their own",
+			Edits: []edit{unless("ledger/advance.go", `case s.Unused`)},
+		},
+		{
+			Name: "turned-away-all-day", Promises: "P6 P7",
+			Rule:  "at most 60 whole requests a day are turned away for one target",
+			Edits: []edit{unless("rules/decide.go", `case s.UnusedToday >= topup.MostUnused`)},
+		},
+		{
 			Name: "declines-not-counted", Promises: "P7",
 			Rule:  "a declined customer is asked less and less often, then suspended",
 			Edits: []edit{unless("ledger/advance.go", `if s.Decline`)},

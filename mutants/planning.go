@@ -82,8 +82,13 @@ func planning() []mutant {
 		},
 		{
 			Name: "caps-forget-failures", Promises: "P6 P7",
-			Rule:  "a purchase that was permitted counts towards the caps even if it failed",
-			Edits: []edit{{"ledger/advance.go", `unsent := from == topup.Planned || from == topup.Held`, `unsent := from == topup.Planned || from == topup.Held || MUTANT`}},
+			Rule:  "a purchase that may have run counts towards the caps even if it failed",
+			Edits: []edit{{"ledger/advance.go", `s.Next.State == topup.Cancelled)`, `s.Next.State == topup.Cancelled || MUTANT)`}},
+		},
+		{
+			Name: "caps-keep-what-never-ran", Promises: "P6",
+			Rule:  "what certainly never ran keeps no place in a cap",
+			Edits: []edit{{"ledger/caps.go", `if !neverRan {`, `if !neverRan || MUTANT {`}},
 		},
 		{
 			Name: "import-unguarded", Promises: "P1 P3",

@@ -176,6 +176,8 @@ func notOpen(f *Facts, d *Decision) bool {
 		return d.suspended(f.Standing) // the quiet period of a refusal must not hide it
 	case open.Refused && open.State == topup.Sent && f.backingOff():
 		return d.backingOff(f.Standing)
+	case open.State == topup.Sent && f.Standing.Unused > 0: // one more of them, most likely: that one is out must not hide it
+		return d.say(topup.ProviderUnavailable, "purchase %s is sent, and the provider turned the last %d requests away before they ran", open.Short(), f.Standing.Unused)
 	case open.State == topup.Confirmed && open.Payment == topup.PaymentFailed:
 		return d.say(topup.InvoiceUnpaid, "purchase %s was not paid: invoice %s %s", open.Short(), open.Reference, open.Detail)
 	default:
@@ -260,6 +262,10 @@ func rested(f *Facts, d *Decision) bool {
 		return d.suspended(s)
 	case f.backingOff():
 		return d.backingOff(s)
+	case s.UnusedToday >= topup.MostUnused:
+		return d.say(topup.ProviderUnavailable, "the provider turned %d purchase requests away today before they ran: no more before midnight UTC, or until a person resumes the customer", s.UnusedToday)
+	case s.UnusedUntil != nil && s.Now.Before(*s.UnusedUntil):
+		return d.say(topup.ProviderUnavailable, "the provider turned the last %d purchase requests away before they ran; next one at %s", s.Unused, clock(*s.UnusedUntil))
 	case s.ForeignAt != nil && s.Now.Before(s.ForeignAt.Add(f.Rule.Cooldown)):
 		return d.say(topup.ForeignTopup, "somebody else added credits at %s; waiting %s for the balance to show them", clock(*s.ForeignAt), f.Rule.Cooldown)
 	case s.SettledAt != nil && s.Now.Before(s.SettledAt.Add(f.Rule.Cooldown)):

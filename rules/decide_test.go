@@ -204,6 +204,11 @@ var rowsOfPurchases = []row{
 	}, topup.Buy, ""},
 	{"backing off to the last nanosecond", func(f *Facts) { f.Standing.Declines, f.Standing.BackoffUntil = 2, hence(1) }, topup.BackingOff, "in a row: 2"},
 	{"the back-off ends now", func(f *Facts) { f.Standing.BackoffUntil = ago(0) }, topup.Buy, ""},
+	{"turned away, to the last nanosecond", func(f *Facts) { f.Standing.Unused, f.Standing.UnusedUntil = 3, hence(1) }, topup.ProviderUnavailable, "last 3 purchase requests"},
+	{"turned away, and rested", func(f *Facts) { f.Standing.Unused, f.Standing.UnusedUntil = 3, ago(0) }, topup.Buy, ""},
+	{"turned away too often today", func(f *Facts) { f.Standing.UnusedToday = topup.MostUnused }, topup.ProviderUnavailable, "60 purchase requests away today"},
+	{"turned away once less than too often", func(f *Facts) { f.Standing.UnusedToday = topup.MostUnused - 1 }, topup.Buy, ""},
+	{"the next one after it was turned away", func(f *Facts) { open(f, topup.Sent); f.Standing.Unused = 2 }, topup.ProviderUnavailable, "is sent, and"},
 	{"suspended, however long ago", func(f *Facts) { f.Standing.SuspendedAt, f.Standing.Declines = ago(1000*time.Hour), 4 }, topup.Suspended, "4 declines"},
 	{"suspended is said before backing off", func(f *Facts) {
 		f.Standing.SuspendedAt, f.Standing.BackoffUntil = ago(time.Hour), hence(time.Hour)

@@ -52,6 +52,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 		}
 		next.Refused = true
 	case NotRun:
+		c.Unused = a.Written > 0
 		if a.Written == 0 && next.Attempts > 0 {
 			next.Attempts--
 		}

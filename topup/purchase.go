@@ -251,6 +251,7 @@ type Change struct {
 	Next     Purchase // as it shall be; Next.Revision is the revision that was read
 	Evidence []Evidence
 
+	Unused  bool    // a whole request left that certainly did not run: it counts towards a bound of its own
 	Decline bool    // counts for back-off and suspension (P7)
 	Refusal string  // with Decline: the provider's words, when they were not about the customer's means of payment
 	Lift    bool    // a payment arrived: declines and suspension are over

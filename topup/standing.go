@@ -27,6 +27,10 @@ type Standing struct {
 	RefusalRule    string // the rule that was refused
 	RefusalVersion string // and its version
 
+	Unused      int        // requests in a row that the provider turned away before they ran
+	UnusedUntil *time.Time // no further one before
+	UnusedToday int        // of them, all of this UTC day
+
 	Pause       *Pause     // the pause that covers target and provider; rules are matched with RulePauses
 	RulePauses  []Pause    // pauses of rules, to be matched by the rule's name
 	FirstSeenAt *time.Time // when the ledger first knew the provider

@@ -15,6 +15,8 @@ var capping = map[string]func(*testing.T, Opener){
 	"purchases before the cap was configured count":            countedBeforeConfigured,
 	"what never left gives both back":                          unsentGivesBack,
 	"what was sent and failed keeps its place among purchases": failedKeepsItsPlace,
+	"what certainly did not run gives both back":               turnedAwayGivesBack,
+	"requests that were turned away have a bound of their own": turnedAwayIsBounded,
 	"a window ends with its hour, day or month":                windowEnds,
 	"the cap that is passed is named":                          capIsNamed,
 }
@@ -120,17 +122,63 @@ func unsentGivesBack(t *testing.T, open Opener) {
 
 func failedKeepsItsPlace(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	d.advance(d.send(acme), cancelled)
-	d.spent(1, 0)
 	d.advance(d.send(acme), refused)
-	d.spent(2, 0)
+	d.spent(1, 0)
 	p := d.advance(d.send(acme), confirmed("inv_1"))
 	d.advance(p, func(c *topup.Change) {
 		c.Next.State, c.Next.Payment, c.Next.Reason = topup.Declined, topup.PaymentVoid, topup.FailedDeclined
 	})
-	d.spent(3, 0)
+	d.spent(2, 0)
 	d.advance(d.advance(d.send(acme), confirmed("inv_2")), settled)
-	d.spent(4, 900_00)
+	d.spent(3, 900_00)
+}
+
+var turnedAway = topup.Answer{Verdict: topup.NotRun, Reason: topup.FailedThrottled, Status: 429, Written: 300}
+
+// turnedAwayGivesBack: ten minutes of 429 must not use up the purchases of a day.
+func turnedAwayGivesBack(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	once := capped(topup.Cap{Scope: topup.CapGlobal, Period: topup.CapDay, Limit: 1})
+	for range 3 {
+		d.answer(d.send(acme, once), turnedAway)
+		d.spent(0, 0)
+	}
+	d.answer(d.send(acme, once), yes)
+	d.spent(1, 900_00)
+}
+
+func turnedAwayIsBounded(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	for n, wait := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 15 * time.Minute} {
+		d.answer(d.send(acme), turnedAway)
+		s := d.standing(acme)
+		if s.Unused != n+1 || s.UnusedToday != n+1 || s.UnusedUntil == nil || !s.UnusedUntil.Equal(noon.Add(wait)) {
+			t.Errorf("after %d: %d in a row, %d today, none before %v; want after %s", n+1, s.Unused, s.UnusedToday, s.UnusedUntil, wait)
+		}
+	}
+	d.answer(d.send(acme), topup.Answer{Verdict: topup.NotRun}) // not a byte left
+	if s := d.standing(acme); s.Unused != 7 || s.UnusedToday != 7 {
+		t.Errorf("without a byte: %d in a row, %d today; want 7 and 7", s.Unused, s.UnusedToday)
+	}
+	d.answer(d.send(acme), yes)
+	if s := d.standing(acme); s.Unused != 0 || s.UnusedUntil != nil || s.UnusedToday != 7 {
+		t.Errorf("after a yes: %d in a row, none before %v, %d today; want 0, nil, 7", s.Unused, s.UnusedUntil, s.UnusedToday)
+	}
+	if s := d.standing(customer(1)); s.UnusedToday != 0 {
+		t.Errorf("another customer's: %d", s.UnusedToday)
+	}
+	d.clock.forward(12 * time.Hour)
+	d.takeLease()
+	d.answer(d.send(customer(1)), turnedAway)
+	if s := d.standing(acme); s.UnusedToday != 0 {
+		t.Errorf("on the next day: %d", s.UnusedToday)
+	}
+	if _, err := d.store.Resume(t.Context(), topup.Pause{Scope: topup.PauseCustomer, ID: "cus_1", By: "ana", Reason: "asked"}); err != nil {
+		t.Fatal(err)
+	}
+	if s := d.standing(customer(1)); s.Unused != 0 || s.UnusedToday != 0 || s.UnusedUntil != nil {
+		t.Errorf("after a person resumed: %d in a row, %d today, none before %v", s.Unused, s.UnusedToday, s.UnusedUntil)
+	}
 }
 
 func windowEnds(t *testing.T, open Opener) {
