@@ -25,6 +25,8 @@ type Config struct {
 	// DatabaseURL is postgres://… or sqlite:PATH, the path absolute or relative
 	// to the working directory.
 	DatabaseURL Secret
+	// DatabaseFilesystem is what a SQLite file may lie on.
+	DatabaseFilesystem Filesystem
 
 	HTTP      HTTP
 	Log       Log
@@ -46,6 +48,18 @@ const (
 
 // Options are the words of the YAML.
 func (Mode) Options() []string { return []string{string(Active), string(DryRun)} }
+
+// Filesystem is what a SQLite file may lie on.
+type Filesystem string
+
+// The choices.
+const (
+	LocalFilesystem Filesystem = "local"                             // one whose locks are known to keep a second daemon out
+	AnyFilesystem   Filesystem = "any_at_the_risk_of_double_charges" // somebody takes the risk
+)
+
+// Options are the words of the YAML.
+func (Filesystem) Options() []string { return []string{string(LocalFilesystem), string(AnyFilesystem)} }
 
 // HTTP is where /metrics and the health checks are served.
 type HTTP struct {

@@ -20,7 +20,9 @@ func (l loader) databaseURL(at string, s Secret) Secret {
 		case strings.Contains(path, ":memory:"):
 			l.file.Report(at, "a database in memory forgets what was bought", "write sqlite:/var/lib/topupd/topupd.db")
 		default:
-			return NewSecret("sqlite:" + l.path(filepath.Clean(path)))
+			if l.atHome(at, &path); path != "" {
+				return NewSecret("sqlite:" + l.path(filepath.Clean(path)))
+			}
 		}
 		return s
 	}

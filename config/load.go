@@ -32,11 +32,12 @@ func Load(path string, getenv func(string) string) (*Config, yamlfile.Problems) 
 	var y fileYAML
 	l.file.Decode(&y)
 	c := &Config{
-		File:    path,
-		Mode:    y.Mode,
-		HTTP:    HTTP(y.HTTP),
-		Log:     Log{Level: y.Log.Level.slog(), Format: y.Log.Format},
-		Metrics: Metrics(y.Metrics),
+		File:               path,
+		Mode:               y.Mode,
+		HTTP:               HTTP(y.HTTP),
+		DatabaseFilesystem: y.Filesystem,
+		Log:                Log{Level: y.Log.Level.slog(), Format: y.Log.Format},
+		Metrics:            Metrics(y.Metrics),
 	}
 	if l.file.Problems().Err() != nil && len(y.Providers) == 0 && len(y.RuleFiles) == 0 {
 		return c, l.file.Problems() // nothing to look into
@@ -96,6 +97,10 @@ func (l loader) ruleFiles(globs []string) []string {
 	var files []string
 	for i, glob := range globs {
 		path := fmt.Sprintf("rule_files[%d]", i)
+		if l.atHome(path, &glob); glob == "" {
+			continue
+		}
+		globs[i] = glob
 		matches, err := filepath.Glob(l.path(glob))
 		switch {
 		case strings.Contains(glob, "**"): // filepath.Glob would read it as one *, and leave rules out
@@ -149,6 +154,26 @@ func (l loader) isConfig(path string) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
+// atHome puts the user's folder in the place of a leading ~, as a shell would. A ~
+// that it does not know is a mistake, and nothing is left of the path: a folder
+// of that name was never meant.
+func (l loader) atHome(at string, path *string) {
+	if !strings.HasPrefix(*path, "~") {
+		return
+	}
+	home := l.getenv("HOME")
+	if rest, ok := strings.CutPrefix(*path, "~/"); ok && home != "" {
+		*path = filepath.Join(home, rest)
+		return
+	}
+	what := "~NAME is not understood"
+	if home == "" {
+		what = "there is no $HOME to put in the place of ~"
+	}
+	l.file.Report(at, what, "write the whole path; ./~NAME is a file whose name begins so")
+	*path = ""
+}
+
 // path makes a path of the file relative to its folder.
 func (l loader) path(p string) string {
 	if filepath.IsAbs(p) {
@@ -171,7 +196,11 @@ func (l loader) secret(block, key string, text *secretText, file *string, requir
 	case !hasText && !hasFile && required:
 		l.file.Report(block, key+" is missing", fmt.Sprintf("add %s_file: a file that holds it, or %s: ${NAME}", key, key))
 	case file != nil:
-		return l.secretFile(at+"_file", l.secretPath(*file))
+		path := *file
+		if l.atHome(at+"_file", &path); path == "" {
+			return Secret{}
+		}
+		return l.secretFile(at+"_file", l.secretPath(path))
 	case text != nil:
 		return NewSecret(string(*text))
 	}

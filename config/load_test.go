@@ -2,16 +2,19 @@ package config
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"topupd/config/yamlfile"
 	"topupd/topup"
 )
 
@@ -133,10 +136,11 @@ func TestEveryKeyArrives(t *testing.T) {
 	}
 	want := &Config{
 		File: "topupd.yml", Mode: Active,
-		DatabaseURL: NewSecret("postgres://topupd@db.internal/topupd?sslmode=verify-full"),
-		HTTP:        HTTP{Listen: "127.0.0.1:9846"},
-		Log:         Log{Format: LogJSON},
-		Metrics:     Metrics{PerTarget: PerTargetAll, MaxSeries: 2000},
+		DatabaseURL:        NewSecret("postgres://topupd@db.internal/topupd?sslmode=verify-full"),
+		DatabaseFilesystem: LocalFilesystem,
+		HTTP:               HTTP{Listen: "127.0.0.1:9846"},
+		Log:                Log{Format: LogJSON},
+		Metrics:            Metrics{PerTarget: PerTargetAll, MaxSeries: 2000},
 		Providers: []Provider{{
 			Name: "hyperline", Type: Hyperline, BaseURL: mustURL(t, "https://api.hyperline.co"),
 			Token: NewSecret("prod_production-key"), Sweep: Sweep{Auto: true},
@@ -144,14 +148,14 @@ func TestEveryKeyArrives(t *testing.T) {
 				Reads: Rate{200, 10 * time.Second}, Writes: Rate{50, 10 * time.Second}, SharePercent: 50,
 			},
 			PurchaseTimeout: 75 * time.Second, Unclear: Unclear{Replay, 15 * time.Minute},
-			NativeAutoTopup: NativeRefuse, FirstPurchaseAfter: 150 * time.Second, Line: 8,
+			NativeAutoTopup: NativeRefuse, FirstPurchaseAfter: 150 * time.Second, Line: 9,
 		}, {
 			Name: "voice", Type: Talkover, BaseURL: mustURL(t, "https://app.talkover.ai"),
 			UserToken: NewSecret("7|user-token"), EnvironmentToken: NewSecret("talq_environment-token"),
 			EnvironmentID: "env-uuid-1", Sweep: Sweep{Auto: true},
 			RateLimit:       RateLimit{Requests: Rate{100, time.Minute}, SharePercent: 50},
 			PurchaseTimeout: 75 * time.Second, Unclear: Unclear{Park, 15 * time.Minute},
-			NativeAutoTopup: NativeRefuse, FirstPurchaseAfter: 150 * time.Second, Line: 18,
+			NativeAutoTopup: NativeRefuse, FirstPurchaseAfter: 150 * time.Second, Line: 19,
 		}},
 		Limits: Limits{
 			Global: []topup.Cap{
@@ -232,6 +236,54 @@ func TestTheDatabaseGoesWhereStateBelongs(t *testing.T) {
 				t.Errorf("stateDirectory() = %q, %v; want %q", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// A ~ that nobody expands is a folder of that name, with a ledger in it that
+// nobody finds again.
+func TestATildeIsTheHomeOfTheUserOrRefused(t *testing.T) {
+	home := t.TempDir()
+	for name, text := range map[string]string{"secret.token": "prod_from_home\n", "rules.yml": "rules: []\n", "url": "sqlite:~/from-a-file.db\n"} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load := func(database, rules, token, home string) (*Config, yamlfile.Problems) {
+		install(t, fmt.Sprintf(`mode: dry_run
+%s
+providers:
+  - {name: h, type: hyperline, token_file: %s}
+rule_files: [%s]
+`, database, token, rules))
+		return Load("topupd.yml", func(name string) string { return map[string]string{"HOME": home}[name] })
+	}
+	cfg, problems := load("database_url: sqlite:~/x.db", "~/rules.yml", "~/secret.token", home)
+	if len(problems) != 0 {
+		t.Fatal(problems)
+	}
+	if got, want := cfg.DatabaseURL.Reveal(), "sqlite:"+home+"/x.db"; got != want {
+		t.Errorf("the ledger is %s, want %s", got, want)
+	}
+	if got, want := cfg.RuleFiles, []string{home + "/rules.yml"}; !slices.Equal(got, want) {
+		t.Errorf("the rules are %s, want %s", got, want)
+	}
+	if got := cfg.Providers[0].Token.Reveal(); got != "prod_from_home" {
+		t.Errorf("the token is %s", got)
+	}
+	if cfg, problems = load("database_url_file: ~/url", "~/rules.yml", "~/secret.token", home); len(problems) != 0 || cfg.DatabaseURL.Reveal() != "sqlite:"+home+"/from-a-file.db" {
+		t.Errorf("by a file: %s, %v", cfg.DatabaseURL.Reveal(), problems)
+	}
+	for _, tt := range []struct{ database, rules, token, home, at, want string }{
+		{"sqlite:~ada/x.db", "~/rules.yml", "~/secret.token", home, "database_url", "~NAME is not understood"},
+		{"sqlite:~", "~/rules.yml", "~/secret.token", home, "database_url", "~NAME is not understood"},
+		{"sqlite:~/x.db", home + "/rules.yml", home + "/secret.token", "", "database_url", "there is no $HOME"},
+		{"sqlite:/x.db", "~ada/rules.yml", "~/secret.token", home, "rule_files[0]", "~NAME is not understood"},
+		{"sqlite:/x.db", "~/rules.yml", "~ada/secret.token", home, "token_file", "~NAME is not understood"},
+	} {
+		_, problems := load("database_url: "+tt.database, tt.rules, tt.token, tt.home)
+		if text := problems.Text(1); problems.Errors() != 1 || !strings.Contains(text, tt.at) || !strings.Contains(text, tt.want) || !strings.Contains(text, "write the whole path") {
+			t.Errorf("%v: %s", tt, text)
+		}
 	}
 }
 

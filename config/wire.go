@@ -19,6 +19,7 @@ type fileYAML struct {
 	Mode            Mode           `yaml:"mode" jsonschema:"required" jsonschema_description:"active buys; dry_run decides and records, and never buys. There is no default."`
 	DatabaseURL     *secretText    `yaml:"database_url" jsonschema_description:"postgres://… or sqlite:PATH. Default: sqlite, topupd.db in the state directory."`
 	DatabaseURLFile *string        `yaml:"database_url_file" jsonschema_description:"File that holds the database URL, relative to this file."`
+	Filesystem      Filesystem     `yaml:"database_filesystem" jsonschema_description:"What a SQLite file may lie on: local, or anything, where two daemons may charge twice."`
 	HTTP            httpYAML       `yaml:"http" jsonschema_description:"Where /metrics and the health checks are served."`
 	Log             logYAML        `yaml:"log" jsonschema_description:"How the log is written."`
 	Metrics         metricsYAML    `yaml:"metrics" jsonschema_description:"Bounds the series that carry customer ids."`
@@ -30,6 +31,7 @@ type fileYAML struct {
 
 // Defaults are those of docs/configuration.md.
 func (c *fileYAML) Defaults() {
+	c.Filesystem = LocalFilesystem
 	c.HTTP.Listen = "127.0.0.1:9846"
 	c.Log = logYAML{Level: "info", Format: LogJSON}
 	c.Metrics = metricsYAML{PerTarget: PerTargetAll, MaxSeries: 2000}

@@ -38,6 +38,9 @@ func open(t testing.TB, url string, o ledger.Options) *ledger.Store {
 		if _, err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		if err := s.Examine(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return s
 }

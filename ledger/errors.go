@@ -97,7 +97,7 @@ func foreseen(err error) bool {
 	for _, known := range []error{
 		topup.ErrPurchaseOpen, topup.ErrFactsOvertaken, topup.ErrFactsTooOld, topup.ErrPaused, topup.ErrOverCap,
 		topup.ErrFirstHold, topup.ErrProviderStopped, topup.ErrLeaseLost, topup.ErrOvertaken, topup.ErrKeyTooOld,
-		topup.ErrNotFound, ErrReferenceClaimed,
+		topup.ErrNotFound, topup.ErrLedgerUnfit, ErrReferenceClaimed,
 	} {
 		if errors.Is(err, known) {
 			return true
@@ -172,6 +172,8 @@ func explained(err error) error {
 		return fmt.Errorf("another process writes to the database file for longer than %s; find it with fuser or lsof: %w", busyTimeout, err)
 	case code&0xff == sqlite3.SQLITE_READONLY:
 		return fmt.Errorf("the database file cannot be written; check its owner, its mode and whether the disk is mounted read-only: %w", err)
+	case damaging(err):
+		return fmt.Errorf("the database file is damaged; %s: %w", damageRemedy, err)
 	case code&0xff == sqlite3.SQLITE_FULL:
 		return fmt.Errorf("the disk is full; nothing is bought until there is space: %w", err)
 	default:

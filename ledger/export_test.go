@@ -2,7 +2,11 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -76,4 +80,25 @@ func Backend(t testing.TB, s *Store) (pid int) {
 		t.Fatal(err)
 	}
 	return pid
+}
+
+// Stumble lets a read of the store meet what SQLite says of a file that is none.
+func Stumble(t testing.TB, s *Store) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "garbage.db")
+	if err := os.WriteFile(file, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	garbage, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer garbage.Close()
+	err = s.read(t.Context(), "stumble", func(ctx context.Context, _ view) error {
+		_, err := garbage.ExecContext(ctx, `CREATE TABLE x (y)`)
+		return err
+	})
+	if !damaging(err) {
+		t.Fatalf("stumbling: %v, want a file that is no database", err)
+	}
 }

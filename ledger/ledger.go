@@ -32,6 +32,9 @@ type Options struct {
 	Lock bool
 	// ReadOnly opens beside a running daemon. Every write is ErrReadOnly.
 	ReadOnly bool
+	// AnyFilesystem opens a SQLite file for writing also where locks are not known
+	// to hold. Two daemons on it may charge twice.
+	AnyFilesystem bool
 }
 
 // Store is one open ledger. Safe for concurrent use.
@@ -43,6 +46,8 @@ type Store struct {
 	observe func(query string, d time.Duration, errReason string)
 
 	readOnly bool
+	ground   *ground // the SQLite file; nil on PostgreSQL and in memory
+	health   health
 	writing  chan struct{} // SQLite has one writer: ours queue here, in order, not in its busy loop
 	where    string        // the database in words for errors; no password
 	commits  time.Duration // how long a commit may stay unanswered

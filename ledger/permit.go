@@ -18,7 +18,7 @@ const firstLook = 5 * time.Second
 // over with two complete empty looks, facts that still say "buy", and a key
 // that is young enough by both clocks (P4). Errors: topup.ErrPaused,
 // ErrOvertaken, ErrProviderStopped, ErrLeaseLost, ErrFactsTooOld,
-// ErrFactsOvertaken, ErrKeyTooOld, ErrInDoubt.
+// ErrFactsOvertaken, ErrKeyTooOld, ErrLedgerUnfit, ErrInDoubt.
 func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purchase, error) {
 	var permitted topup.Purchase
 	var newToken bool
@@ -33,6 +33,9 @@ func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purcha
 		}
 		now, err := t.now(ctx)
 		if err != nil {
+			return err
+		}
+		if err := s.Fit(); err != nil {
 			return err
 		}
 		if err := t.unmoved(ctx); err != nil {

@@ -60,6 +60,9 @@ func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, 
 // mayPlan checks everything but the caps. The open purchase comes before the
 // version: it is the better explanation of the same thing.
 func (t tx) mayPlan(ctx context.Context, r topup.PlanRequest, provider providerRow, target targetRow, now time.Time) error {
+	if err := t.store.Fit(); err != nil {
+		return err
+	}
 	if err := t.unmoved(ctx); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -46,13 +45,9 @@ func (s *Store) openSQLite(ctx context.Context, raw string, o Options) error {
 		if err := s.prepareFile(ctx, path, o); err != nil {
 			return err
 		}
-		absolute, err := filepath.Abs(path)
-		if err != nil {
-			return fmt.Errorf("resolving %s: %w", path, err)
-		}
-		name, conns = (&url.URL{Scheme: "file", Path: absolute, RawQuery: pragmas(o).Encode()}).String(), sqliteConns
+		name, conns = fileName(s.ground.path, pragmas(o)), sqliteConns
 	}
-	db := sql.OpenDB(statements{driver: &sqlite.Driver{}, name: name})
+	db := sql.OpenDB(statements{driver: &sqlite.Driver{}, name: name, stands: s.ground.stands})
 	s.closers = append(s.closers, db.Close)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
@@ -83,24 +78,37 @@ func pragmas(o Options) url.Values {
 	return q
 }
 
+// fileName is the file as SQLite takes it. It makes none where there is none.
+func fileName(path string, settings url.Values) string {
+	if !settings.Has("mode") {
+		settings.Set("mode", "rw")
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
+}
+
 // prepareFile checks where the file lies, creates it for the owner alone, and
-// takes the lock. It never opens an existing file: closing it again would take
-// SQLite's own locks away from every connection of this process.
+// takes the locks: PATH.lock, and the file itself, which may have other names.
+// Whoever only reads goes on where a daemon would be refused.
 func (s *Store) prepareFile(ctx context.Context, path string, o Options) error {
 	dir := filepath.Dir(path)
-	if !o.ReadOnly {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("creating the folder of %s: %w", path, err)
-		}
-	}
-	if fs := remoteFilesystem(dir); fs != "" {
-		return fmt.Errorf("%s lies on %s, whose locks do not hold between machines: two daemons could charge twice; use a local disk, or PostgreSQL", path, fs)
-	}
 	if o.ReadOnly {
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("there is no ledger to read: %w; topupd run creates it", err)
-		}
-		return nil
+		return s.prepareToRead(path)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("creating the folder of %s: %w", path, err)
+	}
+	if err := s.onLocalDisk(path, dir, o); err != nil {
+		return err
+	}
+	path, err := resolved(path)
+	if err != nil {
+		return err
+	}
+	if err := settled(path); err != nil {
+		return err
+	}
+	if _, err := oneName(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	s.guard = func(ctx context.Context) (func(), error) {
 		if o.Lock { // ours already
@@ -112,13 +120,88 @@ func (s *Store) prepareFile(ctx context.Context, path string, o Options) error {
 		}
 		return l.release, nil
 	}
-	if o.Lock {
-		l, err := takeLock(path)
+	if !o.Lock {
+		if err := createFile(path); err != nil {
+			return err
+		}
+		info, err := oneName(path)
 		if err != nil {
 			return err
 		}
-		s.closers = append(s.closers, func() error { l.release(); return nil })
+		s.stand(&ground{path: path, info: info})
+		return nil
 	}
+	l, err := takeLock(path)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { l.release(); return nil })
+	if err := errors.Join(settled(path), createFile(path)); err != nil { // a restore may have ended meanwhile
+		return err
+	}
+	info, err := oneName(path)
+	if err != nil {
+		return err
+	}
+	g, err := hold(path, info)
+	if err != nil {
+		return err
+	}
+	s.stand(g)
+	s.health.wanted = true
+	l.made(path)
+	return nil
+}
+
+// stand lets the store use the file until it is closed.
+func (s *Store) stand(g *ground) {
+	s.ground = g
+	files.enter(g)
+	s.closers = append(s.closers, func() error { files.leave(g); return nil })
+}
+
+func (s *Store) prepareToRead(path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("there is no ledger to read: %w; topupd run creates it", err)
+	}
+	path, err := filepath.EvalSymlinks(path) // as SQLite does
+	if err != nil {
+		return fmt.Errorf("resolving %s: %w", path, err)
+	}
+	if path, err = resolved(path); err != nil {
+		return err
+	}
+	if err := settled(path); err != nil {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("there is no ledger to read: %w", err)
+	}
+	s.stand(&ground{path: path, info: info})
+	return nil
+}
+
+// createFile makes the file of a new ledger, for its owner alone. It never opens
+// one that exists: closing it again would take SQLite's own locks away from every
+// connection of this process. Where a ledger was before, it refuses: an empty
+// one has forgotten every purchase.
+func createFile(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	traces := "what SQLite keeps beside it is still there (" + filepath.Base(path) + "-wal)"
+	if _, err := os.Lstat(path + "-wal"); err != nil {
+		if !wasMade(path) {
+			return makeFile(path)
+		}
+		traces = path + ".lock tells of it"
+	}
+	return fmt.Errorf("%s is gone: there was a ledger, %s; an empty one in its place would know nothing of what was bought: put the file back with its -wal, "+
+		"or restore a backup with topupd restore; to begin anew all the same, delete %s.lock and %s-wal", path, traces, path, path)
+}
+
+func makeFile(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return nil
@@ -133,63 +216,10 @@ func (s *Store) prepareFile(ctx context.Context, path string, o Options) error {
 func opening(path string, err error) error {
 	switch sqliteCode(err) & 0xff {
 	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("%s is not a SQLite database; move it away, or restore it from a backup: %w", path, err)
+		return fmt.Errorf("%s is not a SQLite database, or is damaged; restore a backup with topupd restore, which keeps this file: %w", path, err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("%s cannot be opened; check the owner and mode of the file and its folder: %w", path, err)
 	default:
 		return fmt.Errorf("opening %s: %w", path, explained(err))
 	}
 }
-
-// fileLock is FILE.lock, held.
-type fileLock struct{ file *os.File }
-
-// takeLock takes PATH.lock or says who holds it. The kernel gives the lock back
-// however the process ends; the file itself stays.
-func takeLock(path string) (*fileLock, error) {
-	name := path + ".lock"
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the ledger: %w", err)
-	}
-	if err := lockFile(f); err != nil {
-		defer f.Close()
-		return nil, fmt.Errorf("%w: %s is locked by process %s; stop it first, or give this one another database_url", ErrLocked, name, holder(f))
-	}
-	pid := strconv.Itoa(os.Getpid()) + "\n"
-	if err := f.Truncate(0); err == nil { // the pid is for people; the lock holds without it
-		_, _ = f.WriteAt([]byte(pid), 0)
-	}
-	return &fileLock{f}, nil
-}
-
-// holder reads the process id that the lock's owner wrote.
-func holder(f *os.File) string {
-	text := make([]byte, 32)
-	n, _ := f.ReadAt(text, 0)
-	if pid := strings.TrimSpace(string(text[:n])); pid != "" {
-		return pid
-	}
-	return "(unknown)"
-}
-
-// waitForLock waits for another migration to end, for as long as a small one takes.
-func waitForLock(ctx context.Context, path string) (*fileLock, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
-		l, err := takeLock(path)
-		if !errors.Is(err, ErrLocked) {
-			return l, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-again.C:
-		}
-	}
-}
-
-func (l *fileLock) release() { _ = l.file.Close() }

@@ -12,19 +12,34 @@ import (
 type statements struct {
 	driver driver.Driver
 	name   string
+	stands func() error // whether the name still leads to the file that was meant; may be nil
 }
 
-// Connect opens one connection.
+// Connect opens one connection, to the file that the others are open on: one
+// that was put in its place is another database.
 func (s statements) Connect(context.Context) (driver.Conn, error) {
+	if err := s.meant(); err != nil {
+		return nil, err
+	}
 	conn, err := s.driver.Open(s.name)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.meant(); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	base, ok := conn.(sqliteConn)
 	if !ok {
 		return nil, errors.Join(errors.New("the SQLite driver has changed: its connections lack what the ledger uses"), conn.Close())
 	}
 	return &compiled{sqliteConn: base, kept: map[string]*statement{}}, nil
+}
+
+func (s statements) meant() error {
+	if s.stands == nil {
+		return nil
+	}
+	return s.stands()
 }
 
 // Driver is the driver below.

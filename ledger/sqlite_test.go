@@ -103,6 +103,7 @@ func TestReadingNeedsNoDaemon(t *testing.T) {
 	if _, err := daemon.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	must(t, daemon.Examine(t.Context()))
 	p := sentPurchase(t, daemon)
 	if err := errors.Join(reader.Close(), daemon.Close()); err != nil {
 		t.Fatal(err)

@@ -86,7 +86,9 @@ func (t tx) one(ctx context.Context, what, query string, args ...any) error {
 // read runs a reading operation under its name.
 func (s *Store) read(ctx context.Context, query string, fn func(context.Context, view) error) error {
 	done := s.stopwatch(query)
-	err := s.failed(query, fn(ctx, view{s.db, s}))
+	err := fn(ctx, view{s.db, s})
+	s.noticeDamage(err)
+	err = s.failed(query, err)
 	done(err)
 	return err
 }
@@ -95,7 +97,9 @@ func (s *Store) read(ctx context.Context, query string, fn func(context.Context,
 // ErrReadOnly, topup.ErrInDoubt, and what fn returns.
 func (s *Store) write(ctx context.Context, query string, fn func(context.Context, tx) error) error {
 	done := s.stopwatch(query)
-	err := s.failed(query, s.inTx(ctx, s.logs(query), fn))
+	err := s.inTx(ctx, s.logs(query), fn)
+	s.noticeDamage(err)
+	err = s.failed(query, err)
 	done(err)
 	return err
 }

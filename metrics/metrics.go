@@ -61,6 +61,7 @@ type Metrics struct {
 
 	leaseHeld      *prometheus.GaugeVec
 	reloadOK       prometheus.Gauge
+	ledgerFit      prometheus.Gauge
 	reloadAt       prometheus.Gauge
 	ledgerDuration *prometheus.HistogramVec
 	ledgerErrors   *prometheus.CounterVec
@@ -163,6 +164,9 @@ func (m *Metrics) addProcess(f factory, o Options) {
 	m.reloadAt = f.plainGauge("topup_config_last_reload_success_timestamp_seconds",
 		"When the configuration in use was read.")
 	m.reloadOK.Set(1)
+	m.ledgerFit = f.plainGauge("topup_ledger_fit",
+		"1 while purchases may rest on the ledger, 0 when its file is damaged, or is no longer where it was opened.")
+	m.ledgerFit.Set(1)
 	m.ledgerDuration = f.histogram("topup_ledger_query_duration_seconds",
 		"How long operations of the ledger took.",
 		[]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5},

@@ -132,6 +132,9 @@ func (m *Metrics) Reloaded(ok bool, at time.Time) {
 	}
 }
 
+// LedgerFit tells whether purchases may rest on the ledger.
+func (m *Metrics) LedgerFit(ok bool) { m.ledgerFit.Set(truth(ok)) }
+
 // LedgerQuery counts one operation of the ledger. The errReason is "" for
 // success, else in_doubt, conflict, timeout, connection, constraint or other;
 // everything else counts as other.

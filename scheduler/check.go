@@ -207,6 +207,8 @@ func refusal(d rules.Decision, err error) (rules.Decision, error) {
 		d.Reason = topup.FirstHold
 	case errors.Is(err, topup.ErrProviderStopped):
 		d.Reason = topup.ProviderUnavailable
+	case errors.Is(err, topup.ErrLedgerUnfit):
+		d.Reason = topup.Quarantined
 	case errors.Is(err, topup.ErrFactsOvertaken), errors.Is(err, topup.ErrLeaseLost):
 		d.Reason = topup.Confirming
 	case errors.Is(err, topup.ErrFactsTooOld):

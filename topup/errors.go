@@ -18,6 +18,8 @@ var (
 	ErrFirstHold = errors.New("the first purchase at this provider is still held back")
 	// ErrProviderStopped: the provider refused our token; nothing is sent until it changes.
 	ErrProviderStopped = errors.New("the provider is stopped")
+	// ErrLedgerUnfit: the ledger is damaged, not yet examined, or not where it was; nothing is sent on its word.
+	ErrLedgerUnfit = errors.New("the ledger is not fit to buy on")
 	// ErrLeaseLost: another process holds the lease of the provider connection.
 	ErrLeaseLost = errors.New("the lease is not ours")
 	// ErrOvertaken: the purchase was changed by somebody else since it was read.

@@ -99,6 +99,7 @@ func (d *daemon) housekeeping(ctx context.Context) {
 		d.metrics.Budget(l.Name, "reads", reads)
 		d.metrics.Budget(l.Name, "writes", writes)
 	}
+	d.fitness(ctx)
 	err := errors.Join(d.ledgerGauges(ctx), d.obey(ctx))
 	d.reachable.Store(err == nil || ctx.Err() != nil)
 	if err != nil && ctx.Err() == nil {

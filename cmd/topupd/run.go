@@ -48,12 +48,16 @@ func (c *runCmd) Run(a *app) error {
 }
 
 func (c *runCmd) once(a *app, d *daemon) error {
+	d.examine(a.ctx)
 	err := d.scheduler.Once(a.ctx)
 	d.housekeeping(a.ctx)
 	if errors.Is(err, scheduler.ErrLeaseElsewhere) {
 		return fmt.Errorf("%w; nothing was done for it, the other process works on it", err)
 	}
 	if err != nil {
+		return err
+	}
+	if err := d.store.Fit(); err != nil {
 		return err
 	}
 	counts, err := d.store.OpenCounts(a.ctx)

@@ -60,6 +60,7 @@ type daemon struct {
 	reload    func() (*loaded, error)
 	broken    atomic.Pointer[string] // why the last reload failed
 	reachable atomic.Bool            // the database answered the last housekeeping
+	unfit     atomic.Pointer[string] // what the log last said of the ledger's file; nil = nothing is wrong with it
 	stopping  atomic.Bool
 }
 
@@ -205,6 +206,7 @@ func (d *daemon) run(ctx context.Context) error {
 	parts.Go(func() error { return d.server.Run(serving) })
 	parts.Go(func() error { d.reloadOnSignal(ctx); return nil })
 	parts.Go(func() error { d.watchdog(ctx); return nil })
+	parts.Go(func() error { d.examine(ctx); return nil })
 	parts.Go(func() error {
 		defer stopServing()
 		return d.scheduler.Run(ctx)
@@ -273,6 +275,9 @@ func (d *daemon) Ready() (bool, string) {
 	}
 	if !d.reachable.Load() {
 		lacks = append(lacks, "the database does not answer: "+d.loaded.cfg.DatabaseName())
+	}
+	if err := d.store.Fit(); err != nil {
+		lacks = append(lacks, err.Error())
 	}
 	if !d.swept() {
 		lacks = append(lacks, "no sweep has finished yet")

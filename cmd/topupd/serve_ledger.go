@@ -36,6 +36,7 @@ func (d *daemon) openLedger(ctx context.Context) error {
 	open := func() (*ledger.Store, error) {
 		store, err := ledger.Open(ctx, d.loaded.cfg.DatabaseURL.Reveal(), ledger.Options{
 			Logger: d.options.log, Observe: d.metrics.LedgerQuery, Lock: true,
+			AnyFilesystem: d.loaded.cfg.DatabaseFilesystem == config.AnyFilesystem,
 		})
 		if err != nil && !errors.Is(err, ledger.ErrUnreachable) {
 			return nil, backoff.Permanent(err) // waiting does not mend it

@@ -82,6 +82,7 @@ func fixedChanges(was, is *config.Config) string {
 		}
 	}
 	differs("database_url", !was.DatabaseURL.Equal(is.DatabaseURL))
+	differs("database_filesystem", was.DatabaseFilesystem != is.DatabaseFilesystem)
 	differs("http", was.HTTP != is.HTTP)
 	differs("log", was.Log != is.Log)
 	differs("metrics", was.Metrics != is.Metrics)

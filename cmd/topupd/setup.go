@@ -59,6 +59,7 @@ func (a *app) read() *loaded {
 // openLedger opens the ledger of the configuration. A read-only one must have
 // the schema of this program.
 func (a *app) openLedger(l *loaded, o ledger.Options) (*ledger.Store, error) {
+	o.AnyFilesystem = l.cfg.DatabaseFilesystem == config.AnyFilesystem
 	store, err := ledger.Open(a.ctx, l.cfg.DatabaseURL.Reveal(), o)
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)

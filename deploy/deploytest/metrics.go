@@ -68,6 +68,7 @@ var Metrics = map[string]Metric{
 	"topup_build_info":                                   gauge(nil, "version", "revision", "goversion"),
 	"topup_verify_differences":                           gauge(map[string][]string{"kind": differences}, "provider"),
 	"topup_verify_last_success_timestamp_seconds":        gauge(nil, "provider"),
+	"topup_ledger_fit":                                   gauge(nil),
 	"topup_ledger_query_duration_seconds":                histogram("query"),
 	"topup_ledger_errors_total":                          counter(map[string][]string{"reason": causes}, "query"),
 	"topup_log_lines_dropped_total":                      counter(nil),
