@@ -106,7 +106,7 @@ func TestAnAnswerByteByByteIsUnclear(t *testing.T) {
 }
 
 // TestAChargeOfAnotherAmountIsShown: the provider says yes and bills a tenth
-// more. What was charged stands in the history, the rule is paused, and the
+// more. What was charged stands in the history, the rule is stopped, and the
 // metric that alerts has counted it.
 func TestAChargeOfAnotherAmountIsShown(t *testing.T) {
 	t.Parallel()
@@ -114,7 +114,7 @@ func TestAChargeOfAnotherAmountIsShown(t *testing.T) {
 	p.emu.SetFaults(emulator.Faults{Next: []string{"wrong_amount"}})
 	d := p.started()
 	until(t, 30*time.Second, "the mismatch", func() bool { return d.value("topup_purchase_failures_total", "reason", "mismatch") >= 1 })
-	until(t, 30*time.Second, "the rule to be paused", func() bool { return p.stance(emulator.FirstCustomer).Reason == "paused" }) // 220 is still below 500
+	until(t, 30*time.Second, "the rule to be stopped", func() bool { return p.stance(emulator.FirstCustomer).Reason == "rule_stopped" }) // 220 is still below 500
 	d.sweeps(3)
 	all := p.purchases()
 	if n := p.asked(); n != 1 || len(all) != 1 {

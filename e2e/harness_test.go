@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(func() int {
+		if err := os.Setenv("USER", "tester"); err != nil { // whoever pauses is recorded, and a container has no user
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		dir, err := os.MkdirTemp("", "topupd-e2e-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -39,7 +39,7 @@ func TestAPauseHoldsUntilSomebodyResumes(t *testing.T) {
 				t.Fatalf("%d purchases were asked for while %s was paused", n, name)
 			}
 			contains(t, "targets list", p.stance(emulator.FirstCustomer).Text, "ada", "prices change")
-			contains(t, "resume", p.succeeds(append([]string{"resume", "--reason", "prices are in"}, scope...)...), "lifted 1 pause")
+			contains(t, "resume", p.succeeds(append([]string{"resume", "--reason", "prices are in"}, scope...)...), "lifted the pause of", "by ada: prices change")
 			p.settles(1)
 		})
 	}

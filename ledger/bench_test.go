@@ -87,7 +87,7 @@ func BenchmarkFourCommits(b *testing.B) {
 			for b.Loop() {
 				n++
 				for range 4 {
-					if err := s.Pause(ctx, topup.Pause{Scope: topup.PauseAll, Reason: "bench", By: "bench"}); err != nil {
+					if _, err := s.Pause(ctx, topup.Pause{Scope: topup.PauseAll, Reason: "bench", By: "bench"}); err != nil {
 						b.Fatal(err)
 					}
 				}

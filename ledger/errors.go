@@ -95,7 +95,7 @@ func failureReason(err error) string {
 // foreseen tells whether callers act on the error by name.
 func foreseen(err error) bool {
 	for _, known := range []error{
-		topup.ErrPurchaseOpen, topup.ErrFactsOvertaken, topup.ErrFactsTooOld, topup.ErrPaused, topup.ErrOverCap,
+		topup.ErrPurchaseOpen, topup.ErrFactsOvertaken, topup.ErrFactsTooOld, topup.ErrPaused, topup.ErrRuleStopped, topup.ErrHeld, topup.ErrOverCap,
 		topup.ErrFirstHold, topup.ErrProviderStopped, topup.ErrLeaseLost, topup.ErrOvertaken, topup.ErrKeyTooOld,
 		topup.ErrNotFound, topup.ErrLedgerUnfit, ErrReferenceClaimed,
 	} {

@@ -52,7 +52,8 @@ func TestAPauseWaitsForWhatIsUnderWay(t *testing.T) {
 			go func() { done <- run() }()
 			eventually(t, "the transaction stops at the obstacle", waiting(1))
 			go func() {
-				paused <- s.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "stop"})
+				_, err := s.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "stop"})
+				paused <- err
 			}()
 			eventually(t, "the pause waits for the transaction", waiting(2))
 			if err := obstacle.Rollback(); err != nil {

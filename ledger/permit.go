@@ -17,8 +17,8 @@ const firstLook = 5 * time.Second
 // planned to sent; a repeat needs an unclear purchase whose quiet period is
 // over with two complete empty looks, facts that still say "buy", and a key
 // that is young enough by both clocks (P4). Errors: topup.ErrPaused,
-// ErrOvertaken, ErrProviderStopped, ErrLeaseLost, ErrFactsTooOld,
-// ErrFactsOvertaken, ErrKeyTooOld, ErrLedgerUnfit, ErrInDoubt.
+// ErrRuleStopped, ErrHeld, ErrOvertaken, ErrProviderStopped, ErrLeaseLost,
+// ErrFactsTooOld, ErrFactsOvertaken, ErrKeyTooOld, ErrLedgerUnfit, ErrInDoubt.
 func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purchase, error) {
 	var permitted topup.Purchase
 	var newToken bool

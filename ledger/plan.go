@@ -15,7 +15,7 @@ import (
 // Plan opens a purchase, in state planned, or refuses: nothing is stored then.
 // It is the one place where purchases begin, and so where P1, P6 and P12 are
 // kept. Errors: topup.ErrPurchaseOpen, ErrFactsOvertaken, ErrFactsTooOld,
-// ErrPaused (also: held as implausible), *CapError, ErrFirstHold,
+// ErrPaused, ErrRuleStopped, ErrHeld, *CapError, ErrFirstHold,
 // ErrProviderStopped (also: quarantined), ErrLeaseLost, ErrInDoubt.
 func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, error) {
 	var planned topup.Purchase
@@ -87,19 +87,20 @@ func (t tx) mayPlan(ctx context.Context, r topup.PlanRequest, provider providerR
 	return current(r.Facts, target, now)
 }
 
-// mayBuy checks the switches that people throw (P12, P14).
+// mayBuy checks the switches that people and topupd itself throw (P12, P14).
 func (t tx) mayBuy(ctx context.Context, target topup.Target, rule string, row targetRow, now time.Time) error {
 	pauses, err := t.activePauses(ctx, now)
 	if err != nil {
 		return err
 	}
-	for _, p := range pauses {
-		if p.Covers(target, rule, now) {
-			return fmt.Errorf("%w: %s", topup.ErrPaused, p)
-		}
+	switch p := topup.Covering(pauses, target, rule, now); {
+	case p != nil && p.Own():
+		return fmt.Errorf("%w: %s", topup.ErrRuleStopped, p)
+	case p != nil:
+		return fmt.Errorf("%w: %s", topup.ErrPaused, p)
 	}
 	if row.Implausible != "" {
-		return fmt.Errorf("%w: held as implausible: %s", topup.ErrPaused, row.Implausible)
+		return fmt.Errorf("%w, as implausible: %s", topup.ErrHeld, row.Implausible)
 	}
 	return nil
 }

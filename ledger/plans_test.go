@@ -308,15 +308,23 @@ func (o *operator) people() []operation {
 		{"evaluations of a customer", evaluations(o.s.Evaluations, ledger.Filter{Customer: customer})},
 		{"targets of a customer", evaluations(o.s.Targets, ledger.Filter{Customer: customer})},
 		{"targets, the first", evaluations(o.s.Targets, ledger.Filter{Provider: o.provider, Limit: 10})},
+		{"whether a customer is known", func(ctx context.Context) error {
+			known, err := o.s.Known(ctx, "", customer)
+			if err == nil && !known {
+				err = fmt.Errorf("a customer is not known")
+			}
+			return err
+		}},
+		{"whether a stranger is known", func(ctx context.Context) error { _, err := o.s.Known(ctx, o.provider, "nobody"); return err }},
 		{"pauses", func(ctx context.Context) error { _, err := o.s.Pauses(ctx); return err }},
 		{"actions", func(ctx context.Context) error { _, err := o.s.Actions(ctx, 10); return err }},
 	}
 	for _, p := range []topup.Pause{
-		{Scope: topup.PauseCustomer, ID: string(customer)}, {Scope: topup.PauseRule, ID: "rule-1"}, {Scope: topup.PauseProvider, Provider: o.provider},
+		{Scope: topup.PauseCustomer, Subject: string(customer)}, {Scope: topup.PauseRule, Subject: "rule-1"}, {Scope: topup.PauseProvider, Provider: o.provider},
 	} {
 		p.Reason, p.By = "test", "test"
 		list = append(list,
-			operation{"pause a " + string(p.Scope), func(ctx context.Context) error { return o.s.Pause(ctx, p) }},
+			operation{"pause a " + string(p.Scope), func(ctx context.Context) error { _, err := o.s.Pause(ctx, p); return err }},
 			operation{"resume a " + string(p.Scope), func(ctx context.Context) error { _, err := o.s.Resume(ctx, p); return err }})
 	}
 	return list

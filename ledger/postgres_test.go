@@ -399,7 +399,8 @@ func TestWhoWaitsForAPlan(t *testing.T) {
 	}
 	for name, wait := range map[string]func(context.Context) error{
 		"pausing": func(ctx context.Context) error {
-			return s.Pause(ctx, topup.Pause{Scope: topup.PauseAll, Reason: "r", By: "b"})
+			_, err := s.Pause(ctx, topup.Pause{Scope: topup.PauseAll, Reason: "r", By: "b"})
+			return err
 		},
 		"taking the lease": func(ctx context.Context) error {
 			_, _, err := s.Acquire(ctx, provider, "another", time.Hour)

@@ -76,7 +76,7 @@ func TestAReaderBesideTheDaemon(t *testing.T) {
 	if err := reader.CheckSchema(t.Context()); err != nil {
 		t.Errorf("CheckSchema = %v", err)
 	}
-	if err := reader.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll}); !errors.Is(err, ledger.ErrReadOnly) {
+	if _, err := reader.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, By: "ana"}); !errors.Is(err, ledger.ErrReadOnly) {
 		t.Errorf("a write by the reader: %v, want ErrReadOnly", err)
 	}
 	if _, err := reader.Migrate(t.Context()); !errors.Is(err, ledger.ErrReadOnly) {
@@ -84,7 +84,7 @@ func TestAReaderBesideTheDaemon(t *testing.T) {
 	}
 	// A person's command beside the daemon writes without the daemon's lock.
 	person := open(t, url, ledger.Options{})
-	if err := person.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "look into it"}); err != nil {
+	if _, err := person.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "look into it"}); err != nil {
 		t.Errorf("a pause beside the daemon: %v", err)
 	}
 	if list, err := daemon.Pauses(t.Context()); len(list) != 1 || err != nil {

@@ -109,7 +109,7 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 		if known {
 			row.into(&standing)
 		}
-		standing.Pause = covering(pauses, target, now)
+		standing.Pauses = about(pauses, target)
 		open, err := v.purchases(ctx, `provider = ? AND customer = ? AND product = ? AND `+isOpen,
 			string(target.Provider), string(target.Customer), string(target.Product))
 		if err != nil {
@@ -163,7 +163,7 @@ func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known
 		if err := v.addPausedCustomers(ctx, known, provider, base, pauses); err != nil {
 			return err
 		}
-		return v.addOpenAndPauses(ctx, known, provider, pauses, now)
+		return v.addOpenAndPauses(ctx, known, provider, pauses)
 	})
 	return known, base, err
 }
@@ -185,24 +185,24 @@ func (v view) baseStanding(ctx context.Context, provider topup.ProviderID, now t
 	if err != nil {
 		return base, nil, err
 	}
-	for _, p := range pauses {
-		if p.Scope == topup.PauseRule {
-			base.RulePauses = append(base.RulePauses, p)
-		}
-	}
-	base.Pause = covering(pauses, topup.Target{Provider: provider}, now)
+	base.Pauses = about(pauses, topup.Target{Provider: provider})
 	return base, pauses, nil
 }
 
-// covering is the first pause, widest first, that covers the target whatever
-// the rule.
-func covering(pauses []topup.Pause, target topup.Target, now time.Time) *topup.Pause {
+// about are the pauses that may cover the target, in their order: a rule's does
+// when that rule is the target's.
+func about(pauses []topup.Pause, target topup.Target) []topup.Pause {
+	var list []topup.Pause
 	for _, p := range pauses {
-		if p.Scope != topup.PauseRule && p.Covers(target, "", now) {
-			return &p
+		switch {
+		case p.Scope == topup.PauseProvider && p.Provider != target.Provider:
+		case p.Scope == topup.PauseCustomer && topup.CustomerID(p.Subject) != target.Customer:
+		case p.Scope == topup.PauseCustomer && p.Provider != "" && p.Provider != target.Provider:
+		default:
+			list = append(list, p)
 		}
 	}
-	return nil
+	return list
 }
 
 // addPausedCustomers adds the targets of paused customers that nothing else is
@@ -213,11 +213,11 @@ func (v view) addPausedCustomers(ctx context.Context, known map[topup.Target]top
 			continue
 		}
 		var products []string
-		if err := v.list(ctx, &products, `SELECT product FROM snapshot WHERE provider = ? AND customer = ?`, string(provider), p.ID); err != nil {
+		if err := v.list(ctx, &products, `SELECT product FROM snapshot WHERE provider = ? AND customer = ?`, string(provider), p.Subject); err != nil {
 			return err
 		}
 		for _, product := range products {
-			target := topup.Target{Provider: provider, Customer: topup.CustomerID(p.ID), Product: topup.ProductID(product)}
+			target := topup.Target{Provider: provider, Customer: topup.CustomerID(p.Subject), Product: topup.ProductID(product)}
 			if _, ok := known[target]; !ok {
 				known[target] = base
 			}
@@ -226,7 +226,7 @@ func (v view) addPausedCustomers(ctx context.Context, known map[topup.Target]top
 	return nil
 }
 
-func (v view) addOpenAndPauses(ctx context.Context, known map[topup.Target]topup.Standing, provider topup.ProviderID, pauses []topup.Pause, now time.Time) error {
+func (v view) addOpenAndPauses(ctx context.Context, known map[topup.Target]topup.Standing, provider topup.ProviderID, pauses []topup.Pause) error {
 	open, err := v.purchases(ctx, openAt, string(provider))
 	if err != nil {
 		return err
@@ -236,9 +236,17 @@ func (v view) addOpenAndPauses(ctx context.Context, known map[topup.Target]topup
 		standing.Open = &open[i]
 		known[open[i].Target] = standing
 	}
+	paused := map[topup.CustomerID]bool{}
+	for _, p := range pauses {
+		if p.Scope == topup.PauseCustomer {
+			paused[topup.CustomerID(p.Subject)] = true
+		}
+	}
 	for target, standing := range known {
-		standing.Pause = covering(pauses, target, now)
-		known[target] = standing
+		if paused[target.Customer] { // all others have those of base
+			standing.Pauses = about(pauses, target)
+			known[target] = standing
+		}
 	}
 	return nil
 }

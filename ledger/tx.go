@@ -108,7 +108,7 @@ func (s *Store) write(ctx context.Context, query string, fn func(context.Context
 // twice: after those the position of the log is noted.
 func (s *Store) logs(query string) bool {
 	switch query {
-	case "plan", "permit", "advance", "answer", "import", "pause", "hold_implausible", "quarantine", "inspect", "end_quarantine", "note_known":
+	case "plan", "permit", "advance", "answer", "import", "pause", "stop", "hold_implausible", "quarantine", "inspect", "end_quarantine", "note_known":
 		return s.sql.logged
 	default: // leases say by their term that they are missing
 		return false

@@ -70,7 +70,7 @@ func settling() []mutant {
 		},
 		{
 			Name: "other-bill-goes-on", Promises: "P10",
-			Rule:  "an invoice for another amount pauses the rule",
+			Rule:  "an invoice for another amount stops the rule",
 			Edits: []edit{{"topup/reconciler.go", `if next.Charged == nil || was.Charged != nil && *was.Charged == *next.Charged {`, `if next.Charged == nil || was.Charged != nil && *was.Charged == *next.Charged || MUTANT {`}},
 		},
 	}

@@ -146,16 +146,15 @@ func belowThreshold(f *Facts, d *Decision) bool {
 	return false
 }
 
-// switchedOn: nobody chose that nothing be bought.
+// switchedOn: nobody chose that nothing be bought, and topupd has not stopped the
+// rule itself (P12).
 func switchedOn(f *Facts, d *Decision) bool {
-	s := f.Standing
-	if s.Pause != nil && s.Pause.Covers(f.Reading.Target, f.Rule.Name, s.Now) {
-		return d.say(topup.Paused, "%s", s.Pause)
-	}
-	for _, p := range s.RulePauses {
-		if p.Covers(f.Reading.Target, f.Rule.Name, s.Now) {
-			return d.say(topup.Paused, "%s", p)
-		}
+	switch p := topup.Covering(f.Standing.Pauses, f.Reading.Target, f.Rule.Name, f.Standing.Now); {
+	case p == nil:
+	case p.Own():
+		return d.say(topup.RuleStopped, "%s", p)
+	default:
+		return d.say(topup.Paused, "%s", p)
 	}
 	if f.Reading.Native != "" && !f.AllowNative {
 		return d.say(topup.NativeAutoTopup, "the provider tops this customer up itself: %s", f.Reading.Native)

@@ -135,7 +135,7 @@ func TestDecideBuysOnlyWhen(t *testing.T) {
 			"both are newer than every known row":   c != nil && !before(f.Reading.RefreshedAt, f.Standing.NewestRowAt) && !before(c.Reading.RefreshedAt, f.Standing.NewestRowAt),
 			"they are confirm_after apart":          c != nil && f.FirstLow != nil && c.Reading.ReadAt.Sub(*f.FirstLow) >= f.Rule.ConfirmAfter,
 			"no other purchase is open":             f.Standing.Open == nil || mine,
-			"nobody paused it":                      f.Standing.Pause == nil || f.Standing.Pause.Until != nil && !f.Standing.Now.Before(*f.Standing.Pause.Until),
+			"nobody paused it":                      topup.Covering(f.Standing.Pauses, f.Reading.Target, f.Rule.Name, f.Standing.Now) == nil,
 			"the provider does not top up":          f.AllowNative || c != nil && f.Reading.Native == "" && c.Reading.Native == "",
 			"price, currency and environment agree": c != nil && c.PriceProblem+c.CurrencyProblem+c.EnvironmentProblem+c.NativeProblem == "",
 			"no credit invoice has failed":          c != nil && !hasFailed(c.Invoices),

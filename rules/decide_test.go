@@ -72,8 +72,13 @@ func open(f *Facts, state topup.State) *topup.Purchase {
 	return f.Standing.Open
 }
 
+// stopped is a stop of topupd's own.
+func stopped(rule string) topup.Pause {
+	return topup.Pause{Scope: topup.PauseRule, Subject: rule, Cause: topup.StopPrice, By: "topupd", Reason: "billed 220", At: noon.Add(-time.Hour)}
+}
+
 func pause(scope topup.PauseScope, id string, until *time.Time) topup.Pause {
-	return topup.Pause{Scope: scope, ID: id, Until: until, By: "ops", Reason: "maintenance", At: noon.Add(-time.Hour)}
+	return topup.Pause{Scope: scope, Subject: id, Until: until, By: "ops", Reason: "maintenance", At: noon.Add(-time.Hour)}
 }
 
 // row spoils one thing of a target that deserves a purchase.
@@ -140,22 +145,28 @@ var rowsOfReadings = []row{
 }
 
 var rowsOfChoices = []row{
-	{"everything is paused", func(f *Facts) { p := pause(topup.PauseAll, "", nil); f.Standing.Pause = &p }, topup.Paused, "by ops: maintenance"},
-	{"the pause ends now", func(f *Facts) { p := pause(topup.PauseAll, "", ago(0)); f.Standing.Pause = &p }, topup.Buy, ""},
-	{"the pause ends in a nanosecond", func(f *Facts) { p := pause(topup.PauseAll, "", hence(1)); f.Standing.Pause = &p }, topup.Paused, ""},
-	{"the customer is paused", func(f *Facts) { p := pause(topup.PauseCustomer, "cus_1", nil); f.Standing.Pause = &p }, topup.Paused, "customer cus_1"},
+	{"everything is paused", func(f *Facts) { f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", nil)} }, topup.Paused, "by ops: maintenance"},
+	{"the pause ends now", func(f *Facts) { f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", ago(0))} }, topup.Buy, ""},
+	{"the pause ends in a nanosecond", func(f *Facts) { f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", hence(1))} }, topup.Paused, ""},
+	{"the customer is paused", func(f *Facts) { f.Standing.Pauses = []topup.Pause{pause(topup.PauseCustomer, "cus_1", nil)} }, topup.Paused, "customer cus_1"},
 	{"the rule is paused", func(f *Facts) {
-		f.Standing.RulePauses = []topup.Pause{pause(topup.PauseRule, "other", nil), pause(topup.PauseRule, "api-credits", nil)}
+		f.Standing.Pauses = []topup.Pause{pause(topup.PauseRule, "other", nil), pause(topup.PauseRule, "api-credits", nil)}
 	}, topup.Paused, "rule api-credits"},
-	{"another rule is paused", func(f *Facts) { f.Standing.RulePauses = []topup.Pause{pause(topup.PauseRule, "other", nil)} }, topup.Buy, ""},
+	{"another rule is paused", func(f *Facts) { f.Standing.Pauses = []topup.Pause{pause(topup.PauseRule, "other", nil)} }, topup.Buy, ""},
+	{"topupd has stopped the rule", func(f *Facts) { f.Standing.Pauses = []topup.Pause{stopped("api-credits")} }, topup.RuleStopped, "because of price: billed 220"},
+	{"topupd has stopped another rule", func(f *Facts) { f.Standing.Pauses = []topup.Pause{stopped("other")} }, topup.Buy, ""},
+	{"a person's pause of what topupd has stopped is said first", func(f *Facts) {
+		f.Standing.Pauses = []topup.Pause{stopped("api-credits"), pause(topup.PauseCustomer, "cus_1", nil)}
+	}, topup.Paused, ""},
+	{"a stop is left when the pause is over", func(f *Facts) {
+		f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", ago(0)), stopped("api-credits")}
+	}, topup.RuleStopped, ""},
 	{"enough is said before paused", func(f *Facts) {
-		p := pause(topup.PauseAll, "", nil)
-		f.Standing.Pause = &p
+		f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", nil)}
 		both(f, 100*topup.Credit)
 	}, topup.Enough, ""},
 	{"paused is said before native and open", func(f *Facts) {
-		p := pause(topup.PauseAll, "", nil)
-		f.Standing.Pause, f.Reading.Native = &p, "auto top-up"
+		f.Standing.Pauses, f.Reading.Native = []topup.Pause{pause(topup.PauseAll, "", nil)}, "auto top-up"
 		open(f, topup.Sent)
 	}, topup.Paused, ""},
 	{"the provider tops up itself", func(f *Facts) { f.Reading.Native = "auto top-up at 50" }, topup.NativeAutoTopup, "auto top-up at 50"},
@@ -327,7 +338,7 @@ func TestDecideAboutARepeat(t *testing.T) {
 		{"somebody else filled the balance", func(f *Facts) { f.Reading.Balance = 100 * topup.Credit }, topup.Enough, ""},
 		{"another purchase is open", func(f *Facts) { other := *f.Repeating; other.ID = "other"; f.Standing.Open = &other }, topup.StillOpen, ""},
 		{"long without a look is no reason: it was just looked", func(f *Facts) { f.Repeating.LastSentAt = ago(3 * time.Hour) }, topup.Buy, ""},
-		{"paused meanwhile", func(f *Facts) { p := pause(topup.PauseAll, "", nil); f.Standing.Pause = &p }, topup.Paused, ""},
+		{"paused meanwhile", func(f *Facts) { f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", nil)} }, topup.Paused, ""},
 		{"the token is refused", func(f *Facts) { f.Standing.Stopped = "HTTP 403" }, topup.ProviderUnavailable, ""},
 		{"native top-up was switched on", func(f *Facts) { f.Reading.Native = "on" }, topup.NativeAutoTopup, ""},
 		{"an earlier invoice failed", func(f *Facts) { invoices(f, topup.PaymentFailed) }, topup.InvoiceUnpaid, ""},

@@ -54,7 +54,7 @@ func TestAgain(t *testing.T) {
 			}
 		}, topup.Buy},
 		{"paused meanwhile", func(w *world) {
-			w.ledger.of("cus", func(s *topup.Standing) { s.Pause = &topup.Pause{Scope: topup.PauseAll} })
+			w.ledger.of("cus", func(s *topup.Standing) { s.Pauses = []topup.Pause{{Scope: topup.PauseAll}} })
 		}, topup.Paused},
 		{"a bad reading", func(w *world) { w.set("cus", func(a *account) { a.bad = "null" }) }, topup.BadReading},
 		{"today's rules are not read", func(w *world) {

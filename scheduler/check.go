@@ -201,6 +201,10 @@ func refusal(d rules.Decision, err error) (rules.Decision, error) {
 		d.Reason = topup.OverCap
 	case errors.Is(err, topup.ErrPaused):
 		d.Reason = topup.Paused
+	case errors.Is(err, topup.ErrRuleStopped):
+		d.Reason = topup.RuleStopped
+	case errors.Is(err, topup.ErrHeld):
+		d.Reason = topup.Implausible
 	case errors.Is(err, topup.ErrPurchaseOpen):
 		d.Reason = topup.StillOpen
 	case errors.Is(err, topup.ErrFirstHold):

@@ -168,11 +168,8 @@ func (t *tracked) stands() topup.Reason {
 // account, what the ledger knows of the target, the rules, or who is paused.
 func (t *tracked) moved(standing topup.Standing, book *Rulebook) bool {
 	pauses := ""
-	for _, p := range standing.RulePauses {
-		pauses += p.String() + "\n"
-	}
-	if standing.Pause != nil {
-		pauses += standing.Pause.String()
+	for _, p := range standing.Pauses {
+		pauses += p.ID + p.String() + "\n"
 	}
 	moved := t.book != nil && (t.news || t.version != standing.Version || t.book != book || t.pauses != pauses)
 	t.news, t.version, t.book, t.pauses = false, standing.Version, book, pauses

@@ -44,7 +44,7 @@ func TestTroubleAndDrynessHaveTimesOfTheirOwn(t *testing.T) {
 			t.Errorf("state %+v: one trouble after the other is one time of trouble", s)
 		}
 		w.ledger.do(func(m *memory) {
-			m.change = func(s *topup.Standing) { s.Pause = &topup.Pause{Scope: topup.PauseAll} }
+			m.change = func(s *topup.Standing) { s.Pauses = []topup.Pause{{Scope: topup.PauseAll}} }
 		})
 		after(sweepTime)
 		if s := p.board.state("cus"); !s.TroubleSince.IsZero() || s.DrySince.IsZero() {

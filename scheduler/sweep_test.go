@@ -343,7 +343,7 @@ func TestTheDecisionLogHasEveryChangeAndOneLineAMinute(t *testing.T) {
 		}
 		w.ledger.do(func(m *memory) {
 			m.change = func(s *topup.Standing) {
-				s.Pause = &topup.Pause{Scope: topup.PauseAll, By: "ops", Reason: "maintenance"}
+				s.Pauses = []topup.Pause{{Scope: topup.PauseAll, By: "ops", Reason: "maintenance"}}
 			}
 		})
 		w.balance("cus", 50)

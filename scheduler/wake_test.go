@@ -82,7 +82,7 @@ func TestWhatWouldChangeAReasonWakesIt(t *testing.T) {
 		{"a pause is lifted", func(w *world, d *desk) {
 			d.offer = "costs more"
 			w.ledger.change = func(s *topup.Standing) {
-				s.RulePauses = []topup.Pause{{Scope: topup.PauseRule, ID: "another"}}
+				s.Pauses = []topup.Pause{{Scope: topup.PauseRule, Subject: "another"}}
 			}
 		}, func(w *world, d *desk) {
 			d.set(func(d *desk) { d.offer = "" })

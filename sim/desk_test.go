@@ -135,16 +135,16 @@ func (d *desk) EndQuarantine(ctx context.Context, end topup.QuarantineEnd) (stri
 	return d.Store.EndQuarantine(ctx, end)
 }
 
-func (d *desk) Pause(ctx context.Context, p topup.Pause) error {
-	if err := d.enter("pause", p.ID); err != nil {
-		return err
+func (d *desk) Stop(ctx context.Context, p topup.Pause) (bool, error) {
+	if err := d.enter("stop", p.Subject); err != nil {
+		return false, err
 	}
-	err := d.Store.Pause(ctx, p)
-	if err == nil {
-		d.r.w.judge.paused(p)
-		d.r.w.after(10*time.Minute, func() { d.r.w.unpause(p) }) // a person has looked
+	began, err := d.Store.Stop(ctx, p)
+	if began {
+		d.r.w.judge.paused(d.r.w.thrown(p))
+		d.r.w.after(10*time.Minute, func() { d.r.w.unpause(d.r.w.thrown(p)) }) // a person has looked
 	}
-	return err
+	return began, err
 }
 
 func (d *desk) Acquire(ctx context.Context, provider topup.ProviderID, holder string, ttl time.Duration) (topup.Lease, bool, error) {

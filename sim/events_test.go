@@ -1,11 +1,14 @@
 package sim
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"topupd/clients/emulator"
+	"topupd/ledger"
 	"topupd/topup"
 )
 
@@ -183,7 +186,8 @@ func (w *world) pause(e event, customer string) {
 	default:
 		p.Scope, p.ID = topup.PauseCustomer, customer
 	}
-	if err := w.store.Pause(context.Background(), p); err != nil {
+	p, err := w.store.Pause(context.Background(), p)
+	if err != nil {
 		w.judge.breach("harness", "", "pausing: %v", err)
 		return
 	}
@@ -202,9 +206,24 @@ func (w *world) lookAndResume(p topup.Pause) {
 	})
 }
 
+// thrown is a switch of topupd's own as it stands in the ledger.
+func (w *world) thrown(p topup.Pause) topup.Pause {
+	pauses, err := w.store.Pauses(context.Background())
+	if err != nil {
+		w.judge.breach("harness", "", "listing the pauses: %v", err)
+	}
+	for _, q := range pauses {
+		if q.Scope == p.Scope && q.Provider == p.Provider && q.Subject == p.Subject && q.Cause == p.Cause {
+			return q
+		}
+	}
+	return p
+}
+
+// unpause is a person who takes a pause back, with what else holds its scope.
 func (w *world) unpause(p topup.Pause) {
 	w.judge.resumed(p)
-	if _, err := w.store.Resume(context.Background(), p); err != nil {
+	if _, err := w.store.Resume(context.Background(), p, cmp.Or(p.ID, ledger.NoPause)); err != nil && !errors.Is(err, topup.ErrNotFound) {
 		w.judge.breach("harness", "", "resuming: %v", err)
 	}
 }
@@ -282,7 +301,7 @@ func (w *world) mend() {
 		w.unpause(p.Pause)
 	}
 	for _, c := range w.customers { // a person lifts what only a person may
-		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseCustomer, ID: c.ID, Reason: "mended", By: "sim"})
+		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseCustomer, Subject: c.ID, Reason: "mended", By: "sim"})
 	}
 	for _, id := range w.providers() {
 		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseProvider, Provider: id, Reason: "mended", By: "sim"})

@@ -9,7 +9,6 @@ import (
 	"github.com/govalues/decimal"
 
 	"topupd/clients/emulator"
-	"topupd/ledger"
 	"topupd/scheduler"
 	"topupd/topup"
 )
@@ -172,16 +171,8 @@ func (j *judge) permit(p topup.Purchase, f *file) {
 	}
 }
 
-// paused notes a switch that was thrown. Thrown again it has its new end, but
-// for one that topupd threw itself.
+// paused notes a switch that was thrown.
 func (j *judge) paused(p topup.Pause) {
-	for _, other := range j.pauses {
-		same := other.Scope == p.Scope && other.ID == p.ID && other.Provider == p.Provider
-		if same && other.By == ledger.Itself && other.Until == nil && p.Until != nil {
-			return
-		}
-	}
-	j.resumed(p)
 	j.pauses = append(j.pauses, pauseSince{p, j.w.now()})
 }
 
@@ -192,15 +183,9 @@ func (j *judge) expired() {
 	j.pauses = slices.DeleteFunc(j.pauses, func(p pauseSince) bool { return p.Until != nil && !now.Before(*p.Until) })
 }
 
-// resumed forgets the pauses of that switch.
+// resumed forgets the pause.
 func (j *judge) resumed(p topup.Pause) {
-	var left []pauseSince
-	for _, other := range j.pauses {
-		if other.Scope != p.Scope || other.ID != p.ID || other.Provider != p.Provider {
-			left = append(left, other)
-		}
-	}
-	j.pauses = left
+	j.pauses = slices.DeleteFunc(j.pauses, func(other pauseSince) bool { return other.ID == p.ID })
 }
 
 func (j *judge) native(c topup.CustomerID, on bool) {

@@ -10,8 +10,12 @@ var (
 	ErrFactsOvertaken = errors.New("another purchase overtook the facts")
 	// ErrFactsTooOld: the confirm read is older than max_reading_age by the database clock.
 	ErrFactsTooOld = errors.New("the confirm read is too old")
-	// ErrPaused: a pause covers the target (P12).
+	// ErrPaused: somebody's pause covers the target (P12).
 	ErrPaused = errors.New("paused")
+	// ErrRuleStopped: topupd itself has stopped the rule because of what it saw (P12).
+	ErrRuleStopped = errors.New("the rule is stopped")
+	// ErrHeld: the target is held for a person, as implausible (P14).
+	ErrHeld = errors.New("held for a person")
 	// ErrOverCap: a cap would be passed (P6). Read the cap with errors.AsType[*CapError].
 	ErrOverCap = errors.New("over a cap")
 	// ErrFirstHold: the ledger has not known the provider for long enough.

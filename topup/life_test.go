@@ -472,7 +472,7 @@ func TestAnotherAmountOnTheInvoicePausesTheRule(t *testing.T) {
 	if got.Charged == nil || *got.Charged != w.billed || got.State != Settled {
 		t.Errorf("%s, charged %v; want settled with %s", got.State, got.Charged, w.billed)
 	}
-	if len(w.ledger.pauses) != 1 || w.ledger.pauses[0].Scope != PauseRule {
+	if len(w.ledger.pauses) != 1 || w.ledger.pauses[0].Scope != PauseRule || w.ledger.pauses[0].Cause != StopPrice {
 		t.Errorf("pauses: %v", w.ledger.pauses)
 	}
 	if !slices.ContainsFunc(told, func(e Event) bool { return e.Failure == FailedMismatch }) {

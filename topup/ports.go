@@ -69,9 +69,9 @@ type Ledger interface {
 	// Now is the database clock.
 	Now(context.Context) (time.Time, error)
 	// Permit stores the right to send one request, and nothing may be sent
-	// before it returned without error (P2). Errors: ErrPaused, ErrOvertaken,
-	// ErrProviderStopped, ErrLeaseLost, ErrFactsTooOld, ErrFactsOvertaken,
-	// ErrKeyTooOld, ErrInDoubt.
+	// before it returned without error (P2). Errors: ErrPaused, ErrRuleStopped,
+	// ErrHeld, ErrOvertaken, ErrProviderStopped, ErrLeaseLost, ErrFactsTooOld,
+	// ErrFactsOvertaken, ErrKeyTooOld, ErrInDoubt.
 	Permit(context.Context, PermitRequest) (Purchase, error)
 	// Advance stores a change if the purchase is still at Next.Revision. Errors:
 	// ErrOvertaken, ErrInDoubt, ErrRefused.

@@ -28,6 +28,7 @@ const (
 	NotSeen             Reason = "not_seen"
 	NoThreshold         Reason = "no_threshold"
 	PriceMismatch       Reason = "price_mismatch"
+	RuleStopped         Reason = "rule_stopped"
 	CurrencyMismatch    Reason = "currency_mismatch"
 	CustomerInactive    Reason = "customer_inactive"
 	NoPaymentMethod     Reason = "no_payment_method"
@@ -59,7 +60,7 @@ func Reasons() []Reason {
 		Buy, Enough,
 		StillOpen, CoolingDown, Confirming, FirstHold,
 		Paused, DryRun, Excluded, NoRule, NativeAutoTopup,
-		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, CurrencyMismatch, CustomerInactive,
+		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, RuleStopped, CurrencyMismatch, CustomerInactive,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable,
 	}
@@ -74,7 +75,7 @@ func (r Reason) Class() Class {
 		return ClassWaiting
 	case Paused, DryRun, Excluded, NoRule, NativeAutoTopup:
 		return ClassChosen
-	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, CurrencyMismatch, CustomerInactive,
+	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, RuleStopped, CurrencyMismatch, CustomerInactive,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable:
 		return ClassTrouble

@@ -14,8 +14,8 @@ type Queue interface {
 	// Due returns the purchases of a provider whose next look is due, and the
 	// database clock.
 	Due(ctx context.Context, provider ProviderID, limit int) (now time.Time, due []Purchase, err error)
-	// Pause throws a switch.
-	Pause(context.Context, Pause) error
+	// Stop throws a switch of topupd's own. It tells whether it was not thrown yet.
+	Stop(context.Context, Pause) (began bool, err error)
 }
 
 // Witnesses tell what else the ledger knows that evidence may be about.
@@ -129,7 +129,7 @@ func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time
 		p = r.Found().Careful(p)
 	}
 	c, then := Looked(p, books, claimed, now)
-	if !r.pauseRule(ctx, p, c.Next) {
+	if !r.stopRule(ctx, p, c.Next) {
 		return
 	}
 	stored, ok := r.apply(ctx, p, c)
@@ -171,7 +171,7 @@ func (r *Reconciler) watch(ctx context.Context, p Purchase, now time.Time) {
 		}
 		c = Weighed(c, others, now)
 	}
-	if !r.pauseRule(ctx, p, c.Next) {
+	if !r.stopRule(ctx, p, c.Next) {
 		return
 	}
 	if stored, ok := r.apply(ctx, p, c); ok && err != nil {
@@ -295,7 +295,7 @@ func (r *Reconciler) followOne(ctx context.Context, p Purchase, b Books, now tim
 		}
 		c = Voided(p, all, claimed, now)
 	}
-	if !r.pauseRule(ctx, p, c.Next) {
+	if !r.stopRule(ctx, p, c.Next) {
 		return
 	}
 	stored, ok := r.apply(ctx, p, c)
@@ -304,20 +304,20 @@ func (r *Reconciler) followOne(ctx context.Context, p Purchase, b Books, now tim
 	}
 }
 
-// pauseRule stops a rule whose price turned out not to be what is charged,
+// stopRule stops a rule whose price turned out not to be what is charged,
 // before that is stored: a process that dies in between does it again. It tells
 // whether the change may be stored.
-func (r *Reconciler) pauseRule(ctx context.Context, was, next Purchase) bool {
+func (r *Reconciler) stopRule(ctx context.Context, was, next Purchase) bool {
 	if next.Charged == nil || was.Charged != nil && *was.Charged == *next.Charged {
 		return true
 	}
-	err := r.Queue.Pause(ctx, Pause{
-		Scope: PauseRule, ID: next.Rule, By: "topupd",
+	_, err := r.Queue.Stop(ctx, Pause{
+		Scope: PauseRule, Subject: next.Rule, Cause: StopPrice,
 		Reason: fmt.Sprintf("purchase %s was billed %s instead of %s", next.Short(), next.Charged, next.Price),
 	})
 	r.tell(Event{
 		Purchase: next, From: was.State, Failure: FailedMismatch, Err: err,
-		Text: "the rule is paused: what was charged differs from the configured price",
+		Text: "the rule is stopped: what was charged differs from the configured price",
 	})
 	return err == nil
 }

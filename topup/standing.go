@@ -1,9 +1,6 @@
 package topup
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Standing is what the ledger knows about a target when a decision is made.
 type Standing struct {
@@ -31,8 +28,7 @@ type Standing struct {
 	UnusedUntil *time.Time // no further one before
 	UnusedToday int        // of them, all of this UTC day
 
-	Pause       *Pause     // the pause that covers target and provider; rules are matched with RulePauses
-	RulePauses  []Pause    // pauses of rules, to be matched by the rule's name
+	Pauses      []Pause    // that may cover the target, widest first; those of rules are matched by the rule's name
 	FirstSeenAt *time.Time // when the ledger first knew the provider
 	Stopped     string     // why the provider refuses us; "" when it does not
 	Implausible string     // why the target is held for a person; "" when it is not
@@ -47,63 +43,6 @@ type Standing struct {
 // the next purchase while its credits do not come. It is as far back as a confirm
 // read sees additions of credits: further back their absence proves nothing.
 const BillsFor = 30 * 24 * time.Hour
-
-// PauseScope is what a pause covers.
-type PauseScope string
-
-// The scopes of a pause.
-const (
-	PauseAll      PauseScope = "all"
-	PauseProvider PauseScope = "provider"
-	PauseRule     PauseScope = "rule"
-	PauseCustomer PauseScope = "customer"
-)
-
-// Pause is a switch thrown by a person. It holds from the next permit of every
-// process (P12).
-type Pause struct {
-	Scope    PauseScope
-	Provider ProviderID // of scopes provider and customer; "" = the customer at every provider
-	ID       string     // the rule's name or the customer id; "" for all and provider
-	Until    *time.Time // nil = until resumed
-	Reason   string
-	By       string
-	At       time.Time
-}
-
-// Covers tells whether the pause holds for a purchase by the rule at the time.
-func (p Pause) Covers(target Target, rule string, now time.Time) bool {
-	if p.Until != nil && !now.Before(*p.Until) {
-		return false
-	}
-	switch p.Scope {
-	case PauseAll:
-		return true
-	case PauseProvider:
-		return p.Provider == target.Provider
-	case PauseRule:
-		return p.ID == rule
-	case PauseCustomer:
-		return CustomerID(p.ID) == target.Customer && (p.Provider == "" || p.Provider == target.Provider)
-	default:
-		return true // an unknown switch is a switch that is off
-	}
-}
-
-// String says the pause in words.
-func (p Pause) String() string {
-	what := string(p.Scope)
-	if p.ID != "" {
-		what += " " + p.ID
-	} else if p.Scope == PauseProvider {
-		what += " " + string(p.Provider)
-	}
-	text := fmt.Sprintf("paused (%s) by %s: %s", what, p.By, p.Reason)
-	if p.Until != nil {
-		text += ", until " + p.Until.UTC().Format(time.RFC3339)
-	}
-	return text
-}
 
 // Evaluation is one decision about one target, as kept for explain (P15).
 type Evaluation struct {

@@ -328,9 +328,9 @@ func (m *memory) Append(_ context.Context, _ string, e ...Evidence) error {
 	return nil
 }
 
-func (m *memory) Pause(_ context.Context, p Pause) error {
+func (m *memory) Stop(_ context.Context, p Pause) (bool, error) {
 	m.pauses = append(m.pauses, p)
-	return nil
+	return true, nil
 }
 
 func (m *memory) Due(context.Context, ProviderID, int) (time.Time, []Purchase, error) {

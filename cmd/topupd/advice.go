@@ -78,6 +78,10 @@ var reasonWords = map[topup.Reason]words{
 		"the provider's price or pack is not the configured one",
 		"correct price_id, credits or price_excluding_tax in the rule, then reload.",
 	},
+	topup.RuleStopped: {
+		"topupd has stopped the rule because of what it saw",
+		"mend what the text above says, then topupd resume --rule NAME --reason \"…\".",
+	},
 	topup.CurrencyMismatch: {
 		"the customer is billed in another currency than the rule buys in",
 		"add a rule with match: {currency: …} and a bundle in that currency.",

@@ -120,6 +120,8 @@ func (c *doctorCmd) terms(a *app, connections []*connection) (*doctor.Terms, err
 		return nil, usage("--customer and --declined-customer are the same")
 	case c.Wait < time.Second || c.Wait > time.Hour || c.Watch < 0 || c.Watch > time.Hour:
 		return nil, usage("--wait is from 1s to 1h, --watch from 0s to 1h")
+	case t.By == "":
+		return nil, usage("nobody knows who you are: add --by NAME")
 	case len(connections) != 1:
 		return nil, usage("--spend-at-most needs --provider: experiments are made at one")
 	}

@@ -75,12 +75,12 @@ func (a *app) keepAway(store *ledger.Store, one *connection, p doctor.Patient, c
 	}
 	paused := false
 	for _, q := range pauses {
-		same := q.Scope == topup.PauseCustomer && q.ID == string(customer) && q.Provider == one.id
+		same := q.Scope == topup.PauseCustomer && q.Subject == string(customer) && q.Provider == one.id
 		paused = paused || same && (q.Until == nil || q.Until.After(until))
 	}
 	if !paused {
-		err := store.Pause(a.ctx, topup.Pause{
-			Scope: topup.PauseCustomer, Provider: one.id, ID: string(customer), Until: &until,
+		_, err := store.Pause(a.ctx, topup.Pause{
+			Scope: topup.PauseCustomer, Provider: one.id, Subject: string(customer), Until: &until,
 			Reason: "topupd doctor tries purchases for it", By: t.By,
 		})
 		if err != nil {

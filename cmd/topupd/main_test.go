@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	seed KIND [ID]   puts a purchase or decisions into the ledger (seed_test.go)
 //	world SETTING…   changes the emulated providers
 //	mask FILE TO     copies output, with what nobody can know beforehand masked
+//	pauseid NAME     puts the id that the last pause printed into a variable
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -47,7 +48,7 @@ func TestScripts(t *testing.T) {
 			return install(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"seed": seedCmd, "world": worldCmd, "mask": maskCmd,
+			"seed": seedCmd, "world": worldCmd, "mask": maskCmd, "pauseid": pauseIDCmd,
 		},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
@@ -136,6 +137,8 @@ var unknowable = []struct {
 	{regexp.MustCompile(`in \d+\.\d s`), "in N s"},
 	{regexp.MustCompile(`\d+ d( \d+ h)?`), "AGE"},
 	{regexp.MustCompile(`inv_[0-9A-Za-z]{6,}`), "inv_ID"},
+	{regexp.MustCompile(`topupd resume [0-9a-f]{8}`), "topupd resume PAUSE"},
+	{regexp.MustCompile(`\([0-9a-f]{8}\)`), "(PAUSE)"},
 }
 
 // maskCmd is "mask FILE TO": it copies what the last command printed, with
@@ -153,6 +156,15 @@ func maskCmd(ts *testscript.TestScript, neg bool, args []string) {
 		text = today.ReplaceAllString(text, "TIME")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// pauseIDCmd is "pauseid NAME": scripts lift pauses by their ids.
+func pauseIDCmd(ts *testscript.TestScript, neg bool, args []string) {
+	found := regexp.MustCompile(`topupd resume ([0-9a-f]{8}) `).FindStringSubmatch(ts.ReadFile("stdout"))
+	if neg || len(args) != 1 || found == nil {
+		ts.Fatalf("usage: pauseid NAME, after a pause")
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 // scriptApp is the program as the script's environment sees it.

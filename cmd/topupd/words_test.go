@@ -176,8 +176,8 @@ func TestNamesFromOutsideCannotMoveTheCursor(t *testing.T) {
 
 func TestLiftedLinesNameEverything(t *testing.T) {
 	t.Parallel()
-	got := liftedLines(ledger.Resumed{Pauses: 1, Suspensions: 2, Implausible: 3, Stop: true, Hold: true, Quarantine: true})
-	if len(got) != 6 || liftedLines(ledger.Resumed{}) != nil {
+	got := liftedLines(ledger.Resumed{Suspensions: 2, Implausible: 3, Stop: true, Hold: true, Quarantine: true})
+	if len(got) != 5 || liftedLines(ledger.Resumed{}) != nil {
 		t.Errorf("liftedLines = %q", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestLiftedLinesNameEverything(t *testing.T) {
 func TestOverlappingPauses(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	customer := topup.Pause{Scope: topup.PauseCustomer, Provider: "p", ID: "c"}
+	customer := topup.Pause{Scope: topup.PauseCustomer, Provider: "p", Subject: "c"}
 	for _, tt := range []struct {
 		name    string
 		pause   topup.Pause
@@ -196,9 +196,9 @@ func TestOverlappingPauses(t *testing.T) {
 		{"but not when it is over", topup.Pause{Scope: topup.PauseAll, Until: &now}, customer, false},
 		{"the provider covers its customer", topup.Pause{Scope: topup.PauseProvider, Provider: "p"}, customer, true},
 		{"another provider does not", topup.Pause{Scope: topup.PauseProvider, Provider: "q"}, customer, false},
-		{"a customer everywhere covers the customer here", topup.Pause{Scope: topup.PauseCustomer, ID: "c"}, customer, true},
-		{"another customer does not", topup.Pause{Scope: topup.PauseCustomer, ID: "d"}, customer, false},
-		{"a provider may hold a resumed rule", topup.Pause{Scope: topup.PauseProvider, Provider: "p"}, topup.Pause{Scope: topup.PauseRule, ID: "r"}, true},
+		{"a customer everywhere covers the customer here", topup.Pause{Scope: topup.PauseCustomer, Subject: "c"}, customer, true},
+		{"another customer does not", topup.Pause{Scope: topup.PauseCustomer, Subject: "d"}, customer, false},
+		{"a provider may hold a resumed rule", topup.Pause{Scope: topup.PauseProvider, Provider: "p"}, topup.Pause{Scope: topup.PauseRule, Subject: "r"}, true},
 		{"a customer is part of everything", customer, topup.Pause{Scope: topup.PauseAll}, true},
 		{"a customer is part of the provider", customer, topup.Pause{Scope: topup.PauseProvider, Provider: "p"}, true},
 	} {

@@ -1,22 +1,46 @@
 package yamlfile
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 )
 
 // Suggest returns the candidate that a misspelt word was probably meant to be,
 // or "".
 func Suggest(word string, candidates []string) string {
-	if len(word) > 64 {
-		return ""
+	for _, c := range Nearest(word, candidates, 1) {
+		return c
 	}
-	best, bestDistance := "", len(word)/3+2
+	return ""
+}
+
+// Nearest returns at most the given number of candidates that a misspelt word was
+// probably meant to be, the likeliest first.
+func Nearest(word string, candidates []string, most int) []string {
+	type near struct {
+		candidate string
+		distance  int
+	}
+	var list []near
+	limit := len(word)/3 + 2
+	if len(word) > 64 {
+		return nil
+	}
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < bestDistance {
-			best, bestDistance = c, d
+		if len(c)-len(word) >= limit || len(word)-len(c) >= limit { // as many insertions or deletions
+			continue
+		}
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < limit {
+			list = append(list, near{c, d})
 		}
 	}
-	return best
+	slices.SortStableFunc(list, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
+	var words []string
+	for _, n := range list[:min(most, len(list))] {
+		words = append(words, n.candidate)
+	}
+	return words
 }
 
 // distance counts the insertions, deletions, replacements and swaps of

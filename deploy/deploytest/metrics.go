@@ -26,8 +26,8 @@ var (
 	reasons  = []string{
 		"buy", "enough", "still_open", "cooling_down", "confirming", "first_hold",
 		"paused", "dry_run", "excluded", "no_rule", "native_auto_topup",
-		"stale_reading", "bad_reading", "not_seen", "no_threshold", "price_mismatch", "currency_mismatch",
-		"customer_inactive", "no_payment_method", "invoice_unpaid", "foreign_topup", "environment_changed",
+		"stale_reading", "bad_reading", "not_seen", "no_threshold", "price_mismatch", "rule_stopped",
+		"currency_mismatch", "customer_inactive", "no_payment_method", "invoice_unpaid", "foreign_topup", "environment_changed",
 		"over_cap", "backing_off", "suspended", "quarantined", "implausible", "provider_unavailable",
 		"other", // none of the above, which would be a mistake in topupd
 	}

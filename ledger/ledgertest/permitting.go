@@ -52,10 +52,14 @@ func permitRefuses(t *testing.T, open Opener) {
 		spoil   func(*topup.PermitRequest)
 		want    error
 	}{
-		{"a pause since the plan", func(d *desk, _ topup.Purchase) { pause(topup.Pause{Scope: topup.PauseRule, ID: "api-credits"})(d) }, nil, topup.ErrPaused},
+		{"a pause since the plan", func(d *desk, _ topup.Purchase) { pause(topup.Pause{Scope: topup.PauseRule, Subject: "api-credits"})(d) }, nil, topup.ErrPaused},
 		{"a hold since the plan", func(d *desk, _ topup.Purchase) {
 			d.must(d.store.HoldImplausible(d.ctx(), []topup.Target{acme}, "odd"))
-		}, nil, topup.ErrPaused},
+		}, nil, topup.ErrHeld},
+		{"a stop of topupd's own since the plan", func(d *desk, _ topup.Purchase) {
+			_, err := d.store.Stop(d.ctx(), topup.Pause{Scope: topup.PauseRule, Subject: "api-credits", Cause: topup.StopPrice, Reason: "billed 220"})
+			d.must(err)
+		}, nil, topup.ErrRuleStopped},
 		{"a stop since the plan", func(d *desk, _ topup.Purchase) { stop(d) }, nil, topup.ErrProviderStopped},
 		{"a quarantine since the plan", func(d *desk, _ topup.Purchase) { d.must(d.store.Quarantine(d.ctx(), hyperline, "restored")) }, nil, topup.ErrProviderStopped},
 		{"a lease that ran out", func(d *desk, _ topup.Purchase) { d.clock.forward(time.Hour) }, nil, topup.ErrLeaseLost},

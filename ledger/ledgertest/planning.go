@@ -66,9 +66,13 @@ func planRefuses(t *testing.T, open Opener) {
 		{"facts without an age limit", nil, func(r *topup.PlanRequest) { r.Facts.MaxAge, r.Facts.At = 0, noon.Add(-time.Microsecond) }, topup.ErrFactsTooOld},
 		{"a pause of everything", pause(topup.Pause{Scope: topup.PauseAll}), nil, topup.ErrPaused},
 		{"a pause of the provider", pause(topup.Pause{Scope: topup.PauseProvider, Provider: hyperline}), nil, topup.ErrPaused},
-		{"a pause of the rule", pause(topup.Pause{Scope: topup.PauseRule, ID: "api-credits"}), nil, topup.ErrPaused},
-		{"a pause of the customer", pause(topup.Pause{Scope: topup.PauseCustomer, ID: "cus_acme"}), nil, topup.ErrPaused},
-		{"a hold as implausible", func(d *desk) { d.must(d.store.HoldImplausible(d.ctx(), []topup.Target{acme}, "everybody at zero")) }, nil, topup.ErrPaused},
+		{"a pause of the rule", pause(topup.Pause{Scope: topup.PauseRule, Subject: "api-credits"}), nil, topup.ErrPaused},
+		{"a pause of the customer", pause(topup.Pause{Scope: topup.PauseCustomer, Subject: "cus_acme"}), nil, topup.ErrPaused},
+		{"a stop of topupd's own", func(d *desk) {
+			_, err := d.store.Stop(d.ctx(), topup.Pause{Scope: topup.PauseRule, Subject: "api-credits", Cause: topup.StopPrice, Reason: "billed 220"})
+			d.must(err)
+		}, nil, topup.ErrRuleStopped},
+		{"a hold as implausible", func(d *desk) { d.must(d.store.HoldImplausible(d.ctx(), []topup.Target{acme}, "everybody at zero")) }, nil, topup.ErrHeld},
 		{"a quarantine", func(d *desk) { d.must(d.store.Quarantine(d.ctx(), hyperline, "restored")) }, nil, topup.ErrProviderStopped},
 		{"a refused token", stop, nil, topup.ErrProviderStopped},
 		{"the first hold", nil, func(r *topup.PlanRequest) { r.FirstHold = time.Microsecond }, topup.ErrFirstHold},
@@ -126,7 +130,7 @@ func total(spend []topup.Money) int64 {
 func pause(p topup.Pause) func(*desk) {
 	return func(d *desk) {
 		p.By, p.Reason = "ana", "testing"
-		d.must(d.store.Pause(d.ctx(), p))
+		d.paused(p)
 	}
 }
 

@@ -149,7 +149,7 @@ func permitAgainstPause(t *testing.T, open Opener) {
 	var paused atomic.Bool
 	together(n+1, func(i int) {
 		if i == n {
-			d.must(d.store.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "stop"}))
+			d.paused(topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "stop"})
 			paused.Store(true)
 			return
 		}

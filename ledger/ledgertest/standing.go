@@ -17,7 +17,7 @@ var standings = map[string]func(*testing.T, Opener){
 
 func neverHeardOf(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	pause(topup.Pause{Scope: topup.PauseRule, ID: "another"})(d)
+	pause(topup.Pause{Scope: topup.PauseRule, Subject: "another"})(d)
 	known, base, err := d.store.Standings(t.Context(), hyperline)
 	d.must(err)
 	if len(known) != 0 {
@@ -26,7 +26,7 @@ func neverHeardOf(t *testing.T, open Opener) {
 	if diff := cmp.Diff(base, d.standing(acme)); diff != "" {
 		t.Errorf("base and Standing differ (-base +standing):\n%s", diff)
 	}
-	if base.Version != 0 || !base.Now.Equal(noon) || base.FirstSeenAt == nil || len(base.RulePauses) != 1 || base.Pause != nil {
+	if base.Version != 0 || !base.Now.Equal(noon) || base.FirstSeenAt == nil || len(base.Pauses) != 1 {
 		t.Errorf("base = %+v", base)
 	}
 }
@@ -39,7 +39,7 @@ func manyAreEach(t *testing.T, open Opener) {
 	d.advance(d.send(customer(4)), refused)
 	d.must(d.store.HoldImplausible(t.Context(), []topup.Target{customer(5)}, "odd"))
 	d.plan(topup.Target{Provider: voice, Customer: "env-1", Product: "credits"})
-	pause(topup.Pause{Scope: topup.PauseCustomer, ID: "cus_4"})(d)
+	pause(topup.Pause{Scope: topup.PauseCustomer, Subject: "cus_4"})(d)
 	known, _, err := d.store.Standings(t.Context(), hyperline)
 	d.must(err)
 	want := map[topup.Target]topup.Standing{}
@@ -49,7 +49,7 @@ func manyAreEach(t *testing.T, open Opener) {
 	if diff := cmp.Diff(want, known); diff != "" {
 		t.Errorf("Standings (-one by one +together):\n%s", diff)
 	}
-	if want[customer(4)].Pause == nil || want[customer(1)].Open == nil || want[customer(5)].Implausible == "" {
+	if len(want[customer(4)].Pauses) != 1 || len(want[customer(1)].Pauses) != 0 || want[customer(1)].Open == nil || want[customer(5)].Implausible == "" {
 		t.Errorf("standings = %+v", want)
 	}
 }
@@ -57,23 +57,28 @@ func manyAreEach(t *testing.T, open Opener) {
 func pauseSeenEarly(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	d.must(d.store.RecordEvaluations(t.Context(), []topup.Evaluation{evaluation(acme, topup.Enough)}))
-	pause(topup.Pause{Scope: topup.PauseCustomer, ID: "cus_acme"})(d)
+	pause(topup.Pause{Scope: topup.PauseCustomer, Subject: "cus_acme"})(d)
 	known, base, err := d.store.Standings(t.Context(), hyperline)
 	d.must(err)
-	if known[acme].Pause == nil || base.Pause != nil {
-		t.Errorf("known = %+v, base pause %v", known, base.Pause)
+	if len(known[acme].Pauses) != 1 || len(base.Pauses) != 0 {
+		t.Errorf("known = %+v, base pauses %v", known, base.Pauses)
 	}
 }
 
 func widestPause(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	pause(topup.Pause{Scope: topup.PauseCustomer, ID: "cus_acme"})(d)
+	pause(topup.Pause{Scope: topup.PauseCustomer, Subject: "cus_acme"})(d)
+	pause(topup.Pause{Scope: topup.PauseCustomer, Subject: "cus_other"})(d)
+	pause(topup.Pause{Scope: topup.PauseProvider, Provider: voice})(d)
+	pause(topup.Pause{Scope: topup.PauseRule, Subject: "another"})(d)
 	pause(topup.Pause{Scope: topup.PauseProvider, Provider: hyperline})(d)
-	if s := d.standing(acme); s.Pause == nil || s.Pause.Scope != topup.PauseProvider {
-		t.Errorf("pause = %v, want the provider's", s.Pause)
-	}
 	pause(topup.Pause{Scope: topup.PauseAll})(d)
-	if s := d.standing(acme); s.Pause == nil || s.Pause.Scope != topup.PauseAll {
-		t.Errorf("pause = %v, want the one of everything", s.Pause)
+	var scopes []topup.PauseScope
+	for _, p := range d.standing(acme).Pauses {
+		scopes = append(scopes, p.Scope)
+	}
+	want := []topup.PauseScope{topup.PauseAll, topup.PauseProvider, topup.PauseRule, topup.PauseCustomer}
+	if diff := cmp.Diff(want, scopes); diff != "" {
+		t.Errorf("pauses of the target (-want +got):\n%s", diff)
 	}
 }
