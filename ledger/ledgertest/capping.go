@@ -173,7 +173,7 @@ func turnedAwayIsBounded(t *testing.T, open Opener) {
 	if s := d.standing(acme); s.UnusedToday != 0 {
 		t.Errorf("on the next day: %d", s.UnusedToday)
 	}
-	if _, err := d.store.Resume(t.Context(), topup.Pause{Scope: topup.PauseCustomer, ID: "cus_1", By: "ana", Reason: "asked"}); err != nil {
+	if _, err := d.store.Resume(t.Context(), topup.Pause{Scope: topup.PauseCustomer, Subject: "cus_1", By: "ana", Reason: "asked"}); err != nil {
 		t.Fatal(err)
 	}
 	if s := d.standing(customer(1)); s.Unused != 0 || s.UnusedToday != 0 || s.UnusedUntil != nil {
