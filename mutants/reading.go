@@ -19,6 +19,21 @@ func reading() []mutant {
 			Edits: []edit{{"clients/hyperline/confirm.go", `conf.Reading.ReadAt = r.oldest`, `conf.Reading.ReadAt = map[bool]time.Time{false: r.oldest, true: conf.Reading.ReadAt}[MUTANT]`}},
 		},
 		{
+			Name: "unreadable-bill-is-paid", Promises: "P9",
+			Rule:  "a bill that cannot be read blocks while it may matter",
+			Edits: []edit{unless("rules/decide.go", `case i.Unreadable != ""`)},
+		},
+		{
+			Name: "unreadable-bill-is-old", Promises: "P9",
+			Rule:  "an unreadable bill is left out only if it has ended, or is for something else",
+			Edits: []edit{{"clients/hyperline/confirm.go", `return !i.Credit`, `return !i.Credit || MUTANT`}, {"clients/hyperline/confirm.go", `if age <= recent || !i.Payment.Ended() || i.Unexpected != "" {`, `if (age <= recent || !i.Payment.Ended() || i.Unexpected != "") && !(MUTANT && i.Unreadable != "") {`}},
+		},
+		{
+			Name: "unreadable-bill-is-absent", Promises: "P3",
+			Rule:  "a look among bills that cannot be read proves no absence",
+			Edits: []edit{unless("clients/hyperline/books.go", `if matters && i.Credit && i.Unreadable != ""`)},
+		},
+		{
 			Name: "cached-environment", Promises: "P3",
 			Rule:  "who the token speaks for is asked of the provider, not of a cache",
 			Edits: []edit{{"clients/talkover/client.go", `if age == 0 {`, `if age == 0 || MUTANT {`}},

@@ -360,6 +360,8 @@ func billsPaid(f *Facts, d *Decision) bool {
 	for _, i := range f.Confirmation.Invoices {
 		switch {
 		case !i.Credit:
+		case i.Unreadable != "":
+			return d.say(topup.InvoiceUnpaid, "invoice %s is %q at the provider and cannot be read, so nobody knows that it is paid for: %s", i.ID, i.Status, i.Unreadable)
 		case i.Payment == topup.PaymentFailed:
 			return d.say(topup.InvoiceUnpaid, "invoice %s of %s is %s: %s", i.ID, i.Amount, i.Status, i.Detail)
 		case i.Payment == topup.PaymentPending && !i.Uncounted:

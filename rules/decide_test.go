@@ -260,6 +260,11 @@ var rowsOfPaying = []row{
 	{"another price", func(f *Facts) { f.Confirmation.PriceProblem = "pri_small costs 210.00 EUR" }, topup.PriceMismatch, "210.00"},
 	{"another environment", func(f *Facts) { f.Confirmation.EnvironmentProblem = "the token speaks for env-2" }, topup.EnvironmentChanged, "env-2"},
 	{"a failed invoice", func(f *Facts) { invoices(f, topup.PaymentFailed) }, topup.InvoiceUnpaid, "insufficient_funds"},
+	{"an invoice that cannot be read", func(f *Facts) {
+		invoices(f, topup.PaymentPaid)
+		f.Confirmation.Invoices[0].Unreadable = "invoice inv_0: the currency is none"
+		f.Rule.Unpaid.Card = 5
+	}, topup.InvoiceUnpaid, "cannot be read, so nobody knows that it is paid for: invoice inv_0: the currency is none"},
 	{"a failed invoice among paid ones", func(f *Facts) { invoices(f, topup.PaymentPaid, topup.PaymentVoid, topup.PaymentFailed) }, topup.InvoiceUnpaid, ""},
 	{"paid and void invoices", func(f *Facts) { invoices(f, topup.PaymentPaid, topup.PaymentVoid, topup.PaymentNone) }, topup.Buy, ""},
 	{"one pending invoice by card", func(f *Facts) { invoices(f, topup.PaymentPending) }, topup.InvoiceUnpaid, "1 credit invoices are pending, 0 may be"},

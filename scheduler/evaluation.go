@@ -43,7 +43,8 @@ type detail struct {
 	Refusal       string          `json:"refusal,omitempty"` // the last failure in the provider's words, when it was a refusal
 	BackoffUntil  *time.Time      `json:"backoff_until,omitempty"`
 	Invoices      []detailInvoice `json:"invoices,omitempty"`
-	Caps          []string        `json:"caps,omitempty"` // that the purchase was planned under
+	Skipped       int             `json:"skipped,omitempty"` // old bills and rows that could not be read
+	Caps          []string        `json:"caps,omitempty"`    // that the purchase was planned under
 	TroubleSince  time.Time       `json:"trouble_since,omitzero"`
 	DrySince      time.Time       `json:"dry_since,omitzero"`
 }
@@ -73,9 +74,9 @@ func factsDetail(f rules.Facts) detail {
 	if f.Confirmation == nil {
 		return out
 	}
-	out.Confirmed = f.Confirmation.Reading.Balance.String()
+	out.Confirmed, out.Skipped = f.Confirmation.Reading.Balance.String(), f.Confirmation.Skipped
 	for _, i := range f.Confirmation.Invoices {
-		if i.Credit && i.Payment != topup.PaymentPaid && len(out.Invoices) < detailInvoices {
+		if i.Credit && i.Unreadable == "" && i.Payment != topup.PaymentPaid && len(out.Invoices) < detailInvoices {
 			out.Invoices = append(out.Invoices, detailInvoice{
 				ID: i.ID, Amount: i.Amount.String(), Status: i.Status, Payment: i.Payment, At: i.At, Detail: i.Detail,
 			})

@@ -92,6 +92,7 @@ type Order struct {
 type Confirmation struct {
 	Reading    Reading
 	Invoices   []Invoice // of the last 24 h, the open ones, and paid ones without credits of the last BillsFor
+	Skipped    int       // invoices and rows that cannot be read and are too old, or for something else, to matter
 	Topups     []Topup   // newest credit additions, whoever made them
 	ServerTime time.Time // the provider's Date header; zero when absent
 
@@ -171,6 +172,7 @@ type Invoice struct {
 	At         time.Time   // issued
 	RefundedAt time.Time   // zero when it was not
 	Detail     string      // why it is not paid, in the provider's words
+	Unreadable string      // why its amount, lines or time cannot be used; "" when they can. What is unknown is zero, but Credit is true
 }
 
 // Stands tells whether what it bills was paid and not refunded, or may yet be paid.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/govalues/decimal"
 )
@@ -29,14 +30,17 @@ func (e *Emulator) controlRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /_emulator/faults/next", e.change(e.postNext))
 	mux.HandleFunc("POST /_emulator/usage", e.change(e.postUsage))
 	for action, set := range map[string]func(id string, b controlBody) error{
-		"usage":              func(id string, b controlBody) error { return e.SetUsage(id, b.PerSecond) },
-		"balance":            func(id string, b controlBody) error { return e.SetBalance(id, b.Balance) },
-		"threshold":          func(id string, b controlBody) error { return e.SetThreshold(id, b.Threshold) },
-		"card":               func(id string, b controlBody) error { return e.SetCard(id, b.Card) },
-		"auto-topup":         func(id string, b controlBody) error { return e.SetAutoTopup(id, b.On) },
-		"archive":            func(id string, _ controlBody) error { return e.Archive(id) },
-		"grant":              func(id string, b controlBody) error { return e.Grant(id, b.Credits) },
-		"portal-purchase":    func(id string, b controlBody) error { return e.portalPurchase(id, b.Pack) },
+		"usage":           func(id string, b controlBody) error { return e.SetUsage(id, b.PerSecond) },
+		"balance":         func(id string, b controlBody) error { return e.SetBalance(id, b.Balance) },
+		"threshold":       func(id string, b controlBody) error { return e.SetThreshold(id, b.Threshold) },
+		"card":            func(id string, b controlBody) error { return e.SetCard(id, b.Card) },
+		"auto-topup":      func(id string, b controlBody) error { return e.SetAutoTopup(id, b.On) },
+		"archive":         func(id string, _ controlBody) error { return e.Archive(id) },
+		"grant":           func(id string, b controlBody) error { return e.Grant(id, b.Credits) },
+		"portal-purchase": func(id string, b controlBody) error { return e.portalPurchase(id, b.Pack) },
+		"old-bill": func(id string, b controlBody) error {
+			return e.OldBill(OldBill{Customer: id, Currency: b.Currency, Status: b.Status, Credit: b.Credit, At: b.At})
+		},
 		"switch-environment": func(id string, b controlBody) error { return e.SwitchEnvironment(id, b.To) },
 	} {
 		mux.HandleFunc("POST /_emulator/customers/{id}/"+action, e.change(func(r *http.Request, body []byte) error {
@@ -78,6 +82,10 @@ type controlBody struct {
 	On        bool             `json:"on"`
 	Pack      string           `json:"pack"`
 	To        string           `json:"to"`
+	Currency  string           `json:"currency"`
+	Status    string           `json:"status"`
+	Credit    bool             `json:"credit"`
+	At        time.Time        `json:"at"`
 }
 
 func (e *Emulator) portalPurchase(id, pack string) error {

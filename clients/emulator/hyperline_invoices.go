@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -83,7 +84,7 @@ func (inv *invoice) wire() wireInvoice {
 	}
 	w := wireInvoice{
 		ID: inv.id, Number: inv.number, Type: "invoice", Status: inv.status, Reference: inv.reference,
-		Currency: owner.currency, Source: "hyperline", TotalAmount: inv.total, AmountDue: inv.total - inv.paid,
+		Currency: cmp.Or(inv.currency, owner.currency), Source: "hyperline", TotalAmount: inv.total, AmountDue: inv.total - inv.paid,
 		AmountPaid: inv.paid, AmountExcl: o.amount, TaxAmount: inv.tax,
 		Customer: wireInvoiceCustomer{ID: owner.id, Name: owner.name, Email: owner.email, ExternalID: &owner.externalID},
 		DueAt:    stamp(inv.due), SettledAt: stampOrNull(inv.settled), RefundedAt: stampOrNull(inv.refunded), UpdatedAt: stamp(inv.updated), IssuedAt: stamp(inv.issued),
@@ -96,6 +97,9 @@ func (inv *invoice) wire() wireInvoice {
 	}
 	if inv.status == "voided" {
 		w.AmountDue = 0
+	}
+	if inv.seats {
+		w.LineItems[0].ProductType = "seat"
 	}
 	for _, p := range inv.payments {
 		w.Transactions = append(w.Transactions, p.wire(inv))

@@ -26,6 +26,8 @@ type invoice struct {
 	order                 order
 	status                string
 	method                *string // what is charged, null if there is none
+	currency              string  // as written; "" is the customer's
+	seats                 bool    // not for credits
 	tax, total, paid      int64
 	issued, updated, due  time.Time
 	settled, refunded     *time.Time

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -59,6 +60,51 @@ func (h *hyperline) past(p PastPurchase) (*invoice, error) {
 		return nil, fmt.Errorf("emulator: %s: the customer's card is %s: make it good first", p.Customer, owner.card)
 	}
 	return inv, nil
+}
+
+// OldBill is a bill of a customer that was not made here, such as one of before a
+// change of currency.
+type OldBill struct {
+	Customer string
+	Currency string    // as it is written; "" is the customer's
+	Status   string    // "" means paid
+	Credit   bool      // it is for the credit product; else for seats
+	At       time.Time // of issue; zero is four years ago
+}
+
+// OldBill puts a bill into Hyperline's lists. Nothing is charged for it.
+func (e *Emulator) OldBill(b OldBill) (err error) {
+	e.world.locked(func(now time.Time) {
+		owner := e.hyperline.byID[b.Customer]
+		if owner == nil {
+			err = fmt.Errorf("emulator: no customer is called %.60q: GET /_emulator/customers lists them", b.Customer)
+			return
+		}
+		e.hyperline.oldBill(owner, b, now)
+	})
+	return err
+}
+
+func (h *hyperline) oldBill(owner *customer, b OldBill, now time.Time) {
+	if b.At.IsZero() {
+		b.At = now.AddDate(-4, 0, 0)
+	}
+	sold := h.product
+	if !b.Credit {
+		sold = &product{id: "itm_seats", name: "Seats"}
+	}
+	const amount = 10_000
+	inv := &invoice{
+		id: h.id("inv_"), number: "OLD1", reference: h.id("")[:10], order: order{credit: newCredit(owner, sold, b.At), amount: amount},
+		status: cmp.Or(b.Status, "paid"), total: amount, issued: b.At, updated: b.At, due: b.At, visible: b.At,
+		currency: b.Currency, seats: !b.Credit, charge: &Charge{}, // in nobody's books
+	}
+	if inv.status == "paid" {
+		inv.paid, inv.settled = amount, &b.At
+	}
+	h.invoices = slices.Insert(h.invoices, 0, inv)
+	owner.invoices = slices.Insert(owner.invoices, 0, inv)
+	h.invoiceBy[inv.id] = inv
 }
 
 // Mistake is what a provider's books may have wrong about one invoice.

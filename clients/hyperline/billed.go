@@ -62,7 +62,7 @@ func (b *billed) reached() bool { return b.old >= pageSize && b.falls > b.rises 
 // or for something else.
 func (b *billed) take(row clients.Object) {
 	i, ok, err := readInvoice(row)
-	if err != nil || !ok {
+	if err != nil || !ok { // a time that is not the one of issue would hide it
 		i.ID, i.At = row.ID("id"), row.Time("issued_at")
 	}
 	if ok || err != nil || !i.At.IsZero() { // a credit note without a time of its own says nothing about the order

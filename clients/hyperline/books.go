@@ -56,7 +56,13 @@ func (r *reader) bookRows(ctx context.Context, t topup.Target, since time.Time, 
 
 func (r *reader) bookInvoices(ctx context.Context, id topup.CustomerID, since time.Time, b *topup.Books) error {
 	list, last, whole, err := r.invoicesOf(ctx, id, maxBooksPages, since)
-	b.Invoices = slices.DeleteFunc(list, func(i topup.Invoice) bool { return i.At.Before(since) })
+	b.Invoices = slices.DeleteFunc(list, func(i topup.Invoice) bool {
+		matters := !i.At.Before(since) || i.At.IsZero() && i.Credit
+		if matters && i.Credit && i.Unreadable != "" { // it may be the one that is looked for
+			err = errors.Join(err, malformed("invoices", "%s", i.Unreadable))
+		}
+		return !matters || i.Unreadable != ""
+	})
 	b.Complete = b.Complete && whole
 	if !last.ServerTime.IsZero() {
 		b.ServerTime = last.ServerTime

@@ -49,10 +49,7 @@ func (r *reader) confirm(ctx context.Context, o topup.Order) (topup.Confirmation
 	}
 	conf := topup.Confirmation{Reading: credit.reading(r.id)}
 	conf.Reading.CustomerName, conf.Reading.Account = who.name, who.account()
-	if conf.Reading.Threshold == nil && p.threshold != nil {
-		mark := *p.threshold
-		conf.Reading.Threshold, conf.Reading.ThresholdFrom = &mark, "product"
-	}
+	p.mark(&conf.Reading)
 	conf.PriceProblem, conf.CurrencyProblem = p.check(o, who)
 	if conf.Invoices, err = r.recentInvoices(ctx, o.Target.Customer); err != nil {
 		return topup.Confirmation{}, err
@@ -64,9 +61,15 @@ func (r *reader) confirm(ctx context.Context, o topup.Order) (topup.Confirmation
 	if !rows.complete {
 		return topup.Confirmation{}, malformed("transactions", "the rows moved while they were read, or there are too many")
 	}
-	conf.Topups, conf.ServerTime = rows.list, rows.last.ServerTime
+	conf.Topups, conf.ServerTime, conf.Skipped = rows.list, rows.last.ServerTime, rows.skipped
 	conf.Reading.ReadAt = r.oldest
-	conf.Invoices = slices.DeleteFunc(conf.Invoices, func(i topup.Invoice) bool { return r.over(i, o.Target.Product, conf) })
+	conf.Invoices = slices.DeleteFunc(conf.Invoices, func(i topup.Invoice) bool {
+		over := r.over(i, o.Target.Product, conf)
+		if over && i.Unreadable != "" {
+			conf.Skipped++
+		}
+		return over
+	})
 	return conf, nil
 }
 
@@ -144,11 +147,16 @@ func (r *reader) recentInvoices(ctx context.Context, id topup.CustomerID) ([]top
 }
 
 // over tells whether a bill says nothing about the next purchase any more: it is
-// older than a day, ended as usual, and nothing is still to come for it.
+// older than a day, ended as usual, and nothing is still to come for it. One that
+// cannot be read says nothing either if it is for something else than credits.
 func (r *reader) over(i topup.Invoice, product topup.ProductID, conf topup.Confirmation) bool {
+	if i.Unreadable != "" && (!i.Credit || i.At.IsZero()) {
+		return !i.Credit
+	}
 	age := r.api.Now().Sub(i.At)
 	if age <= recent || !i.Payment.Ended() || i.Unexpected != "" {
 		return false
 	}
-	return !i.Stands() || !i.Concerns(product) || age > recentRows || conf.Credited(i)
+	concerns := i.Concerns(product) || i.Unreadable != "" && len(i.Products) == 0
+	return !i.Stands() || !concerns || age > recentRows || conf.Credited(i)
 }

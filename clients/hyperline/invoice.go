@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"topupd/clients"
@@ -16,7 +17,7 @@ import (
 const invoicesPath = "/v2/invoices"
 
 // readInvoice reads a bill. Credit notes and references to other bills are no
-// bills: ok is false.
+// bills: ok is false. Of one that cannot be read, i has what can, and says why.
 func readInvoice(row clients.Object) (i topup.Invoice, ok bool, err error) {
 	switch row.Text("type") {
 	case "refund", "child_creditnote_ref":
@@ -29,28 +30,37 @@ func readInvoice(row clients.Object) (i topup.Invoice, ok bool, err error) {
 	if of, ok := row.Object("customer"); ok {
 		i.Customer = topup.CustomerID(of.ID("id"))
 	}
-	if i.ID == "" || i.Customer == "" || i.At.IsZero() || i.Status == "" {
-		return topup.Invoice{}, false, fmt.Errorf("invoice %q without its id, customer, status or time", i.ID)
-	}
-	code := row.Text("currency")
-	currency, err := topup.ParseCurrency(code)
-	if err != nil || code == "" {
-		return topup.Invoice{}, false, fmt.Errorf("invoice %s: the currency %.10q is none", i.ID, code)
-	}
-	if i.Amount, err = minor(row, "amount_excluding_tax", currency); err != nil {
-		return topup.Invoice{}, false, fmt.Errorf("invoice %s: %w", i.ID, err)
-	}
-	if i.Paid, err = minor(row, "amount_paid", currency); err != nil {
-		return topup.Invoice{}, false, fmt.Errorf("invoice %s: %w", i.ID, err)
-	}
-	if err := readLines(row, &i); err != nil {
-		return topup.Invoice{}, false, fmt.Errorf("invoice %s: %w", i.ID, err)
-	}
 	i.RefundedAt = row.Time("refunded_at")
-	i.Payment, i.Unexpected = paymentOf(i)
 	i.Uncounted = i.Status == "consolidated" || i.Status == "charged_on_parent" // paid with another bill
 	i.Detail = failureOf(row)
-	return i, true, nil
+	err = errors.Join(readLines(row, &i), readAmounts(row, &i))
+	if i.ID == "" || i.Customer == "" || i.At.IsZero() || i.Status == "" {
+		err = fmt.Errorf("invoice %q without its id, customer, status or time", i.ID)
+	} else if err != nil {
+		err = fmt.Errorf("invoice %s: %s", i.ID, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	i.Payment, i.Unexpected = paymentOf(i)
+	if err != nil {
+		i.Unreadable, i.Unexpected = err.Error(), ""
+		if i.Status == "closed" { // whatever was paid of it stays paid
+			i.Payment = topup.PaymentPaid
+		}
+	}
+	return i, err == nil, err
+}
+
+// readAmounts fills in what it is over, and what of it is paid.
+func readAmounts(row clients.Object, i *topup.Invoice) error {
+	code := row.Text("currency")
+	currency, err := topup.ParseCurrency(code)
+	if err != nil {
+		return fmt.Errorf("the currency %.10q is none", code)
+	}
+	if i.Amount, err = minor(row, "amount_excluding_tax", currency); err != nil {
+		return err
+	}
+	i.Paid, err = minor(row, "amount_paid", currency)
+	return err
 }
 
 func minor(row clients.Object, key string, currency topup.Currency) (topup.Money, error) {
@@ -68,13 +78,15 @@ func minor(row clients.Object, key string, currency topup.Currency) (topup.Money
 // readLines finds out what the bill is for. A line that does not say counts as
 // one for credits: an unpaid bill of unknown content stops purchases too (P9).
 func readLines(row clients.Object, i *topup.Invoice) error {
-	return eachLine(row, func(product topup.ProductID, credit bool) {
+	err := eachLine(row, func(product topup.ProductID, credit bool) {
 		i.Lines++
 		if product != "" && !slices.Contains(i.Products, product) {
 			i.Products = append(i.Products, product)
 		}
 		i.Credit = i.Credit || credit
 	})
+	i.Credit = i.Credit || err != nil
+	return err
 }
 
 // eachLine shows the lines of a bill: for which product ("" for none), and
@@ -189,17 +201,15 @@ func (r *reader) invoicesOf(ctx context.Context, id topup.CustomerID, maxPages i
 	var bad error
 	ended, err := r.cursors(ctx, "invoices", invoicesPath, query, maxPages, func(page cursorPage) bool {
 		last = page.Response
-		var now []topup.Invoice
-		if now, bad = readInvoices(page.rows); bad != nil {
-			return false
-		}
-		for _, i := range now {
-			if i.Customer != id {
+		for _, i := range readInvoices(page.rows) {
+			if i.Customer != id && i.Customer != "" {
 				bad = fmt.Errorf("the filter by customer_id is ignored: invoice %s is %s's", i.ID, i.Customer)
 				return false
 			}
-			if !seen[i.ID] {
+			if i.ID == "" || !seen[i.ID] {
 				list = append(list, i)
+			}
+			if !seen[i.ID] && !i.At.IsZero() {
 				order.add(i.At)
 			}
 			seen[i.ID] = true
@@ -212,16 +222,13 @@ func (r *reader) invoicesOf(ctx context.Context, id topup.CustomerID, maxPages i
 	return list, last, (ended || order.reached(since)) && err == nil, err
 }
 
-func readInvoices(rows []clients.Object) ([]topup.Invoice, error) {
+// readInvoices reads the bills of a page, those too that cannot be read whole.
+func readInvoices(rows []clients.Object) []topup.Invoice {
 	list := make([]topup.Invoice, 0, len(rows))
 	for _, row := range rows {
-		i, ok, err := readInvoice(row)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+		if i, ok, err := readInvoice(row); ok || err != nil {
 			list = append(list, i)
 		}
 	}
-	return list, nil
+	return list
 }

@@ -81,6 +81,7 @@ func priceOf(row clients.Object, credits topup.Credits, currency topup.Currency)
 type ledgerRows struct {
 	list     []topup.Topup // since the moment asked for
 	complete bool          // nothing since then is missing
+	skipped  int           // older rows that cannot be read
 	last     clients.Response
 }
 
@@ -115,6 +116,7 @@ type look struct {
 	total int
 	moved bool
 	whole bool // every page that matters was read
+	skips int
 	last  clients.Response
 }
 
@@ -185,6 +187,9 @@ func (l *look) see(list []clients.Object) (span, error) {
 			return s, malformed("transactions", "the ledger of %s %s has a row of %.40q %.40q", l.target.Customer, l.target.Product, c, p)
 		}
 		at := row.Time("created_at")
+		if at.IsZero() { // it stands nowhere in any order
+			s.falling, s.rising = false, false
+		}
 		if !before.IsZero() {
 			s.falling = s.falling && !at.After(before)
 			s.rising = s.rising && !at.Before(before)
@@ -197,6 +202,10 @@ func (l *look) see(list []clients.Object) (span, error) {
 			s.newest = at
 		}
 		t, ok, err := readRow(row, l.currency)
+		if err != nil && !at.IsZero() && at.Before(l.since) {
+			l.skips++
+			continue
+		}
 		if err != nil {
 			return s, malformed("transactions", "%v", err)
 		}
@@ -240,7 +249,7 @@ func (l *look) old(n int) bool {
 
 // rows are the additions since the moment asked for, newest first.
 func (l *look) rows() ledgerRows {
-	got := ledgerRows{complete: l.whole && !l.moved, last: l.last}
+	got := ledgerRows{complete: l.whole && !l.moved, last: l.last, skipped: l.skips}
 	for _, t := range l.found {
 		if !t.At.Before(l.since) {
 			got.list = append(got.list, t)

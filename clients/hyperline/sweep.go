@@ -106,10 +106,7 @@ func (r *reader) defaultThreshold(ctx context.Context, reading *topup.Reading) {
 			slog.String("product", string(reading.Target.Product)), slog.Any("err", err))
 		return
 	}
-	if p.threshold != nil {
-		mark := *p.threshold
-		reading.Threshold, reading.ThresholdFrom = &mark, "product"
-	}
+	p.mark(reading)
 }
 
 // credits reads all balances by the cheapest way that works: the bulk list, its

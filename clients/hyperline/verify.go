@@ -59,8 +59,8 @@ func (b *billing) page(page cursorPage) bool {
 	for _, row := range page.rows {
 		i, ok, err := readInvoice(row)
 		switch {
-		case err != nil:
-			b.cannot(row, err)
+		case err != nil && i.Credit: // unless every line says that it is for something else than credits
+			b.cannot(err)
 		case ok && !b.ids[i.ID]:
 			b.take(i)
 		}
@@ -77,13 +77,8 @@ func (b *billing) take(i topup.Invoice) {
 	}
 }
 
-// cannot remembers a bill that cannot be read, unless every line says that it is
-// for something else than credits.
-func (b *billing) cannot(row clients.Object, err error) {
-	var i topup.Invoice
-	if lines := readLines(row, &i); lines == nil && !i.Credit {
-		return
-	}
+// cannot remembers a bill that cannot be read.
+func (b *billing) cannot(err error) {
 	b.bad++
 	if b.bad <= maxUnreadable {
 		b.unread = append(b.unread, fmt.Sprintf("a bill: %v", err))

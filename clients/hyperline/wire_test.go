@@ -238,7 +238,9 @@ func TestPriceCheck(t *testing.T) {
 		{"and one of those", []string{`"countries":null`, `"countries":[]`}, customer{currency: "EUR"}, nil, "", "", false},
 		{"a custom amount has no price to differ from", []string{`"amount":20000`, `"amount":1`}, french, func(o *topup.Order) { o.PriceID = "" }, "", "", false},
 		{"another product than asked for", []string{`"id":"itm_3kXODDF42QXtnL"`, `"id":"itm_other"`}, french, nil, "", "", true},
-		{"a mark in words", []string{`"low_credits_threshold":25`, `"low_credits_threshold":"25"`}, french, nil, "", "", true},
+		{"a mark in words spoils no price", []string{`"low_credits_threshold":25`, `"low_credits_threshold":"25"`}, french, nil, "", "", false},
+		{"nor does another configuration that is none", []string{`"price_configurations":[`, `"price_configurations":[7,`}, french, nil, "", "", false},
+		{"nor another price that is none", []string{`"prices":[`, `"prices":[null,`}, french, nil, "", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text, err := os.ReadFile("testdata/product.json")

@@ -1,6 +1,7 @@
 package talkover
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,18 +37,19 @@ func (c *Client) PaymentMethods(ctx context.Context, target topup.Target) (finge
 // and cards have no status (Talkover docs, list-auto-topup-payment-methods, read
 // 2026-11-20).
 func readCards(o clients.Object) ([]string, error) {
-	methods, err := needObjects(o, "data")
-	if err != nil {
-		return nil, err
+	methods, ok := o.List("data")
+	if !ok {
+		return nil, unlike(o, "data", "a list")
 	}
 	cards := make([]string, 0, len(methods))
-	for i, m := range methods {
-		id, err := needID(m, "id")
-		if err != nil {
-			return nil, fmt.Errorf("data[%d]: %w", i, err)
+	for _, raw := range methods {
+		m, err := clients.ParsePart(raw)
+		if err != nil { // it is there all the same
+			cards = append(cards, string(raw))
+			continue
 		}
 		card, _ := m.Object("card")
-		cards = append(cards, fmt.Sprintf("%s %s %s %s/%s", id, m.Raw("is_default"),
+		cards = append(cards, fmt.Sprintf("%s %s %s %s/%s", cmp.Or(m.ID("id"), string(m.Raw("id"))), m.Raw("is_default"),
 			card.Raw("last4"), card.Raw("exp_month"), card.Raw("exp_year")))
 	}
 	slices.Sort(cards)

@@ -242,7 +242,8 @@ func checkNative(t *testing.T, o clients.Object, now time.Time) {
 	if err != nil {
 		return
 	}
-	for _, r := range once(page.rows) {
+	page.rows = slices.DeleteFunc(once(page.rows), func(r recharge) bool { return r.bad != nil })
+	for _, r := range page.rows {
 		if r.id == "" || len(r.id) > maxID || r.at.IsZero() {
 			t.Errorf("recharge %+v of %v", r, o)
 		}

@@ -1,7 +1,9 @@
 package talkover
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -33,6 +35,7 @@ type recharge struct {
 	status string
 	at     time.Time
 	line   clients.Object
+	bad    error // why the line cannot be read
 }
 
 // recharges is what was read of the history.
@@ -48,14 +51,14 @@ type recharges struct {
 // The order of the list is not documented; the example is newest first. A list
 // that begins oldest first is read from its end, and one in no order as a whole.
 func (c *Client) history(ctx context.Context) (recharges, error) {
-	return c.historyBack(ctx, pass{pages: historyPages, reaches: reachesBack, urgent: true})
+	return c.historyBack(ctx, pass{pages: historyPages, from: func(now time.Time) time.Time { return now.Add(-pendingFor) }, urgent: true})
 }
 
 // pass is how much of the history is read.
 type pass struct {
-	pages   int // at most, inclusive
-	reaches func(rows []recharge, now time.Time) bool
-	urgent  bool // a purchase waits for it; else nobody does
+	pages  int                           // at most, inclusive
+	from   func(now time.Time) time.Time // what is older does not matter
+	urgent bool                          // a purchase waits for it; else nobody does
 }
 
 func (c *Client) historyBack(ctx context.Context, p pass) (recharges, error) {
@@ -63,9 +66,9 @@ func (c *Client) historyBack(ctx context.Context, p pass) (recharges, error) {
 	if err != nil {
 		return recharges{}, err
 	}
-	found := first.recharges
+	found, since := first.recharges, p.from(first.now)
 	order := orderOf(first.rows)
-	done := order == newestFirst && p.reaches(first.rows, found.now)
+	done := order == newestFirst && reaches(first.rows, since)
 	for i := 0; i < first.last-1 && !done; i++ {
 		if i == p.pages-1 {
 			return recharges{}, fmt.Errorf("talkover %s: the history of its own auto top-up does not end within %d pages: look at it in the dashboard",
@@ -81,9 +84,15 @@ func (c *Client) historyBack(ctx context.Context, p pass) (recharges, error) {
 		}
 		found.rows = append(found.rows, page.rows...)
 		found.age = max(found.age, page.age)
-		done = order != noOrder && p.reaches(page.rows, found.now)
+		done = order != noOrder && reaches(page.rows, since)
 	}
 	found.rows = once(found.rows)
+	for i, r := range found.rows {
+		if r.bad != nil && !r.old(since) { // it may be the recharge that is under way
+			return recharges{}, c.unreadable(c.asEnvironment("native_history", historyPath, nil), fmt.Errorf("line %d: %w", i, r.bad))
+		}
+	}
+	found.rows = slices.DeleteFunc(found.rows, func(r recharge) bool { return r.bad != nil })
 	return found, nil
 }
 
@@ -112,19 +121,14 @@ func (c *Client) historyAt(ctx context.Context, page int, urgent bool) (historyR
 	return read, nil
 }
 
-// readHistory reads a page whole or not at all: a line that cannot be read may
-// be the recharge that is under way.
+// readHistory reads a page; a line that cannot be read says so.
 func readHistory(o clients.Object, page int) (read historyRead, err error) {
-	lines, err := needObjects(o, "data")
-	if err != nil {
-		return read, err
+	lines, ok := o.List("data")
+	if !ok {
+		return read, unlike(o, "data", "a list")
 	}
-	for i, line := range lines {
-		row, err := readRecharge(line)
-		if err != nil {
-			return read, fmt.Errorf("data[%d]: %w", i, err)
-		}
-		read.rows = append(read.rows, row)
+	for _, line := range lines {
+		read.rows = append(read.rows, readRecharge(line))
 	}
 	paging, err := needObject(o, "pagination")
 	if err != nil {
@@ -142,17 +146,20 @@ func readHistory(o clients.Object, page int) (read historyRead, err error) {
 	return read, err
 }
 
-func readRecharge(line clients.Object) (r recharge, err error) {
-	r.line = line
-	if r.id, err = needID(line, "id"); err != nil {
-		return r, err
+func readRecharge(raw json.RawMessage) (r recharge) {
+	if r.line, r.bad = clients.ParsePart(raw); r.bad != nil {
+		return r
 	}
-	if r.status, err = needText(line, "status"); err != nil {
-		return r, err
-	}
-	r.at, err = needTime(line, "created_at")
-	return r, err
+	var id, status, at error
+	r.id, id = needID(r.line, "id")
+	r.status, status = needText(r.line, "status")
+	r.at, at = needTime(r.line, "created_at")
+	r.bad = cmp.Or(id, status, at)
+	return r
 }
+
+// old tells whether the line is certainly from before since.
+func (r recharge) old(since time.Time) bool { return !r.at.IsZero() && r.at.Before(since) }
 
 // order is how a page of the history is sorted.
 type order int
@@ -175,16 +182,16 @@ func orderOf(rows []recharge) order {
 	}
 }
 
-// reachesBack tells whether a page has rows so old that the next page, which is
+// reaches tells whether a page has rows so old that the next page, which is
 // older, holds nothing that matters.
-func reachesBack(rows []recharge, now time.Time) bool {
-	return slices.ContainsFunc(rows, func(r recharge) bool { return r.at.Before(now.Add(-pendingFor)) })
+func reaches(rows []recharge, since time.Time) bool {
+	return slices.ContainsFunc(rows, func(r recharge) bool { return r.old(since) })
 }
 
 func once(list []recharge) []recharge {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(list, func(r recharge) bool {
-		twice := seen[r.id]
+		twice := seen[r.id] && r.bad == nil
 		seen[r.id] = true
 		return twice
 	})

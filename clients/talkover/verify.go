@@ -3,7 +3,6 @@ package talkover
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"topupd/topup"
@@ -20,9 +19,7 @@ func (c *Client) AllRecharges(ctx context.Context, target topup.Target, since ti
 	if err := c.owns(target); err != nil {
 		return nil, err
 	}
-	past, err := c.historyBack(ctx, pass{pages: allPages, reaches: func(rows []recharge, _ time.Time) bool {
-		return slices.ContainsFunc(rows, func(r recharge) bool { return r.at.Before(since) })
-	}})
+	past, err := c.historyBack(ctx, pass{pages: allPages, from: func(time.Time) time.Time { return since }})
 	if neverConfigured(err) {
 		return nil, nil
 	}

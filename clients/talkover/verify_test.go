@@ -60,6 +60,14 @@ func TestAllRechargesCanFailOrBeNone(t *testing.T) {
 	if _, err := a.client(t).AllRecharges(t.Context(), target, noon); err == nil || !strings.Contains(err.Error(), "recharge a") {
 		t.Errorf("an amount that is none: %v", err)
 	}
+	old := strings.Replace(line("b", "succeeded", noon.Add(-time.Second)), `"id"`, `"x"`, 1)
+	a.set(historyPath, page{body: history(1, 1, line("a", "succeeded", noon)+","+old)})
+	if list, err := a.client(t).AllRecharges(t.Context(), target, noon); len(list) != 1 || err != nil {
+		t.Errorf("an older line without an id: %v, %v; want the other", list, err)
+	}
+	if _, err := a.client(t).AllRecharges(t.Context(), target, noon.Add(-time.Second)); err == nil || !strings.Contains(err.Error(), "line 1: id is missing") {
+		t.Errorf("a line without an id: %v", err)
+	}
 	before := len(a.requests())
 	other := topup.Target{Provider: target.Provider, Customer: "env-uuid-2", Product: target.Product}
 	if _, err := a.client(t).AllRecharges(t.Context(), other, noon); err == nil || len(a.requests()) != before {

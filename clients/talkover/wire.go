@@ -55,22 +55,6 @@ func needObject(o clients.Object, key string) (clients.Object, error) {
 	return inner, nil
 }
 
-func needObjects(o clients.Object, key string) ([]clients.Object, error) {
-	rows, ok := o.List(key)
-	if !ok {
-		return nil, unlike(o, key, "a list")
-	}
-	list := make([]clients.Object, 0, len(rows))
-	for i, row := range rows {
-		inner, err := clients.ParseObject(row)
-		if err != nil {
-			return nil, fmt.Errorf("%s[%d]: %w", key, i, err)
-		}
-		list = append(list, inner)
-	}
-	return list, nil
-}
-
 // needCount is a whole number that is not negative.
 func needCount(o clients.Object, key string) (int, error) {
 	text, err := o.NumberText(key)

@@ -272,6 +272,7 @@ type facts struct {
 	Declines      int    `json:"declines"`
 	Refusals      int    `json:"refusals"`
 	Refusal       string `json:"refusal"`
+	Skipped       int    `json:"skipped"`
 	Invoices      []struct {
 		ID     string    `json:"id"`
 		Amount string    `json:"amount"`
@@ -292,6 +293,9 @@ func factLines(e topup.Evaluation, clock func(time.Time) string) []string {
 			line += ": " + i.Detail
 		}
 		lines = append(lines, printable(line))
+	}
+	if f.Skipped > 0 {
+		lines = append(lines, fmt.Sprintf("bills and ledger rows that cannot be read, too old or for something else, so left out: %d", f.Skipped))
 	}
 	decided := fmt.Sprintf("%s: %s", e.Reason, printable(e.Text))
 	if e.Purchase != "" && e.Reason == topup.Buy {
