@@ -186,6 +186,9 @@ func (t *tracked) decide(d rules.Decision, f rules.Facts, moved bool) {
 	if d.Reason != topup.Confirming {
 		t.recalled = ""
 	}
+	if f.Standing.Unused > 0 { // one more try does not end the trouble of requests that are turned away
+		t.recalled = topup.ProviderUnavailable
+	}
 	t.decided = d.Reason
 	if f.Rule != nil {
 		t.confirmAfter, t.unpaid = f.Rule.ConfirmAfter, &f.Rule.Unpaid

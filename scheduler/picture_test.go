@@ -23,6 +23,33 @@ func TestRecoveryIsToldFromTheLastReadingAbove(t *testing.T) {
 	})
 }
 
+// TestATryDoesNotEndTheTrouble: P16. A provider that turns every request away is
+// asked again and again; each try must not begin the time of trouble anew.
+func TestATryDoesNotEndTheTrouble(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.balance("cus", 50)
+		until := w.start.Add(time.Minute)
+		w.ledger.do(func(m *memory) {
+			m.change = func(s *topup.Standing) { s.Unused, s.UnusedUntil, s.Open, s.EndedAt = 3, &until, nil, nil }
+		})
+		tries := 0
+		w.answering = func(topup.Purchase) bool { tries++; return false }
+		p := w.run(t, "a")
+		after(30 * time.Second)
+		troubled := p.board.state("cus").TroubleSince
+		if s := p.board.state("cus"); s.Reason != topup.ProviderUnavailable || troubled.IsZero() {
+			t.Fatalf("state %+v, want trouble", s)
+		}
+		after(2 * time.Minute) // it was tried meanwhile
+		if tries == 0 {
+			t.Fatal("nothing was tried after the wait")
+		}
+		if s := p.board.state("cus"); !s.TroubleSince.Equal(troubled) {
+			t.Errorf("in trouble since %s after the tries, was since %s", s.TroubleSince, troubled)
+		}
+	})
+}
+
 func TestTroubleAndDrynessHaveTimesOfTheirOwn(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 50)
