@@ -161,6 +161,7 @@ type Resolution struct {
 	Reference string // may be empty
 	Note      string // required
 	By        string
+	External  []Invoice // with not charged: bills that could be the purchase and are somebody else's
 }
 
 // Resolved is what a person's decision changes. Parked purchases can be
@@ -191,6 +192,9 @@ func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
 		if next.Reason == FailedNone {
 			next.Reason = FailedNotFound
 		}
+		for _, i := range r.External {
+			c.Foreign = append(c.Foreign, i.external())
+		}
 	default:
 		return Change{}, fmt.Errorf("a %s purchase cannot be resolved that way: only parked ones, or confirmed ones as charged", p.State)
 	}
@@ -198,9 +202,20 @@ func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
 	if r.Charged {
 		what = "charged"
 	}
+	for _, i := range r.External {
+		what += fmt.Sprintf(", and that %s of %s is not this purchase", i.ID, i.Amount)
+	}
 	c.note(EvidenceResolved, fmt.Sprintf("%s says %s: %s", r.By, what, r.Note), nil)
 	c.Evidence[0].From = p.State
 	return c, nil
+}
+
+// external is the bill as it is imported when a person calls it somebody else's.
+// It is known by its invoice, but not as one of unknown origin that blocks until
+// its credits come: it may stay unpaid for months, and counts as unpaid like any
+// other.
+func (i Invoice) external() Topup {
+	return Topup{ID: "bill " + i.ID, Invoice: i.ID, Price: i.Amount, Source: SourcePerson, At: i.At}
 }
 
 func findInvoice(b Books, id string) *Invoice {

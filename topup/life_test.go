@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -434,6 +435,24 @@ func TestResolving(t *testing.T) {
 				t.Errorf("Resolved = %s, %v; want %q", c.Next.State, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestABillOfSomebodyElse: what a person calls not this purchase is imported with
+// its invoice, and not as a bill of unknown origin that would block for weeks.
+func TestABillOfSomebodyElse(t *testing.T) {
+	sent := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	p := Purchase{State: Parked, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
+	bill := Invoice{ID: "inv_1", Amount: Money{Minor: 22000, Currency: "EUR"}, Payment: PaymentPending, At: sent}
+	c, err := Resolved(p, Resolution{Note: "their own", By: "ada", External: []Invoice{bill}}, sent.Add(time.Hour))
+	if err != nil || c.Next.State != Declined || len(c.Foreign) != 1 {
+		t.Fatalf("%s, %d imported, %v; want declined and 1", c.Next.State, len(c.Foreign), err)
+	}
+	if f := c.Foreign[0]; f.Invoice != "inv_1" || f.ID == f.Invoice || f.Source != SourcePerson || f.Price != bill.Amount {
+		t.Errorf("imported as %+v", f)
+	}
+	if text := c.Evidence[0].Text; !strings.Contains(text, "inv_1 of 220.00 EUR is not this purchase") {
+		t.Errorf("the history says %q", text)
 	}
 }
 

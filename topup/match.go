@@ -94,21 +94,30 @@ func (t Topup) orderedAt(b Books) time.Time {
 }
 
 // Undecided finds a bill in the books that may be what the purchase made at
-// another price: new, nobody else's, for the product and in the match window,
-// of another amount, and without the ledger row that would tell the packs
-// apart. While there is one, a look is not empty; "" when there is none.
+// another price; "" when there is none.
 func Undecided(p Purchase, b Books, claimed map[string]bool) string {
+	if bills := UndecidedBills(p, b, claimed); len(bills) > 0 {
+		return bills[0].ID
+	}
+	return ""
+}
+
+// UndecidedBills finds the bills in the books that may be what the purchase made
+// at another price: new, nobody else's, for the product and in the match window,
+// of another amount, and without the ledger row that would tell the packs apart.
+// While there is one, a look is not empty.
+func UndecidedBills(p Purchase, b Books, claimed map[string]bool) (bills []Invoice) {
 	if p.SentAt == nil || p.LastSentAt == nil {
-		return ""
+		return nil
 	}
 	from, to := p.SentAt.Add(-MatchBefore), p.LastSentAt.Add(MatchAfter)
 	for _, i := range b.Invoices {
 		ours := i.ID != "" && !claimed[i.ID] && !slices.Contains(p.Baseline, i.ID) && !i.At.Before(from) && !i.At.After(to)
 		if ours && i.Concerns(p.Target.Product) && i.Amount != p.Price && i.Payment != PaymentVoid && findRow(b, i.ID) == nil {
-			return i.ID
+			bills = append(bills, i)
 		}
 	}
-	return ""
+	return bills
 }
 
 // lateFor is how long after its last send an addition may still be what a

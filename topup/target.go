@@ -153,6 +153,9 @@ type Topup struct {
 // SourceDoctor is the Source of what topupd doctor bought to try the provider.
 const SourceDoctor = "topupd doctor"
 
+// SourcePerson is the Source of a bill that a person called somebody else's.
+const SourcePerson = "a person"
+
 // Never is the ExpiresOn of credits that do not expire.
 const Never = "never"
 

@@ -133,16 +133,16 @@ func nextStep(p topup.Purchase, now time.Time) string {
 
 func parkedStep(p topup.Purchase) string {
 	where := "Look at the provider's dashboard"
-	reference := ""
+	reference, external := "", ""
 	switch typeOf(p) {
 	case config.Talkover:
 		where, reference = "Look at the Talkover dashboard or the card statement", " [--reference txn_…]"
 	case config.Hyperline:
-		where, reference = "Look at the customer's invoices at Hyperline", " [--reference inv_…]"
+		where, reference, external = "Look at the customer's invoices at Hyperline", " [--reference inv_…]", " [--external inv_…]"
 	}
 	return fmt.Sprintf("  %s, then say which:\n"+
 		"  topupd purchases resolve %s charged     --note \"…\"%s\n"+
-		"  topupd purchases resolve %s not-charged --note \"…\"\n"+
+		"  topupd purchases resolve %s not-charged --note \"…\"%s\n"+
 		"  (%s is not topped up until then)\n",
-		where, p.Short(), reference, p.Short(), printable(either(p.CustomerName, string(p.Target.Customer))))
+		where, p.Short(), reference, p.Short(), external, printable(either(p.CustomerName, string(p.Target.Customer))))
 }

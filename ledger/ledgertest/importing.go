@@ -22,6 +22,7 @@ var importing = map[string]func(*testing.T, Opener){
 	"what contradicts a person's not-charged holds the target":   contradictedHolds,
 	"so does a bill, which tells its price alone":                contradictedByABill,
 	"what is known by its bill alone stands for a month":         billsStand,
+	"a bill that a person calls somebody else's does not block":  externalBill,
 }
 
 func addition(id string, at time.Time) topup.Topup {
@@ -233,5 +234,28 @@ func billsStand(t *testing.T, open Opener) {
 	}
 	if got := d.standing(customer(2)).ForeignBills; len(got) != 0 {
 		t.Errorf("of somebody without any: %v", got)
+	}
+}
+
+// externalBill: it may stay unpaid for months, and must not block both ways out
+// of a parked purchase.
+func externalBill(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	p := d.silent(d.send(acme))
+	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther })
+	bill := topup.Invoice{ID: "inv_theirs", Amount: eur(200_00), Payment: topup.PaymentPending, At: noon.Add(time.Minute)}
+	c, err := topup.Resolved(p, topup.Resolution{Note: "their own order", By: "ada", External: []topup.Invoice{bill}}, d.clock.Now())
+	d.must(err)
+	if p, err = d.store.Advance(t.Context(), c); err != nil || p.State != topup.Declined {
+		t.Fatalf("%s, %v", p.State, err)
+	}
+	s := d.standing(acme)
+	if len(s.ForeignBills) != 0 || s.Implausible != "" || s.ForeignAt == nil || !s.ForeignAt.Equal(bill.At) {
+		t.Errorf("bills that block %v, held %q, foreign at %v", s.ForeignBills, s.Implausible, s.ForeignAt)
+	}
+	d.imports(0, topup.Topup{ID: "inv_theirs", Invoice: "inv_theirs", Price: bill.Amount, At: bill.At}) // the account's bills
+	d.imports(0, topup.Topup{ID: "cdt_9", Invoice: "inv_theirs", Credits: 120 * topup.Credit, At: noon.Add(time.Hour)})
+	if got := d.standing(acme).ForeignBills; len(got) != 0 {
+		t.Errorf("bills that block after they were read again: %v", got)
 	}
 }
