@@ -35,7 +35,7 @@ func planning() []mutant {
 			Edits: []edit{
 				{"ledger/plan.go", "product = ? AND `+isOpen,", "product = ? AND `+isOpen+unconfirmed(MUTANT),"},
 				{"ledger/targets.go", "open, err := v.purchases(ctx, `provider = ? AND customer = ? AND product = ? AND `+isOpen,", "open, err := v.purchases(ctx, `provider = ? AND customer = ? AND product = ? AND `+isOpen+unconfirmed(MUTANT),"},
-				{"ledger/targets.go", "open, err := v.purchases(ctx, `provider = ? AND `+isOpen,", "open, err := v.purchases(ctx, `provider = ? AND `+isOpen+unconfirmed(MUTANT),"},
+				{"ledger/targets.go", "open, err := v.purchases(ctx, openAt,", "open, err := v.purchases(ctx, openAt+unconfirmed(MUTANT),"},
 			},
 			Schema: []statement{
 				{"", `DROP INDEX purchase_one_open`},

@@ -30,8 +30,8 @@ func recovering() []mutant {
 			Name: "unread-books-end-quarantine", Promises: "P18",
 			Rule: "books that could not be read to their end neither end a quarantine nor let a start buy",
 			Edits: []edit{{
-				"scheduler/books.go", "billed, err := biller.Billed(ctx, since)\n\tif err != nil {",
-				"billed, err := biller.Billed(ctx, since)\n\tif err != nil && !MUTANT {",
+				"scheduler/books.go", "part, done, err := r.bills.Next(ctx)\n\tif err != nil {",
+				"part, done, err := r.bills.Next(ctx)\n\tdone = done || MUTANT\n\tif err != nil && !MUTANT {",
 			}},
 		},
 		{

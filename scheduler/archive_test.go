@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"topupd/topup"
@@ -78,18 +79,38 @@ type bookish struct {
 	bills  map[topup.Target][]topup.Topup
 	broken []string
 	err    error
+	parts  int         // that the books are read in; 0 = 1
+	breaks int         // the part that cannot be read, if any
+	read   int         // parts
 	sinces []time.Time // of every look
 	looks  []time.Time
 }
 
-func (b *bookish) Billed(_ context.Context, since time.Time) (topup.Billed, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sinces, b.looks = append(b.sinces, since), append(b.looks, time.Now())
-	if b.err != nil {
-		return topup.Billed{}, b.err
+func (b *bookish) BilledSince(since time.Time) topup.Bills { return &bills{bookish: b, from: since} }
+
+// bills is one reading. Whatever was bought is on its last part.
+type bills struct {
+	*bookish
+	from time.Time
+	part int // that was read last
+}
+
+func (r *bills) Next(context.Context) (topup.Billed, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sinces, r.looks = append(r.sinces, r.from), append(r.looks, time.Now())
+	if r.err != nil {
+		return topup.Billed{}, false, r.err
 	}
-	return topup.Billed{Topups: b.bills, Unreadable: b.broken}, nil
+	if r.part+1 == r.breaks {
+		return topup.Billed{}, false, errors.New("502")
+	}
+	r.part++
+	r.read++
+	if r.part < r.parts {
+		return topup.Billed{Bills: 100, Back: r.from.Add(time.Duration(r.parts-r.part) * time.Minute)}, false, nil
+	}
+	return topup.Billed{Topups: r.bills, Unreadable: r.broken}, true, nil
 }
 
 // change changes the books from now on.

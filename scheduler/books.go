@@ -32,6 +32,35 @@ type books struct {
 	retryAt time.Time
 	retries int
 	noted   time.Time
+	reading *reading // what was begun and not ended; of the sweep alone
+}
+
+const (
+	// partsPerSweep is how many parts of the books one sweep reads before it goes on:
+	// 10,000 bills at Hyperline. Halved, a long gap is read half as fast; doubled,
+	// what is in flight waits twice as long for fresh readings.
+	partsPerSweep = 100
+	// failuresPerPart is how often one part may fail in a row before the books are
+	// begun anew: what leads to the part may be worth nothing by now.
+	failuresPerPart = 3
+)
+
+// reading is one look at the books. It goes on with every sweep, and where it
+// stopped after an error.
+type reading struct {
+	bills       topup.Bills
+	since       time.Time
+	at          time.Time  // database clock, before the first part
+	quarantined *time.Time // when the quarantine began that it may end; nil = none
+	part        topup.Billed
+	untaken     bool // part was read and is not imported
+	done        bool // with it
+	failures    int  // of the part that follows, in a row
+	spent       bool // nothing can come of it
+	count       int  // bills
+	imported    int
+	unreadable  int
+	odd         string // one that could not be read
 }
 
 // behind is why purchases at the provider may be unknown to the ledger: this
@@ -72,14 +101,91 @@ func (w *Watch) catchUp(ctx context.Context, lease topup.Lease, base topup.Stand
 	case w.Now().Before(b.retryAt):
 		return false
 	}
-	if err := w.readBooks(ctx, biller, lease, base, ending); err != nil {
+	r, err := w.begin(ctx, biller, base, ending)
+	before := r.imported
+	if err == nil {
+		err = w.readBooks(ctx, r, lease, base)
+	}
+	switch {
+	case err != nil:
 		w.putOff(ctx, err)
-		return false
+	case !r.done:
+		w.progress(ctx, r)
+	default:
+		w.mu.Lock()
+		w.books = books{read: true, noted: base.Now}
+		w.mu.Unlock()
+		return true
+	}
+	return r.imported > before
+}
+
+// begin is the reading under way, or a new one: a quarantine is ended only by
+// books that were begun after its quiet period. One that leads nowhere is
+// replaced when a new one leads further: while the provider is away, none does.
+func (w *Watch) begin(ctx context.Context, biller topup.Biller, base topup.Standing, ending bool) (*reading, error) {
+	fresh := begun(biller, base, ending)
+	w.mu.Lock()
+	r := w.books.reading
+	w.mu.Unlock()
+	var err error
+	switch {
+	case r == nil || r.spent || r.count == 0 && !r.done || !fresh.sameAs(r):
+		r = fresh
+	case r.failures < failuresPerPart || r.done:
+		return r, nil
+	default:
+		if err = r.next(ctx); err == nil {
+			return r, nil
+		}
+		if fresh.next(ctx) == nil {
+			r, err = fresh, nil
+		}
 	}
 	w.mu.Lock()
-	w.books = books{read: true, noted: base.Now}
+	w.books.reading = r
 	w.mu.Unlock()
-	return true
+	return r, err
+}
+
+// sameAs tells whether both readings are for the same end.
+func (r *reading) sameAs(other *reading) bool {
+	if r.quarantined == nil || other.quarantined == nil {
+		return r.quarantined == other.quarantined
+	}
+	return r.quarantined.Equal(*other.quarantined)
+}
+
+// begun is a reading of which no part was read.
+func begun(biller topup.Biller, base topup.Standing, ending bool) *reading {
+	since := laterOf(base.KnownAt.Add(-booksMargin), base.Now.Add(-booksMost))
+	if base.KnownAt.After(base.Now) { // noted by a clock that was ahead: it says nothing
+		since = base.Now.Add(-booksMost)
+	}
+	r := &reading{bills: biller.BilledSince(since), since: since, at: base.Now}
+	if ending {
+		r.quarantined = base.QuarantinedAt
+	}
+	return r
+}
+
+// amidBooks tells whether the next sweep reads the books on.
+func (w *Watch) amidBooks() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.books.reading
+	return r != nil && !r.done && r.failures == 0
+}
+
+// progress says how far the reading has come, to whoever asks why nothing is bought.
+func (w *Watch) progress(ctx context.Context, r *reading) {
+	w.mu.Lock()
+	w.books.failed = fmt.Sprintf("the provider's books are being read: %d bills so far, back to %s of %s", r.count,
+		r.part.Back.UTC().Format(time.RFC3339), r.since.UTC().Format(time.RFC3339))
+	w.books.retries = 0
+	w.mu.Unlock()
+	w.Log.LogAttrs(ctx, slog.LevelInfo, "books", slog.String("provider", w.Name), slog.Time("since", r.since),
+		slog.Int("bills", r.count), slog.Time("back", r.part.Back), slog.Int("imported", r.imported))
 }
 
 // ending tells whether the books may end the provider's quarantine now. What
@@ -90,50 +196,78 @@ func (w *Watch) ending(base topup.Standing) bool {
 		!base.Now.Before(base.QuarantinedAt.Add(w.Found().Quiet(w.QuietPeriod)))
 }
 
-func (w *Watch) readBooks(ctx context.Context, biller topup.Biller, lease topup.Lease, base topup.Standing, ending bool) error {
-	since := laterOf(base.KnownAt.Add(-booksMargin), base.Now.Add(-booksMost))
-	if base.KnownAt.After(base.Now) { // noted by a clock that was ahead: it says nothing
-		since = base.Now.Add(-booksMost)
+// readBooks reads and imports on, until the reading is done or has had its turn.
+func (w *Watch) readBooks(ctx context.Context, r *reading, lease topup.Lease, base topup.Standing) (err error) {
+	for range partsPerSweep {
+		if !r.untaken && !r.done {
+			if err := r.next(ctx); err != nil {
+				return err
+			}
+		}
+		if r.untaken {
+			n, err := w.importBilled(ctx, r.part.Topups)
+			r.imported += n
+			if err != nil {
+				return err
+			}
+			r.untaken = false
+		}
+		if r.done {
+			return w.endBooks(ctx, r, lease, base)
+		}
 	}
-	billed, err := biller.Billed(ctx, since)
+	return nil
+}
+
+// next reads the part that follows.
+func (r *reading) next(ctx context.Context) error {
+	part, done, err := r.bills.Next(ctx)
 	if err != nil {
+		r.failures++
 		return err
 	}
-	if err := w.unreadable(ctx, billed, ending); err != nil {
+	r.part, r.done, r.untaken, r.failures = part, done, true, 0
+	r.count += part.Bills
+	if r.unreadable += len(part.Unreadable); r.odd == "" && len(part.Unreadable) > 0 {
+		r.odd = part.Unreadable[0]
+	}
+	return nil
+}
+
+// endBooks draws the conclusion from books that were read to their end.
+func (w *Watch) endBooks(ctx context.Context, r *reading, lease topup.Lease, base topup.Standing) error {
+	if err := w.unreadable(ctx, r); err != nil {
+		r.spent = true // a person may change what the books say
 		return err
 	}
-	imported, err := w.importBilled(ctx, billed.Topups)
-	if err != nil {
-		return err
+	attrs := []slog.Attr{slog.String("provider", w.Name), slog.Time("since", r.since), slog.Int("imported", r.imported)}
+	if r.quarantined != nil {
+		return w.endQuarantine(ctx, r, lease, base, attrs)
 	}
-	attrs := []slog.Attr{slog.String("provider", w.Name), slog.Time("since", since), slog.Int("imported", imported)}
-	if ending {
-		return w.endQuarantine(ctx, lease, base, attrs)
-	}
-	if imported > 0 {
+	if r.imported > 0 {
 		w.Log.LogAttrs(ctx, slog.LevelWarn, "books", attrs...)
 	}
-	return w.Archive.NoteKnown(ctx, lease, base.Now)
+	return w.Archive.NoteKnown(ctx, lease, r.at)
 }
 
 // unreadable bills keep a quarantine for a person, who may know better. At a
 // start they do not keep everybody from being bought for.
-func (w *Watch) unreadable(ctx context.Context, billed topup.Billed, ending bool) error {
-	if len(billed.Unreadable) == 0 {
+func (w *Watch) unreadable(ctx context.Context, r *reading) error {
+	if r.unreadable == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%d bills could not be read, among them %q", len(billed.Unreadable), billed.Unreadable[0])
-	if ending {
+	err := fmt.Errorf("%d bills could not be read, among them %q", r.unreadable, r.odd)
+	if r.quarantined != nil {
 		return fmt.Errorf("%w; look at them, then topupd resume --provider %s", err, w.Name)
 	}
 	w.Log.LogAttrs(ctx, slog.LevelWarn, "books", slog.String("provider", w.Name), slog.Any("err", err))
 	return nil
 }
 
-func (w *Watch) endQuarantine(ctx context.Context, lease topup.Lease, base topup.Standing, attrs []slog.Attr) error {
+func (w *Watch) endQuarantine(ctx context.Context, r *reading, lease topup.Lease, base topup.Standing, attrs []slog.Attr) error {
 	why, err := w.Archive.EndQuarantine(ctx, topup.QuarantineEnd{
-		Lease: lease, Since: *base.QuarantinedAt, ReadAt: base.Now,
-		Others: base.QuarantinedAt.Add(w.PurchaseTimeout), // a request from before may have run as long
+		Lease: lease, Since: *r.quarantined, ReadAt: r.at,
+		Others: r.quarantined.Add(w.PurchaseTimeout), // a request from before may have run as long
 	})
 	switch {
 	case err != nil:

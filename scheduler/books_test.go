@@ -291,3 +291,78 @@ func TestAStartUnderQuarantineReadsTheBooksAfterwards(t *testing.T) {
 		}
 	})
 }
+
+// A long gap is read over several sweeps, and says how far it has come.
+func TestBooksOfAnyLengthAreReadPartByPart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		b, withBooks := w.books()
+		w.balance("cus_1", 20)
+		w.balance("cus_lost", 20)
+		b.parts, b.bills = 2*partsPerSweep+50, bill("inv_lost", "cus_lost", w.start.Add(-time.Minute))
+		p := w.run(t, "a", withBooks)
+		after(sweepTime)
+		if text := w.ledger.last("cus_1").Text; !strings.Contains(text, "10000 bills so far, back to ") {
+			t.Errorf("recorded %q, want how far the books are read", text)
+		}
+		if len(w.charged()) != 0 {
+			t.Errorf("charged %v before all of the books were read", w.charged())
+		}
+		after(time.Minute)
+		if b.change(func(b *bookish) { b.parts = b.read }); b.parts != 2*partsPerSweep+50 {
+			t.Errorf("%d parts were read, want each once", b.parts)
+		}
+		if lines := p.journal.find("books", map[string]string{"bills": "10000"}); len(lines) != 1 {
+			t.Errorf("the progress was told %d times, want once a sweep", len(lines))
+		}
+		if charged := w.charged(); !slices.Equal(charged, []topup.CustomerID{"cus_1"}) {
+			t.Errorf("charged %v, want all but the one whose purchase was lost", charged)
+		}
+		if known, _ := w.ledger.noted(); known.After(w.start.Add(sweepTime)) && known.Sub(w.start) < knownEvery {
+			t.Errorf("known up to %s, which is after the reading began", known)
+		}
+	})
+}
+
+// What was read stays read, however long the provider is away; a part that can
+// never be read again is led to anew.
+func TestBooksGoOnWhereTheyStopped(t *testing.T) {
+	const parts = 2 * partsPerSweep
+	for name, tt := range map[string]struct {
+		fail, heal func(*bookish)
+		away       time.Duration
+		anew       bool
+	}{
+		"after an error": {
+			func(b *bookish) { b.breaks = partsPerSweep + 50 }, func(b *bookish) { b.breaks = 0 }, 5 * time.Second, false,
+		},
+		"after an hour without the provider": {
+			func(b *bookish) { b.breaks = partsPerSweep + 50 }, func(b *bookish) { b.err, b.breaks = nil, 0 }, time.Hour, false,
+		},
+		"after one that stays": {
+			func(b *bookish) { b.breaks = partsPerSweep + 50 }, func(b *bookish) { b.breaks = 0 }, 10 * time.Minute, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				b, withBooks := w.books()
+				w.balance("cus_1", 20)
+				b.parts = parts
+				tt.fail(b)
+				w.run(t, "a", withBooks)
+				after(sweepTime)
+				if !tt.anew {
+					b.change(func(b *bookish) { b.err = errors.New("503") })
+				}
+				after(tt.away)
+				b.change(func(b *bookish) { b.err = nil })
+				b.change(tt.heal)
+				after(lastingMost)
+				var read int
+				b.change(func(b *bookish) { read = b.read })
+				if len(w.charged()) != 1 || tt.anew != (read > parts) {
+					t.Errorf("charged %v after %d parts of %d", w.charged(), read, parts)
+				}
+			})
+		})
+	}
+}

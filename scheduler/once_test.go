@@ -41,6 +41,17 @@ func TestOnceReconcilesSweepsBuysAndReturns(t *testing.T) {
 	})
 }
 
+func TestOnceReadsTheBooksToTheirEnd(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		b, withBooks := w.books()
+		w.balance("cus", 50)
+		b.parts = 3 * partsPerSweep
+		if err := w.process("cron", withBooks).scheduler.Once(t.Context()); err != nil || len(w.charged()) != 1 {
+			t.Errorf("charged %v, %v; want it once the books were read", w.charged(), err)
+		}
+	})
+}
+
 func TestOnceAsksEachTargetOnlyOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 50)

@@ -178,6 +178,9 @@ func (w *Watch) once(ctx context.Context) error {
 	}()
 	w.visit(ctx)
 	w.sweep(ctx)
+	for w.amidBooks() && ctx.Err() == nil {
+		w.sweep(ctx)
+	}
 	if w.LastSweep().IsZero() {
 		return fmt.Errorf("%s: no balance could be read", w.Name)
 	}

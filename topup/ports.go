@@ -36,15 +36,25 @@ type Sampler interface {
 // Biller is a provider that lists what was bought in the whole account, which
 // tells what a ledger that lost commits does not know (P18).
 type Biller interface {
-	// Billed lists the purchases of credits that were billed since then, whoever
-	// made them. An error when the list could not be read to its end.
-	Billed(ctx context.Context, since time.Time) (Billed, error)
+	// BilledSince begins to read the purchases of credits that were billed since then,
+	// whoever made them. Nothing is read yet.
+	BilledSince(since time.Time) Bills
 }
 
-// Billed is what was bought in an account.
+// Bills is one reading of an account's bills, part by part, newest first.
+type Bills interface {
+	// Next reads the part that follows, and tells whether the reading is done with
+	// it: everything since the moment asked for was listed. After an error the
+	// same part is read again.
+	Next(ctx context.Context) (part Billed, done bool, err error)
+}
+
+// Billed is what was bought in an account, or a part of it.
 type Billed struct {
 	Topups     map[Target][]Topup // by invoice; without credits, which bills do not tell
 	Unreadable []string           // bills that may be for credits and could not be read
+	Bills      int                // how many were looked at
+	Back       time.Time          // the date of the last one that has one
 }
 
 // QuarantineEnd asks for the end of a quarantine whose provider's books were read.

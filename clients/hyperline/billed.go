@@ -10,40 +10,49 @@ import (
 	"topupd/topup"
 )
 
-// maxBilledPages bounds one look at the bills of the whole account: 50,000.
-const maxBilledPages = 500
+// bills is one reading of the bills of the whole account, page by page.
+type bills struct {
+	*Client
+	billed
+	cursor  string
+	cursors map[string]bool // that led on
+}
 
-// Billed reads the bills of the whole account, newest first, back to since. A
-// bill that was voided bought nothing and is left out. Purchases wait for it, so
-// it goes before polling.
-func (c *Client) Billed(ctx context.Context, since time.Time) (topup.Billed, error) {
-	b := billed{since: since, provider: c.id, found: topup.Billed{Topups: map[topup.Target][]topup.Topup{}}, seen: map[string]bool{}}
-	r := c.urgent()
-	ended, err := r.cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxBilledPages, func(page cursorPage) bool {
-		for _, row := range page.rows {
-			b.take(row)
-		}
-		return !b.reached()
-	})
-	if err == nil && !ended && !b.reached() {
-		err = malformed("invoices", "the account has more than %d bills since %s, or they come in no order",
-			maxBilledPages*pageSize, since.Format(time.RFC3339))
-	}
+// BilledSince begins to read the bills of the whole account, newest first, back to
+// since. A bill that was voided bought nothing and is left out.
+func (c *Client) BilledSince(since time.Time) topup.Bills {
+	return &bills{Client: c, billed: billed{since: since, provider: c.id}, cursors: map[string]bool{}}
+}
+
+// Next reads one page. Purchases wait for it, so it goes before polling. A bill
+// that has moved to the next page meanwhile is listed twice.
+func (b *bills) Next(ctx context.Context) (part topup.Billed, done bool, err error) {
+	r := b.urgent()
+	page, err := r.listed(ctx, "invoices", invoicesPath, newestInvoices(), b.cursor)
 	if err == nil {
 		err = r.current("invoices")
 	}
-	if err != nil {
-		return topup.Billed{}, fmt.Errorf("%s: reading what was bought in the account: %w", c.name, err)
+	if err == nil && page.next != "" && (b.cursors[page.next] || len(page.rows) == 0) {
+		err = malformed("invoices", "%v", errCursor)
 	}
-	return b.found, nil
+	if err != nil {
+		return topup.Billed{}, false, fmt.Errorf("%s: reading what was bought in the account: %w", b.name, err)
+	}
+	b.found, b.seen = topup.Billed{Topups: map[topup.Target][]topup.Topup{}}, map[string]bool{}
+	for _, row := range page.rows {
+		b.take(row)
+	}
+	b.found.Bills, b.found.Back = len(page.rows), b.last
+	b.cursor, b.cursors[page.next] = page.next, true
+	return b.found, page.next == "" || b.reached(), nil
 }
 
 // billed collects bills in the order of the list.
 type billed struct {
 	since    time.Time
 	provider topup.ProviderID
-	found    topup.Billed
-	seen     map[string]bool
+	found    topup.Billed    // on the newest page
+	seen     map[string]bool // on that page
 
 	last         time.Time
 	falls, rises int // between neighbours: which way the list runs

@@ -13,6 +13,22 @@ import (
 	"topupd/topup"
 )
 
+// billedBy reads all parts.
+func billedBy(t *testing.T, c topup.Biller, since time.Time) (topup.Billed, error) {
+	t.Helper()
+	all, bills := topup.Billed{Topups: map[topup.Target][]topup.Topup{}}, c.BilledSince(since)
+	for {
+		part, done, err := bills.Next(t.Context())
+		for target, rows := range part.Topups {
+			all.Topups[target] = append(all.Topups[target], rows...)
+		}
+		all.Unreadable = append(all.Unreadable, part.Unreadable...)
+		if done || err != nil {
+			return all, err
+		}
+	}
+}
+
 func TestBilledListsThePurchasesOfTheAccount(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 5}})
 	c := w.client(t)
@@ -25,7 +41,7 @@ func TestBilledListsThePurchasesOfTheAccount(t *testing.T) {
 	newer := buy(t, c, pack(aCard), "6d1f0b2e-6c0b-4d0c-9f0e-3a7f5e0c9b12")
 	w.pass(time.Minute)
 	before := w.reads()
-	b, err := c.Billed(t.Context(), since)
+	b, err := billedBy(t, c, since)
 	must(t, err)
 	got := b.Topups[pack(aCard).Target]
 	if len(b.Topups) != 1 || len(got) != 1 || len(b.Unreadable) != 0 {
@@ -98,7 +114,7 @@ func TestBilledReadsWhatItMust(t *testing.T) {
 		{"nor does a subscription", []string{bill("inv_1", 0, `"EUR"`, `"???"`, `"credit"`, `"flat_fee"`)}, 0, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b, err := serve(t, account(tt.bills...)).Billed(t.Context(), noon.Add(-99*time.Hour))
+			b, err := billedBy(t, serve(t, account(tt.bills...)), noon.Add(-99*time.Hour))
 			must(t, err)
 			n := len(b.Topups[topup.Target{Provider: provider, Customer: "cus_1", Product: "itm_1"}])
 			if n != tt.want || !slices.Equal(b.Unreadable, tt.unreadable) {
@@ -128,11 +144,11 @@ func TestBilledEndsInTime(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			pages := 0
-			b, err := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b, err := billedBy(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				pages++
 				from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
 				fmt.Fprintf(w, `{"data":[%s],"next_cursor":"%d","has_more":true}`, strings.Join(bills[from:from+tt.size], ","), from+tt.size)
-			})).Billed(t.Context(), noon.Add(-99*time.Hour))
+			})), noon.Add(-99*time.Hour))
 			must(t, err)
 			if n := len(b.Topups[topup.Target{Provider: provider, Customer: "cus_1", Product: "itm_1"}]); n != 90 || pages < tt.least || pages > tt.most {
 				t.Errorf("%d purchases in %d pages, want 90 in %d to %d", n, pages, tt.least, tt.most)
@@ -146,14 +162,52 @@ func TestBilledDoesNotHideWhatItCouldNotRead(t *testing.T) {
 		name, text, body string
 	}{
 		{"no list", "no list", `{}`},
-		{"a list that does not end", "circles", `{"data":[` + bill("inv_1", 0) + `],"next_cursor":"a","has_more":true}`},
+		{"a list that leads in circles", "circles", `{"data":[` + bill("inv_1", 0) + `],"next_cursor":"a","has_more":true}`},
 		{"an empty page before the end", "circles", `{"data":[],"next_cursor":"a","has_more":true}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := serve(t, files{"/v2/invoices": tt.body}).Billed(t.Context(), noon)
+			_, err := billedBy(t, serve(t, files{"/v2/invoices": tt.body}), noon)
 			if !contains(err, tt.text) || !contains(err, "billing: reading what was bought in the account") {
 				t.Errorf("Billed = %v, want %q", err, tt.text)
 			}
 		})
+	}
+}
+
+// An account may have billed more than any bound while nobody looked. What was
+// read stays read: after an error the reading goes on with the page that failed.
+func TestBilledGoesOnWhereItStopped(t *testing.T) {
+	var bills []string
+	for i := range 60_000 {
+		bills = append(bills, bill(fmt.Sprintf("inv_%d", i), time.Duration(i)*time.Second))
+	}
+	pages := account(bills...)
+	requests := 0
+	reading := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if requests%50 == 0 {
+			w.WriteHeader(http.StatusBadRequest) // which no client asks again by itself
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})).BilledSince(noon.Add(-99 * time.Hour))
+	got, parts, failed := 0, 0, 0
+	for done := false; !done; {
+		part, last, err := reading.Next(t.Context())
+		if err != nil {
+			if failed++; failed > 100 {
+				t.Fatal(err)
+			}
+			continue
+		}
+		done = last
+		parts++
+		got += part.Bills
+		if want := noon.Add(-time.Duration(got-1) * time.Second); !part.Back.Equal(want) {
+			t.Fatalf("after %d bills it is back at %s, want %s", got, part.Back, want)
+		}
+	}
+	if got != len(bills) || parts != 600 || failed == 0 {
+		t.Errorf("%d bills in %d parts, %d times an error; want %d, each once", got, parts, failed, len(bills))
 	}
 }

@@ -71,7 +71,7 @@ func TestWhatACacheKeptProvesNoAbsence(t *testing.T) {
 	c := w.client(t)
 	empty, err := c.Books(t.Context(), pack(aCard).Target, noon)
 	must(t, err)
-	none, err := c.Billed(t.Context(), noon)
+	none, err := billedBy(t, c, noon)
 	must(t, err)
 	if !empty.Complete || len(empty.Invoices) != 0 || len(none.Topups) != 0 {
 		t.Fatalf("before the purchase: %+v, %+v", empty, none)
@@ -85,13 +85,13 @@ func TestWhatACacheKeptProvesNoAbsence(t *testing.T) {
 	if old.Complete || len(old.Invoices) != 0 {
 		t.Errorf("from the cache: %+v, want an incomplete look", old)
 	}
-	if _, err := c.Billed(t.Context(), noon); !contains(err, "cache on the way") {
+	if _, err := billedBy(t, c, noon); !contains(err, "cache on the way") {
 		t.Errorf("the account's bills from the cache: %v, want an error that names it", err)
 	}
 	w.pass(10 * time.Minute)
 	fresh, err := c.Books(t.Context(), pack(aCard).Target, noon)
 	must(t, err)
-	all, err := c.Billed(t.Context(), noon)
+	all, err := billedBy(t, c, noon)
 	must(t, err)
 	if !fresh.Complete || len(fresh.Invoices) != 1 || len(all.Topups) != 1 {
 		t.Errorf("after the cache: %+v, %+v; want the charge", fresh, all)

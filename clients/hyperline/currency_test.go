@@ -34,7 +34,7 @@ func TestCurrenciesInSmallLetters(t *testing.T) {
 	if problem, err := c.Offer(t.Context(), pack(aCard)); err != nil || problem != "" {
 		t.Errorf("the offer: %q, %v", problem, err)
 	}
-	billed, err := c.Billed(t.Context(), noon)
+	billed, err := billedBy(t, c, noon)
 	must(t, err)
 	if got := billed.Topups[pack(aCard).Target]; len(got) != 1 || got[0].Price != pack(aCard).Price || len(billed.Unreadable) != 0 {
 		t.Errorf("billed %+v", billed)

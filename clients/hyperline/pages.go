@@ -87,12 +87,9 @@ var errCursor = errors.New("the cursor of the list leads in circles")
 // cursors reads a list with a cursor page by page until see returns false, the
 // list ends (ended is true), or maxPages were read.
 func (r *reader) cursors(ctx context.Context, op, path string, filter url.Values, maxPages int, see func(cursorPage) bool) (ended bool, err error) {
-	query := url.Values{}
-	maps.Copy(query, filter)
-	query.Set("limit", strconv.Itoa(pageSize))
-	seen := map[string]bool{}
+	seen, cursor := map[string]bool{}, ""
 	for range maxPages {
-		page, err := r.cursor(ctx, op, path, query)
+		page, err := r.listed(ctx, op, path, filter, cursor)
 		if err != nil {
 			return false, err
 		}
@@ -106,12 +103,19 @@ func (r *reader) cursors(ctx context.Context, op, path string, filter url.Values
 			return false, malformed(op, "%v", errCursor)
 		}
 		seen[page.next] = true
-		query.Set("cursor", page.next)
+		cursor = page.next
 	}
 	return false, nil
 }
 
-func (r *reader) cursor(ctx context.Context, op, path string, query url.Values) (cursorPage, error) {
+// listed reads the page of a list that a cursor leads to; "" is the first one.
+func (r *reader) listed(ctx context.Context, op, path string, filter url.Values, cursor string) (cursorPage, error) {
+	query := url.Values{}
+	maps.Copy(query, filter)
+	query.Set("limit", strconv.Itoa(pageSize))
+	if cursor != "" {
+		query.Set("cursor", cursor)
+	}
 	resp, err := r.get(ctx, op, path, query)
 	if err != nil {
 		return cursorPage{}, err
