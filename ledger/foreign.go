@@ -93,7 +93,9 @@ func (t tx) importTopups(ctx context.Context, target *targetRow, key topup.Targe
 		if err != nil {
 			return 0, err
 		}
-		target.Implausible = cmp.Or(target.Implausible, why)
+		if why != "" && (target.Implausible == "" || target.DoubtedAt != nil) {
+			target.Implausible, target.DoubtedAt = why, nil // readings do not end it
+		}
 	}
 	// A newer row makes older readings worthless, so facts that were read
 	// without it are overtaken.

@@ -135,6 +135,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`DROP INDEX snapshot_of_rule`, `DROP INDEX target_of_customer`, `DROP INDEX target_implausible`,
 				`ALTER TABLE target DROP COLUMN unused`, `ALTER TABLE target DROP COLUMN unused_until`,
 				`ALTER TABLE target DROP COLUMN unused_day`, `ALTER TABLE target DROP COLUMN unused_today`,
+				`DROP TABLE fall`, `DROP INDEX purchase_expiring`, `ALTER TABLE target DROP COLUMN doubted_at`,
 				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
 				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
 				`ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,

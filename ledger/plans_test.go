@@ -20,7 +20,7 @@ import (
 // largeTables grow with the customers or with the years. A statement that reads
 // one of them from end to end gets slower until it passes its time limit, or
 // holds a lock for longer than a lease lives.
-var largeTables = []string{"purchase", "target", "permit", "evidence", "foreign_topup", "snapshot", "evaluation"}
+var largeTables = []string{"purchase", "target", "permit", "evidence", "foreign_topup", "snapshot", "evaluation", "fall"}
 
 // mostRows bounds what one step of a plan reads: the largest page.
 const mostRows = 2500
@@ -164,7 +164,24 @@ func (o *operator) buying() []operation {
 		{"take_finished", func(ctx context.Context) error { _, err := o.s.TakeFinished(ctx, o.provider, 100); return err }},
 		{"note_payment_methods", func(ctx context.Context) error { _, err := o.s.NotePaymentMethods(ctx, o.target(), "f"); return err }},
 		{"hold_implausible", func(ctx context.Context) error {
-			return o.s.HoldImplausible(ctx, []topup.Target{o.target()}, "test")
+			_, err := o.s.NoteFalls(ctx, topup.Falls{Provider: o.provider, Watched: 100, List: []topup.Fall{{Target: o.target(), ReadAt: o.now}}})
+			return err
+		}},
+		{"hold_implausible, of accounts", func(ctx context.Context) error {
+			account := topup.ProviderID(o.large.Elsewhere)
+			_, err := o.s.NoteFalls(ctx, topup.Falls{Provider: account, Watched: 1, Account: true, List: []topup.Fall{{
+				Target: topup.Target{Provider: account, Customer: "account", Product: "balance"}, ReadAt: o.now,
+			}}})
+			return err
+		}},
+		{"lift_doubts", func(ctx context.Context) error {
+			_, err := o.s.LiftDoubts(ctx, []topup.Target{o.target()}, "test")
+			return err
+		}},
+		{"end_falls", func(ctx context.Context) error { return o.s.EndFalls(ctx, []topup.Target{o.target()}) }},
+		{"expiring", func(ctx context.Context) error {
+			_, err := o.s.Expiring(ctx, o.provider, o.now.Add(-time.Hour), o.now.Add(time.Hour))
+			return err
 		}},
 		{"record_evaluations", func(ctx context.Context) error {
 			return o.s.RecordEvaluations(ctx, []topup.Evaluation{{Target: o.target(), At: o.now, Reason: topup.Enough}})

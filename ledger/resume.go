@@ -247,7 +247,6 @@ func (t tx) liftProvider(ctx context.Context, provider string, now time.Time, r 
 			return err
 		}
 	}
-	n, err := t.exec(ctx, `UPDATE target SET implausible = '' WHERE provider = ? AND implausible <> ''`, provider)
-	r.Implausible = int(n)
+	r.Implausible, err = t.believe(ctx, provider)
 	return err
 }

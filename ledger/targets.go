@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"topupd/topup"
@@ -31,6 +30,7 @@ type targetRow struct {
 	EndedAt            *int64 `db:"ended_at"`
 	EndedState         string `db:"ended_state"`
 	Implausible        string `db:"implausible"`
+	DoubtedAt          *int64 `db:"doubted_at"`
 	Refusals           int    `db:"refusals"`
 	Refusal            string `db:"refusal"`
 	RefusalRule        string `db:"refusal_rule"`
@@ -42,12 +42,12 @@ type targetRow struct {
 }
 
 const targetColumns = `customer, product, version, declines, backoff_until, suspended_at, payment_fingerprint,
-	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible, refusals, refusal, refusal_rule, refusal_version,
+	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible, doubted_at, refusals, refusal, refusal_rule, refusal_version,
 	unused, unused_until, unused_day, unused_today`
 
 // updateTarget stores everything of a target that the caller has locked.
 const updateTarget = `UPDATE target SET version = ?, declines = ?, backoff_until = ?, suspended_at = ?, payment_fingerprint = ?,
-	newest_row_at = ?, foreign_at = ?, settled_at = ?, ended_at = ?, ended_state = ?, implausible = ?,
+	newest_row_at = ?, foreign_at = ?, settled_at = ?, ended_at = ?, ended_state = ?, implausible = ?, doubted_at = ?,
 	refusals = ?, refusal = ?, refusal_rule = ?, refusal_version = ?, unused = ?, unused_until = ?, unused_day = ?, unused_today = ?
 	WHERE provider = ? AND customer = ? AND product = ?`
 
@@ -66,7 +66,7 @@ func (t tx) lockTarget(ctx context.Context, target topup.Target) (targetRow, err
 func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) error {
 	return t.one(ctx, "storing the target", updateTarget,
 		r.Version, r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint,
-		r.NewestRowAt, r.ForeignAt, r.SettledAt, r.EndedAt, r.EndedState, r.Implausible,
+		r.NewestRowAt, r.ForeignAt, r.SettledAt, r.EndedAt, r.EndedState, r.Implausible, r.DoubtedAt,
 		r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion,
 		r.Unused, r.UnusedUntil, r.UnusedDay, r.UnusedToday,
 		string(target.Provider), string(target.Customer), string(target.Product))
@@ -78,7 +78,7 @@ func (r targetRow) into(s *topup.Standing) {
 	s.SettledAt, s.EndedAt, s.EndedState = pointer(r.SettledAt), pointer(r.EndedAt), topup.State(r.EndedState)
 	s.NewestRowAt, s.ForeignAt = pointer(r.NewestRowAt), pointer(r.ForeignAt)
 	s.Declines, s.BackoffUntil, s.SuspendedAt = r.Declines, pointer(r.BackoffUntil), pointer(r.SuspendedAt)
-	s.Implausible = r.Implausible
+	s.Implausible, s.DoubtedAt = r.Implausible, pointer(r.DoubtedAt)
 	s.Refusals, s.Refusal, s.RefusalRule, s.RefusalVersion = r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion
 	s.Unused, s.UnusedUntil = r.Unused, pointer(r.UnusedUntil)
 	if r.UnusedDay != nil && *r.UnusedDay == micros(topup.CapDay.Start(s.Now)) {
@@ -118,7 +118,13 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 		if len(open) > 0 {
 			standing.Open = &open[0]
 		}
-		standing.ForeignBills, err = v.foreignBills(ctx, target, now)
+		if standing.ForeignBills, err = v.foreignBills(ctx, target, now); err != nil {
+			return err
+		}
+		falls, err := v.falls(ctx, `provider = ? AND customer = ? AND product = ?`, string(target.Provider), string(target.Customer), string(target.Product))
+		if len(falls) > 0 {
+			standing.Fall = &falls[0]
+		}
 		return err
 	})
 	return standing, err
@@ -161,6 +167,9 @@ func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known
 			known[topup.Target{Provider: provider, Customer: topup.CustomerID(r.Customer), Product: topup.ProductID(r.Product)}] = standing
 		}
 		if err := v.addPausedCustomers(ctx, known, provider, base, pauses); err != nil {
+			return err
+		}
+		if err := v.addFalls(ctx, known, provider, base); err != nil {
 			return err
 		}
 		return v.addOpenAndPauses(ctx, known, provider, pauses)
@@ -224,6 +233,19 @@ func (v view) addPausedCustomers(ctx context.Context, known map[topup.Target]top
 		}
 	}
 	return nil
+}
+
+func (v view) addFalls(ctx context.Context, known map[topup.Target]topup.Standing, provider topup.ProviderID, base topup.Standing) error {
+	falls, err := v.falls(ctx, `provider = ?`, string(provider))
+	for i, f := range falls {
+		standing, ok := known[f.Target]
+		if !ok {
+			standing = base
+		}
+		standing.Fall = &falls[i]
+		known[f.Target] = standing
+	}
+	return err
 }
 
 func (v view) addOpenAndPauses(ctx context.Context, known map[topup.Target]topup.Standing, provider topup.ProviderID, pauses []topup.Pause) error {
@@ -323,45 +345,6 @@ func (r *targetRow) forgive() {
 		r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint = nil, nil, ""
 	}
 	r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion = 0, "", "", ""
-}
-
-// HoldImplausible holds targets for a person (P14); Resume of their provider
-// lets them go. Targets held already keep their first reason.
-func (s *Store) HoldImplausible(ctx context.Context, targets []topup.Target, why string) error {
-	sorted := slices.SortedFunc(slices.Values(targets), compareTargets)
-	for part := range slices.Chunk(sorted, holdChunk) {
-		if err := s.holdPart(ctx, part, why); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// holdChunk bounds the targets of one transaction, which holds their provider.
-const holdChunk = 200
-
-func (s *Store) holdPart(ctx context.Context, sorted []topup.Target, why string) error {
-	return s.write(ctx, "hold_implausible", func(ctx context.Context, t tx) error {
-		for i, target := range sorted {
-			if i == 0 || target.Provider != sorted[i-1].Provider {
-				if _, err := t.lockProvider(ctx, target.Provider, s.sql.share); err != nil {
-					return err
-				}
-			}
-			row, err := t.lockTarget(ctx, target)
-			if err != nil {
-				return err
-			}
-			if row.Implausible != "" {
-				continue
-			}
-			row.Implausible = cmp.Or(bound(why, 2000), "implausible")
-			if err := t.storeTarget(ctx, target, row); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 func compareTargets(a, b topup.Target) int {

@@ -99,7 +99,7 @@ func deciding() []mutant {
 		{
 			Name: "dry-before-not-doubted", Promises: "P14",
 			Rule:  "who was dry and got credits is doubted with the others when everybody shows zero",
-			Edits: []edit{{"scheduler/implausible.go", `case filled(t, standings[r.Target]):`, `case !MUTANT && filled(t, standings[r.Target]):`}},
+			Edits: []edit{{"scheduler/trust.go", `return s.NewestRowAt != nil && `, `return !MUTANT && s.NewestRowAt != nil && `}},
 		},
 	}
 }

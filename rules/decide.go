@@ -20,6 +20,7 @@ type Facts struct {
 	Standing topup.Standing // the ledger's facts; its Now ages everything stored
 
 	FirstLow     *time.Time          // when the first low reading was read; nil = none before this one
+	ZeroSince    *time.Time          // since when every reading shows zero; nil = not known
 	Confirmation *topup.Confirmation // the confirm read; nil = not done yet
 
 	AllowNative bool            // native_auto_topup: allow
@@ -36,6 +37,7 @@ type Decision struct {
 	Text      string // in words, for a person
 	Threshold *topup.Credits
 	Order     topup.Order // what would be bought; meaningful from Confirming on
+	Unproven  bool        // bought for on a zero of an account that only one stamp shows
 }
 
 // CancelledCooldown is the rest after a purchase that certainly did not run.
@@ -56,7 +58,7 @@ func Decide(f Facts) Decision {
 	for _, check := range []func(*Facts, *Decision) bool{
 		known, readable, belowThreshold,
 		switchedOn, notOpen, notHeld, payable, rested,
-		confirmed, stillTrue, billsPaid, creditsCame, withinCaps,
+		proven, confirmed, stillTrue, billsPaid, creditsCame, withinCaps,
 	} {
 		if check(&f, &d) {
 			return d
@@ -97,7 +99,7 @@ func readable(f *Facts, d *Decision) bool {
 	case r.Bad != "":
 		return d.say(topup.BadReading, "the balance cannot be used: %s", r.Bad)
 	case f.Standing.Implausible != "":
-		return d.say(topup.Implausible, "held for a person: %s", f.Standing.Implausible)
+		return d.say(topup.Implausible, "held for a person: %s; it shows %s now", f.Standing.Implausible, r.Balance)
 	case d.Threshold == nil:
 		return d.say(topup.NoThreshold, "neither the customer nor the product has a threshold, and the rule has no default_threshold")
 	default:

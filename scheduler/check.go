@@ -24,7 +24,8 @@ func (w *Watch) check(ctx context.Context, turn waiting) bool {
 	}
 	w.mu.Lock()
 	t, known := w.tracked[target]
-	if !known || w.term != lease.Term || w.suspects[target] || slices.Contains(w.unheld, target) {
+	_, suspected := w.suspects[target]
+	if !known || w.term != lease.Term || suspected {
 		w.mu.Unlock()
 		return false
 	}
@@ -64,7 +65,7 @@ func (c *confirm) run(ctx context.Context) (rules.Decision, error) {
 	rule, excluded := c.book.Rules.Match(w.candidate(c.target, &c.t))
 	c.facts = rules.Facts{
 		Now: w.Now(), Rule: rule, Excluded: excluded, Reading: &c.t.reading, Standing: standing,
-		FirstLow: c.firstLow(), AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: c.behind,
+		FirstLow: c.firstLow(), ZeroSince: c.t.zeroSince, AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: c.behind,
 	}
 	d := rules.Decide(c.facts)
 	switch {

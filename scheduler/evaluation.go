@@ -31,7 +31,8 @@ func evaluation(provider string, r *topup.Reading, d rules.Decision, f rules.Fac
 
 // detail is what explain can show of a decision beside its reason, and what the
 // next holder of the lease takes over: since when the target is in trouble and
-// dry, which the age of the reason alone does not tell.
+// dry, which the age of the reason alone does not tell, and what was believed of
+// it last, by which a fall is judged.
 type detail struct {
 	ThresholdFrom string          `json:"threshold_from,omitempty"`
 	FirstLowAt    *time.Time      `json:"first_low_at,omitempty"`
@@ -47,6 +48,7 @@ type detail struct {
 	Caps          []string        `json:"caps,omitempty"`    // that the purchase was planned under
 	TroubleSince  time.Time       `json:"trouble_since,omitzero"`
 	DrySince      time.Time       `json:"dry_since,omitzero"`
+	Trusted       *rules.Trusted  `json:"trusted,omitempty"`
 }
 
 type detailInvoice struct {
@@ -92,6 +94,9 @@ func (t *tracked) detail(f rules.Facts) []byte {
 		out.Confirmed, out.Invoices = t.saw.Confirmed, t.saw.Invoices
 	}
 	out.TroubleSince, out.DrySince = t.troubled, t.dry
+	if !t.trust.ReadAt.IsZero() {
+		out.Trusted = &t.trust
+	}
 	text, _ := json.Marshal(out) // plain values always marshal
 	return text
 }

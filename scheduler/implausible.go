@@ -4,96 +4,155 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
+	"time"
 
+	"topupd/rules"
 	"topupd/topup"
 )
 
-// crowd is what a pass has shown of balances that became empty.
-type crowd struct {
-	pass    int64
-	seen    int
-	doubted map[topup.Target]bool // empty, and held for that already: they belong to it
-}
-
-// suspect looks at a page before it is put into memory. Whose balance became
-// null, zero or unreadable waits for the end of the pass, when it is known
-// whether they are too many at once to be believed (P14). One that was empty
-// before waits beside them when credits were added since: it should have risen.
-// The caller holds mu.
-func (w *Watch) suspect(page topup.Page, standings map[topup.Target]topup.Standing) {
-	if w.crowd.pass != w.pass {
-		w.crowd = crowd{pass: w.pass, doubted: map[topup.Target]bool{}}
+// settleFalls ends what a pass has made of falls: what expired is believed, the
+// rest is counted in the ledger, together with what other processes see, and held
+// when it is too much at once (P14). While the ledger does not take it they stay
+// suspects: nothing is bought for them, and the next pass tries again.
+func (p *pass) settleFalls(ctx context.Context) error {
+	w := p.w
+	if err := p.expired(ctx); err != nil {
+		return err
 	}
-	empty := func(r topup.Reading) bool { return r.Bad != "" || r.Balance == 0 }
-	for _, r := range page.Readings {
-		t, known := w.tracked[r.Target]
-		if !known || t.pass != w.pass {
-			w.crowd.seen++
-		}
-		switch {
-		case !known:
-		case !empty(r):
-			delete(w.suspects, r.Target)
-			delete(w.crowd.doubted, r.Target)
-			delete(w.beside, r.Target)
-		case w.suspects[r.Target]:
-		case !empty(t.reading):
-			w.suspects[r.Target] = true
-		case t.last.Reason == topup.Implausible:
-			w.crowd.doubted[r.Target] = true
-		case filled(t, standings[r.Target]):
-			w.suspects[r.Target], w.beside[r.Target] = true, true // no sign of a crowd: a balance may be late
+	falls := topup.Falls{Provider: w.ID, Account: w.account()}
+	counted := 0
+	w.mu.Lock()
+	falls.Watched = w.seen
+	for _, f := range w.suspects {
+		falls.List = append(falls.List, f)
+		if !f.Beside {
+			counted++
 		}
 	}
-}
-
-// implausible lists the targets that the pass which now ends has made
-// implausible. The caller holds mu.
-func (w *Watch) implausible() []topup.Target {
-	if len(w.suspects)-len(w.beside)+len(w.crowd.doubted) > max(implausibleAtLeast, w.crowd.seen/implausibleShare) {
-		return slices.Collect(maps.Keys(w.suspects))
+	gone := w.gone
+	w.mu.Unlock()
+	if counted > 0 {
+		crowd, err := w.Doubts.NoteFalls(ctx, falls)
+		if err != nil {
+			w.Log.LogAttrs(ctx, slog.LevelError, "implausible", slog.String("provider", w.Name), slog.Int("targets", len(falls.List)), slog.Any("err", err))
+			return err
+		}
+		if crowd.Why != "" { // a person must look
+			w.Log.LogAttrs(ctx, slog.LevelError, "implausible", slog.String("provider", w.Name), slog.Int("targets", crowd.Held), slog.String("reason", crowd.Why))
+		}
+		if err := p.consult(ctx); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	for target, f := range w.suspects {
+		if t := w.tracked[target]; t != nil && p.standings[target].Implausible == "" && !f.Twice {
+			t.believe(t.reading)
+		}
+	}
+	clear(w.suspects)
+	w.mu.Unlock()
+	if topup.Crowded(gone, falls.Watched, false) {
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "rush", slog.String("provider", w.Name), slog.Int("ran_out", gone), slog.Int("targets", falls.Watched))
 	}
 	return nil
 }
 
-// filled tells whether credits were added after the target had run dry.
-func filled(t *tracked, s topup.Standing) bool {
-	return s.NewestRowAt != nil && !t.dry.IsZero() && s.NewestRowAt.After(t.dry)
+// expired believes the suspects whose credits we ordered to end about now.
+func (p *pass) expired(ctx context.Context) error {
+	w := p.w
+	var from time.Time
+	to := w.Now()
+	w.mu.Lock()
+	for target, f := range w.suspects {
+		if t := w.tracked[target]; t != nil && !f.Bad && !f.Beside && (from.IsZero() || t.trust.ReadAt.Before(from)) {
+			from = t.trust.ReadAt
+		}
+	}
+	w.mu.Unlock()
+	if from.IsZero() {
+		return nil
+	}
+	batches, err := w.Doubts.Expiring(ctx, w.ID, from.Add(-rules.ExpiryAround), to.Add(rules.ExpiryAround))
+	if err != nil {
+		return fmt.Errorf("reading what expires: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for target := range w.suspects {
+		t := w.tracked[target]
+		if t == nil {
+			delete(w.suspects, target)
+			continue
+		}
+		var list []rules.Expiring
+		for _, b := range batches[target] {
+			list = append(list, rules.ExpiresAt(b.Credits, b.ExpiresAt))
+		}
+		if rules.Judge(t.trust, t.reading, rules.Expired(list, t.trust.ReadAt, t.reading.ReadAt), w.closely()) == rules.Plausible {
+			w.gone++
+			t.believe(t.reading)
+			delete(w.suspects, target)
+		}
+	}
+	return nil
 }
 
-// More than three targets and more than a tenth of a provider's: a handful may
-// well run out in the same minute.
-const (
-	implausibleAtLeast = 3
-	implausibleShare   = 10
-)
+// backFor is how many complete sweeps must show a balance again before a hold
+// that readings made is over.
+const backFor = 2
 
-// hold marks the suspects in the ledger and in this sweep's facts. While the
-// ledger does not take it they stay unheld: nothing is bought for them, and the
-// next sweep tries again.
-func (w *Watch) hold(ctx context.Context, suspects []topup.Target, standings map[topup.Target]topup.Standing, base topup.Standing) {
-	if len(suspects) == 0 {
-		return
-	}
-	why := fmt.Sprintf("%d balances became zero or unreadable in one sweep; look at the provider, then topupd resume --provider %s", len(suspects), w.Name)
-	for _, target := range suspects {
-		standing, ok := standings[target]
-		if !ok {
-			standing = base
+// settleBacks notes whose balance is back: the fall is over, and after two
+// complete sweeps the hold too. Whoever is not back stays held.
+func (p *pass) settleBacks(ctx context.Context, complete bool) error {
+	w := p.w
+	var back, lift []topup.Target
+	w.mu.Lock()
+	for target, t := range w.tracked {
+		switch {
+		case t.pass != w.pass:
+			continue
+		case rules.Empty(t.reading) || t.reading.Balance <= 0:
+			t.normal = 0
+		case complete:
+			t.normal++
 		}
-		standing.Implausible = why
-		standings[target] = standing
+		s, known := p.standings[target]
+		if !known || rules.Empty(t.reading) {
+			continue
+		}
+		doubted := s.Implausible != "" && s.DoubtedAt != nil
+		if doubted && t.normal >= backFor {
+			lift = append(lift, target)
+		}
+		if s.Fall != nil && (!doubted || t.normal >= backFor) {
+			back = append(back, target)
+		}
 	}
-	attrs := []slog.Attr{slog.String("provider", w.Name), slog.Int("targets", len(suspects)), slog.String("reason", why)}
-	err := w.Holds.HoldImplausible(ctx, suspects, why)
+	w.mu.Unlock()
+	if err := p.lift(ctx, lift, fmt.Sprintf("their balances were back in %d complete sweeps", backFor)); err != nil {
+		return err
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	if err := w.Doubts.EndFalls(ctx, back); err != nil {
+		return fmt.Errorf("noting balances that are back: %w", err)
+	}
+	return p.consult(ctx)
+}
+
+// lift ends holds that readings made, and says so.
+func (p *pass) lift(ctx context.Context, targets []topup.Target, why string) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	lifted, err := p.w.Doubts.LiftDoubts(ctx, targets, why)
 	if err != nil {
-		attrs = append(attrs, slog.Any("err", err))
-	} else {
-		w.mu.Lock()
-		w.unheld = nil
-		w.mu.Unlock()
+		return err
 	}
-	w.Log.LogAttrs(ctx, slog.LevelError, "implausible", attrs...) // a person must act
+	if lifted > 0 {
+		p.w.Log.LogAttrs(ctx, slog.LevelWarn, "hold lifted", slog.String("provider", p.w.Name), slog.Int("targets", lifted), slog.String("reason", why))
+	}
+	return p.consult(ctx)
 }

@@ -13,31 +13,35 @@ import (
 // memory is a ledger without a database: one lease, versions, open purchases
 // and the decision log.
 type memory struct {
-	mu       sync.Mutex
-	holder   string
-	term     int64
-	until    time.Time
-	away     error // every call fails
-	standing map[topup.Target]*topup.Standing
-	change   func(*topup.Standing) // of every standing that is read
-	refuse   error                 // of every plan
-	holdErr  error
-	holding  func() // runs before a hold is stored
-	overCap  *topup.CapError
-	foreign  map[string]bool
-	cards    map[topup.Target]string
-	news     map[topup.Target]topup.Evaluation
-	recorded []topup.Evaluation
-	plans    []topup.PlanRequest
-	renewals int
-	archive                // what the provider's books have to do with it
-	hang     chan struct{} // lease requests hang until it is closed or given up
+	mu                   sync.Mutex
+	holder               string
+	term                 int64
+	until                time.Time
+	away                 error // every call fails
+	standing             map[topup.Target]*topup.Standing
+	change               func(*topup.Standing) // of every standing that is read
+	refuse               error                 // of every plan
+	holdErr              error
+	expiring             map[topup.Target][]topup.Batch
+	fell                 map[topup.Target]topup.Fall // the newest of each, over or not
+	lifted               []string                    // why, of every hold
+	accounts, otherFalls int                         // at the host
+	holding              func()                      // runs before a hold is stored
+	overCap              *topup.CapError
+	foreign              map[string]bool
+	cards                map[topup.Target]string
+	news                 map[topup.Target]topup.Evaluation
+	recorded             []topup.Evaluation
+	plans                []topup.PlanRequest
+	renewals             int
+	archive                            // what the provider's books have to do with it
+	hang                 chan struct{} // lease requests hang until it is closed or given up
 }
 
 func newMemory() *memory {
 	return &memory{
 		standing: map[topup.Target]*topup.Standing{}, foreign: map[string]bool{},
-		cards: map[topup.Target]string{}, news: map[topup.Target]topup.Evaluation{},
+		cards: map[topup.Target]string{}, fell: map[topup.Target]topup.Fall{}, news: map[topup.Target]topup.Evaluation{},
 	}
 }
 
@@ -198,24 +202,6 @@ func (m *memory) Import(_ context.Context, t topup.Target, rows []topup.Topup) (
 		n++
 	}
 	return n, m.away
-}
-
-func (m *memory) HoldImplausible(_ context.Context, targets []topup.Target, why string) error {
-	m.mu.Lock()
-	holding := m.holding
-	m.mu.Unlock()
-	if holding != nil {
-		holding()
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.holdErr != nil {
-		return m.holdErr
-	}
-	for _, t := range targets {
-		m.row(t).Implausible = why
-	}
-	return nil
 }
 
 func (m *memory) NotePaymentMethods(_ context.Context, t topup.Target, fingerprint string) (bool, error) {

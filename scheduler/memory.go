@@ -38,7 +38,6 @@ func (w *Watch) remember(ctx context.Context, term int64) error {
 	defer w.mu.Unlock()
 	w.queue.clear()
 	clear(w.suspects)
-	clear(w.beside)
 	w.term, w.tracked = term, make(map[topup.Target]*tracked, len(known))
 	for _, e := range known {
 		w.tracked[e.Target] = recalled(e)
@@ -58,6 +57,10 @@ func recalled(e topup.Evaluation) *tracked {
 		t.reading.Bad = "unreadable before this process took over"
 	} else {
 		t.reading.Balance = *e.Balance
+		t.trust = rules.Trusted{Balance: *e.Balance, ReadAt: firstSet(e.ReadAt, e.At)}
+	}
+	if since.Trusted != nil {
+		t.trust = *since.Trusted
 	}
 	t.below, t.threshold = e.Below() || !since.TroubleSince.IsZero(), e.Threshold
 	if t.below && e.Reason.Trouble() {

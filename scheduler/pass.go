@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"time"
 
 	"topupd/topup"
@@ -26,7 +25,8 @@ type pass struct {
 	base      topup.Standing
 	consulted time.Time
 
-	err error // what ended it on our side
+	began time.Time
+	err   error // what ended it on our side
 }
 
 // consult asks the ledger about everybody.
@@ -60,20 +60,23 @@ func (p *pass) take(ctx context.Context, page topup.Page) error {
 	return nil
 }
 
-// end holds who is implausible, and decides about everybody whom no page was
-// enough for: whom the pass has not shown, and whom it made suspect.
+// end counts what fell, ends what is back, and decides about everybody whom no
+// page was enough for: whom the pass has not shown, and whom it made suspect.
 func (p *pass) end(ctx context.Context, sweep topup.Sweep, failed error) error {
 	w := p.w
 	if err := p.consult(ctx); err != nil {
 		return err
 	}
-	suspects := w.endPass(sweep, failed)
-	w.hold(ctx, suspects, p.standings, p.base)
+	var err error // the ledger may refuse to take what was seen; everybody else is decided about
+	if failed == nil {
+		w.endPass(sweep)
+		if err = p.settleFalls(ctx); err == nil {
+			err = p.settleBacks(ctx, sweep.Complete)
+		}
+	}
 	w.mu.Lock()
 	if failed == nil {
-		w.lastOK = w.Now()
-		clear(w.suspects) // held, or believed
-		clear(w.beside)
+		w.lastOK, w.passTook = w.Now(), w.Now().Sub(p.began)
 	}
 	var left []topup.Target
 	for target, t := range w.tracked {
@@ -85,7 +88,7 @@ func (p *pass) end(ctx context.Context, sweep topup.Sweep, failed error) error {
 	w.mu.Unlock()
 	p.decide(ctx, left, failed)
 	w.show(ctx)
-	return nil
+	return err
 }
 
 // decide asks the rules about the targets, lets the low ones wait for their
@@ -139,6 +142,7 @@ func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.T
 func (w *Watch) beginPass() {
 	w.mu.Lock()
 	w.pass++
+	w.seen, w.gone = 0, 0
 	w.mu.Unlock()
 }
 
@@ -153,26 +157,21 @@ func (w *Watch) take(page topup.Page, standings map[topup.Target]topup.Standing)
 		t, known := w.tracked[r.Target]
 		if !known {
 			t = &tracked{}
+			t.believe(r)
 			w.tracked[r.Target] = t
 		}
 		t.news = t.news || known && !t.reading.ReadAt.IsZero() && !sameAccount(t.reading.Account, r.Account)
 		t.reading, t.pass, t.missing = r, w.pass, time.Time{}
-		t.doubted = w.suspects[r.Target] || slices.Contains(w.unheld, r.Target)
+		_, t.doubted = w.suspects[r.Target]
 		targets = append(targets, r.Target)
 	}
 	return targets
 }
 
-// endPass forgets who is long gone. It returns the targets that must be held
-// because too many balances became empty at once; until the ledger has taken
-// that, nothing is bought for them.
-func (w *Watch) endPass(sweep topup.Sweep, failed error) []topup.Target {
+// endPass forgets who is long gone.
+func (w *Watch) endPass(sweep topup.Sweep) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if failed != nil {
-		return w.unheld
-	}
-	w.unheld = append(slices.Clone(w.unheld), w.implausible()...)
 	now := w.Now()
 	for target, t := range w.tracked {
 		switch {
@@ -184,7 +183,6 @@ func (w *Watch) endPass(sweep topup.Sweep, failed error) []topup.Target {
 			w.queue.drop(target)
 		}
 	}
-	return w.unheld
 }
 
 // show gives the picture of everybody to the metrics, and tells of a rush.

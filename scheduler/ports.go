@@ -61,9 +61,21 @@ type Archive interface {
 // Holds keeps targets from being bought for until a person or a changed fact
 // lifts it.
 type Holds interface {
-	HoldImplausible(ctx context.Context, targets []topup.Target, why string) error
 	// NotePaymentMethods lifts a suspension when the name of the payment methods has changed.
 	NotePaymentMethods(ctx context.Context, target topup.Target, fingerprint string) (lifted bool, err error)
+}
+
+// Doubts keeps what balances that fell say about a provider (P14).
+type Doubts interface {
+	// NoteFalls stores falls that nothing explains, counts them together with
+	// those of other processes, and holds them when they are a crowd.
+	NoteFalls(ctx context.Context, falls topup.Falls) (topup.Crowd, error)
+	// LiftDoubts ends holds that falls made, and no others.
+	LiftDoubts(ctx context.Context, targets []topup.Target, why string) (lifted int, err error)
+	// EndFalls notes that balances are back.
+	EndFalls(ctx context.Context, targets []topup.Target) error
+	// Expiring lists what was bought to expire between two times.
+	Expiring(ctx context.Context, provider topup.ProviderID, from, to time.Time) (map[topup.Target][]topup.Batch, error)
 }
 
 // Decisions keeps the last evaluations of each target.

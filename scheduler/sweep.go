@@ -46,7 +46,7 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 	if err := w.remember(ctx, lease.Term); err != nil {
 		return SweptError, err
 	}
-	p := &pass{w: w, lease: lease}
+	p := &pass{w: w, lease: lease, began: w.Now()}
 	if err := p.consult(ctx); err != nil {
 		return SweptError, err
 	}
@@ -91,7 +91,7 @@ func (w *Watch) decide(book *Rulebook, target topup.Target, t *tracked, standing
 	}
 	f := rules.Facts{
 		Now: now, Rule: rule, Excluded: excluded, Standing: standing,
-		AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: w.books.behind(w.Reader),
+		AllowNative: w.AllowNative, FirstHold: w.FirstHold, Behind: w.books.behind(w.Reader), ZeroSince: t.zeroSince,
 	}
 	if t.pass == w.pass || failed != nil {
 		f.Reading = &t.reading
@@ -149,7 +149,7 @@ func (w *Watch) candidate(target topup.Target, t *tracked) rules.Candidate {
 // enqueue lets a target wait for its check, or not any more. The caller holds mu.
 func (w *Watch) enqueue(target topup.Target, t *tracked, now time.Time) {
 	when, c := next(t.spell, t.decided, t.confirmAfter, now)
-	if c == idle || w.suspects[target] {
+	if _, suspected := w.suspects[target]; c == idle || suspected { // the next pass says
 		w.queue.drop(target)
 		return
 	}

@@ -37,6 +37,7 @@ type Options struct {
 	Planner          Planner
 	Archive          Archive
 	Holds            Holds
+	Doubts           Doubts
 	Decisions        Decisions
 	Purchaser        Purchaser
 	Visitor          Visitor
@@ -63,15 +64,14 @@ type Watch struct {
 
 	mu           sync.Mutex
 	tracked      map[topup.Target]*tracked
-	term         int64                 // of the lease that tracked belongs to
-	lastOK       time.Time             // of the last complete or incomplete sweep that gave readings
-	lastEnd      time.Time             // of the last sweep that ended, well or badly
-	openProducts []topup.ProductID     // of open purchases, as of the last sweep
-	pass         int64                 // counts the sweeps
-	suspects     map[topup.Target]bool // not queued before their pass has ended
-	beside       map[topup.Target]bool // those of them that are no sign of a crowd
-	crowd        crowd
-	unheld       []topup.Target // implausible, and the ledger has not taken the hold yet
+	term         int64                       // of the lease that tracked belongs to
+	lastOK       time.Time                   // of the last complete or incomplete sweep that gave readings
+	lastEnd      time.Time                   // of the last sweep that ended, well or badly
+	openProducts []topup.ProductID           // of open purchases, as of the last sweep
+	pass         int64                       // counts the sweeps
+	passTook     time.Duration               // how long the last one that gave readings was
+	seen, gone   int                         // targets that the one under way has shown; that plausibly ran out in it
+	suspects     map[topup.Target]topup.Fall // not queued before the ledger has counted them
 	books        books
 	debts        debts
 }
@@ -79,13 +79,17 @@ type Watch struct {
 // tracked is what this process remembers about a target between sweeps. All of
 // it can be lost: the ledger has what matters.
 type tracked struct {
-	reading  topup.Reading
-	pass     int64 // the newest one that showed it
-	doubted  bool  // by the pass under way: what it says at its end is waited for
-	shown    TargetState
-	missing  time.Time
-	spell    spell
-	recalled topup.Reason // trouble that the ledger knew of; stands until the first check
+	reading   topup.Reading
+	trust     rules.Trusted // of the readings that were believed
+	zeroSince *time.Time    // since when every reading shows zero
+	normal    int           // complete sweeps in a row that showed more than zero
+	unproven  bool          // bought for on a zero that one stamp shows
+	pass      int64         // the newest one that showed it
+	doubted   bool          // by the pass under way: what it says at its end is waited for
+	shown     TargetState
+	missing   time.Time
+	spell     spell
+	recalled  topup.Reason // trouble that the ledger knew of; stands until the first check
 
 	decided      topup.Reason // by the newest sweep
 	confirmAfter time.Duration
@@ -124,7 +128,7 @@ func NewWatch(o Options) *Watch {
 		queue:    newQueue(o.Workers),
 		rush:     make(chan struct{}, 1),
 		tracked:  map[topup.Target]*tracked{},
-		suspects: map[topup.Target]bool{}, beside: map[topup.Target]bool{},
+		suspects: map[topup.Target]topup.Fall{},
 		holding: &holding{
 			leases: o.Leases, provider: o.ID, name: o.Name, holder: o.Holder,
 			now: o.Now, log: o.Log, changed: o.LeaseChanged, gained: make(chan struct{}, 1),

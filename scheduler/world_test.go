@@ -98,7 +98,7 @@ func (w *world) process(holder string, changes ...func(*Options)) *process {
 		ID: id, Name: name, SweepEvery: sweepTime, Workers: 2,
 		Policy: topup.PolicyReplay, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
 		Holder: holder, Rulebook: w.rules, Reader: w.provider, TokenFingerprint: func() string { return "token" },
-		Leases: w.ledger, Standings: w.ledger, Planner: w.ledger, Archive: w.ledger, Holds: w.ledger, Decisions: w.ledger,
+		Leases: w.ledger, Standings: w.ledger, Planner: w.ledger, Archive: w.ledger, Holds: w.ledger, Doubts: w.ledger, Decisions: w.ledger,
 		Purchaser: &till{world: w}, Visitor: &visits{}, Observer: p.board, LeaseChanged: p.board.leaseChanged,
 		Now: time.Now, Log: slog.New(p.journal),
 	}

@@ -237,14 +237,40 @@ func (d *desk) Import(ctx context.Context, target topup.Target, rows []topup.Top
 	return n, err
 }
 
-func (d *desk) HoldImplausible(ctx context.Context, targets []topup.Target, why string) error {
+func (d *desk) NoteFalls(ctx context.Context, f topup.Falls) (topup.Crowd, error) {
 	if err := d.enter("hold", ""); err != nil {
-		return err
+		return topup.Crowd{}, err
 	}
 	w := d.r.w
-	w.judge.held += len(targets)
-	w.lookAndResume(topup.Pause{Scope: topup.PauseProvider, Provider: targets[0].Provider, Reason: "looked", By: "sim"})
-	return d.Store.HoldImplausible(ctx, targets, why)
+	crowd, err := d.Store.NoteFalls(ctx, f)
+	if w.judge.held += crowd.Held; crowd.Held > 0 {
+		w.tell("", "%s: %d held: %s", d.r, crowd.Held, crowd.Why)
+		w.lookAndResume(topup.Pause{Scope: topup.PauseProvider, Provider: f.Provider, Reason: "looked", By: "sim"})
+	}
+	return crowd, err
+}
+
+func (d *desk) LiftDoubts(ctx context.Context, targets []topup.Target, why string) (int, error) {
+	if err := d.enter("lift", ""); err != nil {
+		return 0, err
+	}
+	n, err := d.Store.LiftDoubts(ctx, targets, why)
+	d.r.w.tell("", "%s: %d holds are over: %s", d.r, n, why)
+	return n, err
+}
+
+func (d *desk) EndFalls(ctx context.Context, targets []topup.Target) error {
+	if err := d.enter("end falls", ""); err != nil {
+		return err
+	}
+	return d.Store.EndFalls(ctx, targets)
+}
+
+func (d *desk) Expiring(ctx context.Context, provider topup.ProviderID, from, to time.Time) (map[topup.Target][]topup.Batch, error) {
+	if err := d.enter("expiring", ""); err != nil {
+		return nil, err
+	}
+	return d.Store.Expiring(ctx, provider, from, to)
 }
 
 func (d *desk) NotePaymentMethods(ctx context.Context, target topup.Target, fingerprint string) (bool, error) {

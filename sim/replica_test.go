@@ -181,7 +181,7 @@ func (r *replica) watch(id topup.ProviderID, name string, books bool, c client) 
 		Policy: policy, QuietPeriod: quietPeriod, PurchaseTimeout: timeout,
 		Holder: holder, Rulebook: w.rulebook,
 		Reader: c, TokenFingerprint: c.TokenFingerprint,
-		Leases: desk, Standings: desk, Planner: desk, Archive: desk, Holds: desk, Decisions: desk,
+		Leases: desk, Standings: desk, Planner: desk, Archive: desk, Holds: desk, Doubts: desk, Decisions: desk,
 		Purchaser: steps, Visitor: reconciler, Observer: board{w, r},
 		Now: r.now, Log: w.log,
 	})

@@ -32,6 +32,8 @@ type Standing struct {
 	FirstSeenAt *time.Time // when the ledger first knew the provider
 	Stopped     string     // why the provider refuses us; "" when it does not
 	Implausible string     // why the target is held for a person; "" when it is not
+	DoubtedAt   *time.Time // when readings held it, which readings can end; nil when only a person can
+	Fall        *Fall      // the fall that its balance has not come back from; nil when none was noted
 	Quarantined string     // why nothing may be bought at the provider; "" when it may
 
 	QuarantinedAt  *time.Time // when that began, database clock

@@ -172,7 +172,7 @@ func (d *daemon) line(c *connection, holder string) *line {
 		Policy: topup.Policy(c.Unclear.Policy), QuietPeriod: c.Unclear.QuietPeriod, PurchaseTimeout: c.PurchaseTimeout,
 		Found: found.get, Holder: holder, Rulebook: d.rulebook.Load,
 		Reader: c.client, TokenFingerprint: c.client.TokenFingerprint,
-		Leases: d.store, Standings: d.store, Planner: d.store, Archive: d.store, Holds: d.store, Decisions: d.store,
+		Leases: d.store, Standings: d.store, Planner: d.store, Archive: d.store, Holds: d.store, Doubts: d.store, Decisions: d.store,
 		Purchaser: purchaser, Visitor: reconciler, Observer: observer{d.metrics},
 		LeaseChanged: func(held bool) { d.metrics.LeaseHeld(c.Name, held) },
 		Planned: func(p topup.Purchase, decision rules.Decision) {

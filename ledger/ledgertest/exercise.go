@@ -30,6 +30,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"leases", leasing},
 		{"people", people},
 		{"standing", standings},
+		{"falls", falling},
 		{"history", history},
 		{"evaluations", evaluating},
 		{"verifying", verifying},

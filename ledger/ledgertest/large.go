@@ -126,6 +126,7 @@ func (f *filler) fill(l Large) {
 
 	f.do(fmt.Sprintf(`INSERT INTO provider (id, name, type, first_seen_at, known_at) VALUES ('%s', 'large', 'hyperline', 1, 1)`, l.Provider))
 	f.do(`INSERT INTO target (provider, customer, product, version) ` + count + `SELECT ` + target + `, 3 FROM num`)
+	f.do(`INSERT INTO fall (provider, customer, product, at, before_micro, read_at, bad, twice, beside, state) ` + count + `SELECT ` + target + `, i, 1, 1, 0, 0, 0, 'over' FROM num`)
 	f.do(`INSERT INTO purchase (id, revision, provider, customer, product, provider_name, customer_name, product_name, rule, rule_version, terms,
 			credits_micro, price_minor, price_currency, price_id, payment_method_id, idempotency_key, request_method, request_path,
 			request_body, fingerprint, policy, quiet_period_us, purchase_timeout_us, backoff_us, max_backoff_us, suspend_after,

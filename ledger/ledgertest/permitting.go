@@ -54,7 +54,7 @@ func permitRefuses(t *testing.T, open Opener) {
 	}{
 		{"a pause since the plan", func(d *desk, _ topup.Purchase) { pause(topup.Pause{Scope: topup.PauseRule, Subject: "api-credits"})(d) }, nil, topup.ErrPaused},
 		{"a hold since the plan", func(d *desk, _ topup.Purchase) {
-			d.must(d.store.HoldImplausible(d.ctx(), []topup.Target{acme}, "odd"))
+			d.doubt(acme, customer(2), customer(3), customer(4))
 		}, nil, topup.ErrHeld},
 		{"a stop of topupd's own since the plan", func(d *desk, _ topup.Purchase) {
 			_, err := d.store.Stop(d.ctx(), topup.Pause{Scope: topup.PauseRule, Subject: "api-credits", Cause: topup.StopPrice, Reason: "billed 220"})

@@ -72,7 +72,7 @@ func planRefuses(t *testing.T, open Opener) {
 			_, err := d.store.Stop(d.ctx(), topup.Pause{Scope: topup.PauseRule, Subject: "api-credits", Cause: topup.StopPrice, Reason: "billed 220"})
 			d.must(err)
 		}, nil, topup.ErrRuleStopped},
-		{"a hold as implausible", func(d *desk) { d.must(d.store.HoldImplausible(d.ctx(), []topup.Target{acme}, "everybody at zero")) }, nil, topup.ErrHeld},
+		{"a hold as implausible", func(d *desk) { d.doubt(acme, customer(2), customer(3), customer(4)) }, nil, topup.ErrHeld},
 		{"a quarantine", func(d *desk) { d.must(d.store.Quarantine(d.ctx(), hyperline, "restored")) }, nil, topup.ErrProviderStopped},
 		{"a refused token", stop, nil, topup.ErrProviderStopped},
 		{"the first hold", nil, func(r *topup.PlanRequest) { r.FirstHold = time.Microsecond }, topup.ErrFirstHold},

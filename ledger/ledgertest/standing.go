@@ -37,19 +37,19 @@ func manyAreEach(t *testing.T, open Opener) {
 	d.send(customer(2))
 	d.advance(d.advance(d.send(customer(3)), confirmed("inv_3")), settled)
 	d.advance(d.send(customer(4)), refused)
-	d.must(d.store.HoldImplausible(t.Context(), []topup.Target{customer(5)}, "odd"))
+	d.doubt(customer(5), customer(6), customer(7), customer(8))
 	d.plan(topup.Target{Provider: voice, Customer: "env-1", Product: "credits"})
 	pause(topup.Pause{Scope: topup.PauseCustomer, Subject: "cus_4"})(d)
 	known, _, err := d.store.Standings(t.Context(), hyperline)
 	d.must(err)
 	want := map[topup.Target]topup.Standing{}
-	for n := 1; n <= 5; n++ {
+	for n := 1; n <= 8; n++ {
 		want[customer(n)] = d.standing(customer(n))
 	}
 	if diff := cmp.Diff(want, known); diff != "" {
 		t.Errorf("Standings (-one by one +together):\n%s", diff)
 	}
-	if len(want[customer(4)].Pauses) != 1 || len(want[customer(1)].Pauses) != 0 || want[customer(1)].Open == nil || want[customer(5)].Implausible == "" {
+	if len(want[customer(4)].Pauses) != 1 || len(want[customer(1)].Pauses) != 0 || want[customer(1)].Open == nil || want[customer(5)].Implausible == "" || want[customer(5)].Fall == nil || want[customer(5)].DoubtedAt == nil {
 		t.Errorf("standings = %+v", want)
 	}
 }

@@ -1,0 +1,120 @@
+package scheduler
+
+import (
+	"time"
+
+	"topupd/rules"
+	"topupd/topup"
+)
+
+// suspect looks at a page before it is put into memory. Whose balance became
+// null, zero or unreadable, and nothing explains it, waits for the end of the
+// pass, when it is known whether they are too many at once to be believed (P14).
+// The caller holds mu.
+func (w *Watch) suspect(page topup.Page, standings map[topup.Target]topup.Standing) {
+	for _, r := range page.Readings {
+		t, known := w.tracked[r.Target]
+		if !known || t.pass != w.pass {
+			w.seen++
+		}
+		if !known {
+			continue // put there by the caller, without a past to compare with
+		}
+		if rules.Empty(r) {
+			w.fell(t, r, standings[r.Target])
+		} else {
+			w.stands(t, r, standings[r.Target])
+		}
+	}
+}
+
+// stands takes over a reading that shows something. What led to it is learnt from
+// unless it was doubted on the way.
+func (w *Watch) stands(t *tracked, r topup.Reading, s topup.Standing) {
+	_, suspected := w.suspects[r.Target]
+	delete(w.suspects, r.Target)
+	t.trust = t.trust.Next(r, suspected || s.Fall != nil || s.Implausible != "")
+	t.zeroSince, t.unproven = nil, false
+}
+
+// fell judges a reading that shows nothing.
+func (w *Watch) fell(t *tracked, r topup.Reading, s topup.Standing) {
+	t.zero(r, w.closely())
+	suspected, waits := w.suspects[r.Target]
+	switch {
+	case waits && suspected.Bad == (r.Bad != ""):
+	case s.Implausible != "": // the ledger counts it
+	case s.Fall != nil && s.Fall.Twice && (!s.Fall.Bad || r.Bad != ""): // counted, and to be seen again
+	case s.Fall != nil && !s.Fall.Believed && filled(t, s):
+		w.suspects[r.Target] = beside(w.fall(t, r))
+	case s.Fall != nil && (!s.Fall.Bad || r.Bad != ""): // counted, and no crowd
+		t.believe(r)
+	default:
+		w.judge(t, r, s)
+	}
+}
+
+func (w *Watch) judge(t *tracked, r topup.Reading, s topup.Standing) {
+	switch rules.Judge(t.trust, r, 0, w.closely()) {
+	case rules.Suspect:
+		w.suspects[r.Target] = w.fall(t, r)
+	case rules.Beside:
+		w.suspects[r.Target] = beside(w.fall(t, r))
+	case rules.Plausible:
+		w.gone++
+		t.trust = t.trust.Next(r, false)
+	case rules.Steady:
+		if filled(t, s) {
+			w.suspects[r.Target] = beside(w.fall(t, r))
+		} else {
+			t.believe(r)
+		}
+	}
+}
+
+// believe takes over a zero without learning from it; what cannot be read is none.
+func (t *tracked) believe(r topup.Reading) {
+	if r.Bad == "" {
+		t.trust = t.trust.Next(r, true)
+	}
+}
+
+func (w *Watch) fall(t *tracked, r topup.Reading) topup.Fall {
+	return topup.Fall{
+		Target: r.Target, Before: t.trust.Balance, ReadAt: r.ReadAt, AsOf: r.RefreshedAt,
+		Bad: r.Bad != "", Twice: w.account(),
+	}
+}
+
+func beside(f topup.Fall) topup.Fall {
+	f.Beside, f.Twice = true, false
+	return f
+}
+
+// zero keeps since when every reading shows zero, without a break.
+func (t *tracked) zero(r topup.Reading, closely time.Duration) {
+	switch {
+	case r.Bad != "":
+		t.zeroSince = nil
+	case t.zeroSince == nil, r.ReadAt.Sub(t.reading.ReadAt) > closely:
+		at := r.ReadAt
+		t.zeroSince = &at
+	}
+}
+
+// filled tells whether credits were added after the target had run dry: a balance
+// that still shows nothing may be late, or one of those that a provider has lost.
+func filled(t *tracked, s topup.Standing) bool {
+	return s.NewestRowAt != nil && !t.dry.IsZero() && s.NewestRowAt.After(t.dry)
+}
+
+// account tells whether the connection is one account, which can be no crowd by
+// itself: a provider whose only witness is the balance.
+func (w *Watch) account() bool {
+	_, only := w.Reader.(topup.Sampler)
+	return only
+}
+
+// closely is how far apart two readings of a target are while nothing is in the
+// way, and a little more.
+func (w *Watch) closely() time.Duration { return 2 * max(w.SweepEvery, w.passTook) }
