@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -37,7 +38,7 @@ const minWidth = 60
 
 func newApp(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) *app {
 	a := &app{
-		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, now: time.Now,
+		ctx: ctx, stdout: &kept{to: stdout}, stderr: stderr, getenv: getenv, now: time.Now,
 		width: maxWidth, zone: time.UTC, watched: isTerminal(stderr),
 		stdin: os.Stdin, asks: term.IsTerminal(int(os.Stdin.Fd())),
 	}
@@ -47,6 +48,35 @@ func newApp(ctx context.Context, getenv func(string) string, stdout, stderr io.W
 		a.width = widthOf(stdout)
 	}
 	return a
+}
+
+// kept is output that must not be lost in silence: it keeps the first error, and
+// fails for good then. What follows a gap would be taken for the whole.
+type kept struct {
+	mu  sync.Mutex
+	to  io.Writer
+	err error
+}
+
+// Write writes, unless something was lost before.
+func (k *kept) Write(p []byte) (n int, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		n, k.err = k.to.Write(p)
+	}
+	return n, k.err
+}
+
+// lost is why output is missing; nil when none is.
+func (a *app) lost() error {
+	k, ok := a.stdout.(*kept)
+	if !ok {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
 }
 
 // chooseConfig applies the defaults of --config.

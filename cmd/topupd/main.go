@@ -15,6 +15,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	if err := os.Stdout.Close(); err != nil && code == exitDone { // some disks tell only now that they are full
+		fmt.Fprintln(os.Stderr, "topupd: the output could not be written:", err)
+		code = exitFailed
+	}
 	stop()
 	os.Exit(code)
 }
@@ -79,7 +83,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	ended := false // kong printed what was asked for, such as --help
 	parser, err := kong.New(&c,
 		kong.Name("topupd"), kong.Description(description),
-		kong.Writers(stdout, stderr),
+		kong.Writers(a.stdout, stderr),
 		kong.Exit(func(int) { ended = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: maxWidth}),
 		kong.Bind(a), vocabulary(),
@@ -93,14 +97,28 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return exitUsage
 	}
 	parsed, err := parser.Parse(args)
-	if ended {
-		return exitDone
-	}
-	if err == nil {
+	switch {
+	case ended:
+		err = nil
+	case err == nil:
 		a.chooseConfig(c.Config)
 		err = parsed.Run()
 	}
-	return report(stderr, err)
+	return a.conclude(err)
+}
+
+// conclude is report, and a failure when output is missing: whoever reads a part
+// of a list must not take it for the whole.
+func (a *app) conclude(err error) int {
+	lost := a.lost()
+	if lost == nil {
+		return report(a.stderr, err)
+	}
+	if err != nil && !errors.Is(err, lost) {
+		report(a.stderr, err)
+	}
+	fmt.Fprintf(a.stderr, "topupd: the output could not be written: %v; what the command did stands\n", lost)
+	return exitFailed
 }
 
 // report prints an error and turns it into the exit code.
