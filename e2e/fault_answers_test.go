@@ -107,7 +107,7 @@ func TestAnAnswerByteByByteIsUnclear(t *testing.T) {
 
 // TestAChargeOfAnotherAmountIsShown: the provider says yes and bills a tenth
 // more. What was charged stands in the history, the rule is stopped, and the
-// metric that alerts has counted it.
+// metric that alerts says so until somebody resumes.
 func TestAChargeOfAnotherAmountIsShown(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Bundles: smallPack})
@@ -115,12 +115,16 @@ func TestAChargeOfAnotherAmountIsShown(t *testing.T) {
 	d := p.started()
 	until(t, 30*time.Second, "the mismatch", func() bool { return d.value("topup_purchase_failures_total", "reason", "mismatch") >= 1 })
 	until(t, 30*time.Second, "the rule to be stopped", func() bool { return p.stance(emulator.FirstCustomer).Reason == "rule_stopped" }) // 220 is still below 500
+	stopped := func() float64 { return d.value("topup_rule_stopped", "rule", "api-credits", "cause", "price") }
+	until(t, 30*time.Second, "the metric of stopped rules", func() bool { return stopped() == 1 })
 	d.sweeps(3)
 	all := p.purchases()
-	if n := p.asked(); n != 1 || len(all) != 1 {
+	if n := p.asked(); n != 1 || len(all) != 1 || stopped() != 1 {
 		t.Fatalf("%d requests reached the provider, purchases: %+v", n, all)
 	}
 	contains(t, "purchases show", p.succeeds("purchases", "show", all[0].ID), "220.00 EUR", "200.00 EUR")
+	contains(t, "resume", p.succeeds("resume", "--rule", "api-credits", "--reason", "settled"), "lifted the stop of rule api-credits", "because of price")
+	until(t, 30*time.Second, "the metric of stopped rules to end", func() bool { return stopped() == 0 })
 }
 
 // TestTheProviderChargesTwiceByItself: one request, two charges. The answer

@@ -48,6 +48,7 @@ type Metrics struct {
 	open          *prometheus.GaugeVec
 	oldestOpen    *prometheus.GaugeVec
 	unpaid        *prometheus.GaugeVec
+	stopped       *prometheus.GaugeVec
 	belowDuration *prometheus.HistogramVec
 
 	decisions     *prometheus.CounterVec
@@ -119,6 +120,9 @@ func (m *Metrics) addPurchases(f factory) {
 	m.unpaid = f.gauge("topup_invoices_unpaid",
 		"Invoices of topupd's purchases that are not paid, by what became of the payment.",
 		"provider", "payment")
+	m.stopped = f.gauge("topup_rule_stopped",
+		"1 while topupd itself has stopped the rule because of what it saw, by cause, else 0.",
+		"provider", "rule", "cause")
 	m.belowDuration = f.histogram("topup_below_threshold_duration_seconds",
 		"How long a target was below its threshold: from the last reading still above it to the first one back above.",
 		[]float64{10, 30, 60, 120, 300, 600, 900, 1800, 3600, 2 * 3600, 6 * 3600, 24 * 3600},

@@ -41,6 +41,10 @@ func aDay(t testing.TB) fixture {
 	f.Failed("voice", "voice", topup.FailedTimeout)
 	f.Open("hyperline", []metrics.OpenCount{{State: topup.Sent, Count: 1, Oldest: noon.Add(-time.Minute)}})
 	f.Unpaid("hyperline", map[topup.Payment]int{topup.PaymentFailed: 1, topup.PaymentPaid: 7})
+	f.Stopped("hyperline", []string{"api-credits"}, []topup.Pause{
+		{Scope: topup.PauseRule, Subject: "api-credits", Cause: topup.StopPrice}, {Scope: topup.PauseRule, Subject: "another", Cause: topup.StopPrice},
+	})
+	f.Stopped("voice", []string{"voice"}, []topup.Pause{{Scope: topup.PauseRule, Subject: "voice"}, {Scope: topup.PauseAll}})
 	f.WatchVerify("hyperline")
 	f.WatchVerify("voice")
 	f.Verified("hyperline", map[string]int{"double_charge": 1, "unknown_invoice": 2}, noon)

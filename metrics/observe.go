@@ -51,6 +51,9 @@ func (m *Metrics) watchRule(provider, rule string) {
 		with(m, m.failures.GetMetricWithLabelValues, exists, provider, rule, string(r))
 	}
 	with(m, m.credits.GetMetricWithLabelValues, exists, provider, rule)
+	for _, c := range topup.StopCauses() {
+		with(m, m.stopped.GetMetricWithLabelValues, exists, provider, rule, string(c))
+	}
 }
 
 // WatchCurrency creates the charged amount of a rule in one currency at zero:

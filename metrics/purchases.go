@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -87,6 +88,19 @@ func (m *Metrics) Open(provider string, counts []OpenCount) {
 	for _, s := range openStates() {
 		with(m, m.open.GetMetricWithLabelValues, set(float64(now[s].Count)), provider, string(s))
 		with(m, m.oldestOpen.GetMetricWithLabelValues, set(timestamp(now[s].Oldest)), provider, string(s))
+	}
+}
+
+// Stopped sets which of a provider's rules topupd has stopped by itself, as the
+// pauses say that hold now. What a person has paused is not among them.
+func (m *Metrics) Stopped(provider string, rules []string, pauses []topup.Pause) {
+	for _, rule := range rules {
+		for _, cause := range topup.StopCauses() {
+			stopped := slices.ContainsFunc(pauses, func(p topup.Pause) bool {
+				return p.Cause == cause && p.Scope == topup.PauseRule && p.Subject == rule
+			})
+			with(m, m.stopped.GetMetricWithLabelValues, set(truth(stopped)), provider, rule, string(cause))
+		}
 	}
 }
 

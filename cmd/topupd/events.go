@@ -116,12 +116,17 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pauses, err := d.store.Pauses(ctx)
+	if err != nil {
+		return err
+	}
 	if err := d.verifyGauges(ctx); err != nil {
 		return err
 	}
 	for _, l := range d.lines {
 		d.metrics.Open(l.Name, openOf(open, l.id))
 		d.metrics.Unpaid(l.Name, unpaidOf(unpaid, l.id))
+		d.metrics.Stopped(l.Name, d.ruleNames(l.Name), pauses)
 		if !l.watch.Held() {
 			continue
 		}

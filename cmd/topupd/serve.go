@@ -130,19 +130,24 @@ func (d *daemon) assemble(a *app) error {
 // createSeries makes every series that can be known now, at zero.
 func (d *daemon) createSeries() {
 	for _, l := range d.lines {
-		var names []string
-		for _, r := range d.rulebook.Load().Rules.Rules {
-			if slices.Contains(r.Providers, l.Name) {
-				names = append(names, r.Name)
-			}
-		}
-		d.metrics.Watch(l.Name, names)
+		d.metrics.Watch(l.Name, d.ruleNames(l.Name))
 		for _, r := range d.rulebook.Load().Rules.Rules {
 			if slices.Contains(r.Providers, l.Name) && len(r.Buy.Bundles) > 0 {
 				d.metrics.WatchCurrency(l.Name, r.Name, r.Buy.Bundles[0].Price.Currency)
 			}
 		}
 	}
+}
+
+// ruleNames are the rules that buy at the named provider.
+func (d *daemon) ruleNames(provider string) []string {
+	var names []string
+	for _, r := range d.rulebook.Load().Rules.Rules {
+		if slices.Contains(r.Providers, provider) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }
 
 // line builds what works on one provider connection.

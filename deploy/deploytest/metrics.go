@@ -20,6 +20,7 @@ var (
 		"mismatch", "not_found", "key_too_old", "other",
 	}
 	payments = []string{"pending", "failed"} // the unpaid ones
+	stops    = []string{"price"}             // why topupd stops a rule by itself
 	kinds    = []string{"reads", "writes"}
 	causes   = []string{"in_doubt", "conflict", "timeout", "connection", "constraint", "other"} // of a ledger error
 	sweeps   = []string{"ok", "incomplete", "error"}
@@ -46,6 +47,7 @@ var Metrics = map[string]Metric{
 	"topup_credits_bought_total":                         counter(nil, "provider", "rule"),
 	"topup_purchases_open":                               gauge(map[string][]string{"state": states}, "provider"),
 	"topup_purchase_oldest_open_timestamp_seconds":       gauge(map[string][]string{"state": states}, "provider"),
+	"topup_rule_stopped":                                 gauge(map[string][]string{"cause": stops}, "provider", "rule"),
 	"topup_invoices_unpaid":                              gauge(map[string][]string{"payment": payments}, "provider"),
 	"topup_balance_credits":                              gauge(nil, "provider", "customer", "product"),
 	"topup_threshold_credits":                            gauge(nil, "provider", "customer", "product"),
