@@ -153,10 +153,10 @@ func (w *Watch) debt(target topup.Target, t *tracked, now time.Time) string {
 }
 
 // told is the spell of a target after the list of unpaid bills was read: what it
-// says stands for a first check, until that is made or the list says otherwise.
+// says stands until a check has found more, or the list says otherwise.
 func (s spell) told(debt string) spell {
 	switch {
-	case debt != "" && s.found == "":
+	case debt != "" && (s.found == "" || s.found.Class() == topup.ClassWaiting):
 		s.found, s.said = topup.InvoiceUnpaid, debt
 	case debt == "" && s.found == topup.InvoiceUnpaid && s.checks == 0:
 		s.found, s.said = "", ""
