@@ -79,7 +79,12 @@ func answering() []mutant {
 		{
 			Name: "declines-not-counted", Promises: "P7",
 			Rule:  "a declined customer is asked less and less often, then suspended",
-			Edits: []edit{unless("ledger/advance.go", `if s.Decline`)},
+			Edits: []edit{{"ledger/advance.go", "\tcase s.Decline:\n", "\tcase s.Decline && !MUTANT:\n"}},
+		},
+		{
+			Name: "refusals-not-counted", Promises: "P7",
+			Rule:  "a customer whose request is refused is asked less and less often too",
+			Edits: []edit{{"ledger/targets.go", "\tr.backOff(p.declines(), now)\n", "\tif !MUTANT {\n\t\tr.backOff(p.declines(), now)\n\t}\n"}},
 		},
 	}
 }

@@ -83,9 +83,10 @@ func deciding() []mutant {
 		{
 			Name: "backoff-ignored", Promises: "P7",
 			Rule: "a declined customer rests, and a suspended one waits for a change",
-			Edits: []edit{{
-				decide, "\tswitch {\n\tcase s.SuspendedAt != nil:\n", "\tif MUTANT {\n\t\ts.SuspendedAt, s.BackoffUntil = nil, nil\n\t}\n\tswitch {\n\tcase s.SuspendedAt != nil:\n",
-			}},
+			Edits: []edit{
+				unless(decide, `return f.Standing.SuspendedAt != nil && !f.otherTerms()`),
+				unless(decide, `return until != nil && f.Standing.Now.Before(*until) && !f.otherTerms()`),
+			},
 		},
 		{
 			Name: "cooldown-ignored", Promises: "P5",
