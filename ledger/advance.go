@@ -93,6 +93,9 @@ func (s *step) store(ctx context.Context) error {
 	if err := s.logResolution(ctx); err != nil {
 		return err
 	}
+	if err := s.showPrice(ctx); err != nil {
+		return err
+	}
 	return s.giveBack(ctx)
 }
 

@@ -15,7 +15,7 @@ import (
 // Plan opens a purchase, in state planned, or refuses: nothing is stored then.
 // It is the one place where purchases begin, and so where P1, P6 and P12 are
 // kept. Errors: topup.ErrPurchaseOpen, ErrFactsOvertaken, ErrFactsTooOld,
-// ErrPaused, ErrRuleStopped, ErrHeld, *CapError, ErrFirstHold,
+// ErrPaused, ErrRuleStopped, ErrHeld, ErrProvingPrice, *CapError, ErrFirstHold,
 // ErrProviderStopped (also: quarantined), ErrLeaseLost, ErrInDoubt.
 func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, error) {
 	var planned topup.Purchase
@@ -45,6 +45,9 @@ func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, 
 			return err
 		}
 		if err := t.appendEvidence(ctx, planned.ID, now, r.Evidence); err != nil {
+			return err
+		}
+		if err := t.goesAlone(ctx, planned, now); err != nil {
 			return err
 		}
 		return t.countTowardsCaps(ctx, planned, r.Caps) // last: these rows are shared by all purchases

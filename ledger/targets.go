@@ -190,6 +190,9 @@ func (v view) baseStanding(ctx context.Context, provider topup.ProviderID, now t
 		base.FirstSeenAt, base.Stopped, base.Quarantined = &seen, row.Stopped, row.Quarantined
 		base.KnownAt, base.QuarantinedAt, base.QuarantineHeld = row.knownAt(), pointer(row.QuarantinedAt), row.QuarantineHeld != 0
 	}
+	if base.Canaries, err = v.canaries(ctx, provider); err != nil {
+		return base, nil, err
+	}
 	pauses, err := v.activePauses(ctx, now)
 	if err != nil {
 		return base, nil, err

@@ -4,6 +4,16 @@ package main
 func planning() []mutant {
 	return []mutant{
 		{
+			Name: "nobody-goes-first", Promises: "P10",
+			Rule:  "one purchase goes alone until a bill shows that the price is what is charged",
+			Edits: []edit{{"ledger/canary.go", "\tcase c.Waits(now):\n", "\tcase c.Waits(now) && !MUTANT:\n"}},
+		},
+		{
+			Name: "proof-of-another-price", Promises: "P10",
+			Rule:  "a bill of another amount shows nothing about the price",
+			Edits: []edit{{"topup/target.go", "return i.Alone() && i.Amount == price", "return i.Alone() && (i.Amount == price || MUTANT)"}},
+		},
+		{
 			Name: "no-unique-index", Promises: "P1",
 			Rule: "at most one open purchase per target, whoever plans",
 			Edits: []edit{

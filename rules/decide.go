@@ -57,7 +57,7 @@ func Decide(f Facts) Decision {
 	d := Decision{}
 	for _, check := range []func(*Facts, *Decision) bool{
 		known, readable, belowThreshold,
-		switchedOn, notOpen, notHeld, payable, rested,
+		switchedOn, notOpen, notHeld, payable, rested, priceShown,
 		proven, confirmed, stillTrue, billsPaid, creditsCame, withinCaps,
 	} {
 		if check(&f, &d) {
@@ -313,6 +313,24 @@ func restAfter(state topup.State, cooldown time.Duration) time.Duration {
 		return min(cooldown, CancelledCooldown)
 	}
 	return cooldown
+}
+
+// priceShown: the price is known to be what is billed, or nobody is finding that out
+// right now (P10). A repeat is no new purchase.
+func priceShown(f *Facts, d *Decision) bool {
+	if f.Repeating != nil {
+		return false
+	}
+	for _, c := range f.Standing.Canaries {
+		if !c.Of(f.Rule.Name, d.Order) || !c.Waits(f.Standing.Now) {
+			continue
+		}
+		if c.Trouble(f.Standing.Now) {
+			return d.say(topup.PriceUnproven, "%s", c)
+		}
+		return d.say(topup.ProvingPrice, "%s", c)
+	}
+	return false
 }
 
 // confirmed: a second low reading was taken confirm_after the first (P5).

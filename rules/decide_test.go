@@ -243,6 +243,16 @@ var rowsOfPurchases = []row{
 	{"a new version does not forgive a decline", func(f *Facts) {
 		f.Standing.Declines, f.Standing.Refusals, f.Standing.BackoffUntil = 1, 1, hence(time.Hour)
 	}, topup.BackingOff, "declines in a row: 1"},
+	{"another goes first at this price", func(f *Facts) { canary(f, nil, "0193-first", hence(1), ago(time.Minute)) }, topup.ProvingPrice, "93-first goes first at 200.00 EUR for 120 credits"},
+	{"for too long", func(f *Facts) { canary(f, nil, "0193-first", hence(1), ago(5*time.Minute+1)) }, topup.PriceUnproven, "not been shown since"},
+	{"for five minutes", func(f *Facts) { canary(f, nil, "0193-first", hence(1), ago(5*time.Minute)) }, topup.ProvingPrice, ""},
+	{"it shows nothing, and the next one's time has come", func(f *Facts) { canary(f, nil, "0193-first", ago(0), ago(time.Minute)) }, topup.Buy, ""},
+	{"the first one was not bought", func(f *Facts) { canary(f, nil, "", nil, ago(time.Minute)) }, topup.Buy, ""},
+	{"a bill has shown the price", func(f *Facts) { canary(f, ago(24*time.Hour-1), "", nil, nil) }, topup.Buy, ""},
+	{"another goes first at another price", func(f *Facts) {
+		canary(f, nil, "0193-first", hence(1), ago(time.Minute))
+		f.Standing.Canaries[0].Price.Minor++
+	}, topup.Buy, ""},
 	{"somebody helped a moment ago", func(f *Facts) { f.Standing.ForeignAt = ago(5*time.Minute - 1) }, topup.ForeignTopup, "somebody else"},
 	{"somebody helped a cooldown ago", func(f *Facts) { f.Standing.ForeignAt = ago(5 * time.Minute) }, topup.Buy, ""},
 	{"the provider is topping up right now", func(f *Facts) { f.Confirmation.NativeProblem = "a top-up is processing" }, topup.ForeignTopup, "processing"},
@@ -351,6 +361,7 @@ func TestDecideAboutARepeat(t *testing.T) {
 		{"suspended meanwhile", func(f *Facts) { f.Standing.SuspendedAt = ago(time.Minute) }, topup.Suspended, ""},
 		{"somebody just helped", func(f *Facts) { f.Standing.ForeignAt = ago(time.Minute) }, topup.ForeignTopup, ""},
 		{"the price has changed", func(f *Facts) { f.Confirmation.PriceProblem = "pri_large is gone" }, topup.PriceMismatch, ""},
+		{"another goes first at this price, which a repeat is not", func(f *Facts) { canary(f, nil, "0193-first", hence(time.Minute), ago(0)) }, topup.Buy, ""},
 		{"the frozen rule was in no dry run, whatever it says", func(f *Facts) { f.Rule.DryRun = true }, topup.Buy, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -361,4 +372,13 @@ func TestDecideAboutARepeat(t *testing.T) {
 			}
 		})
 	}
+}
+
+// canary is what the ledger knows about the price of the facts' rule.
+func canary(f *Facts, passed *time.Time, purchase string, next, since *time.Time) {
+	o := f.Rule.Choose(f.Reading.Balance, 100*topup.Credit)
+	f.Standing.Canaries = []topup.Canary{{
+		Rule: f.Rule.Name, PriceID: o.PriceID, Price: o.Price, Credits: o.Credits,
+		PassedAt: passed, Purchase: purchase, NextAt: next, Since: since,
+	}}
 }

@@ -163,7 +163,27 @@ func (c *confirm) readFor(ctx context.Context, d rules.Decision) (rules.Decision
 	if err != nil {
 		return d, fmt.Errorf("reading the caps: %w", err)
 	}
-	return rules.Decide(c.facts), nil
+	d = rules.Decide(c.facts)
+	if read.PriceProblem != "" {
+		c.doubtPrice(ctx, d.Order)
+	}
+	return d, nil
+}
+
+// doubtPrice notes that the provider shows another price: when it has gone back,
+// the next bill has to show what is charged (P10). Nothing is bought meanwhile, and
+// the next confirm read tries again what the ledger did not take.
+func (c *confirm) doubtPrice(ctx context.Context, o topup.Order) {
+	rule := c.facts.Rule.Name
+	shown := func(known topup.Canary) bool {
+		return known.Rule == rule && known.PriceID == o.PriceID && known.PassedAt != nil
+	}
+	if !slices.ContainsFunc(c.facts.Standing.Canaries, shown) {
+		return
+	}
+	if err := c.w.Planner.DoubtPrice(ctx, c.target.Provider, rule, o.PriceID); err != nil {
+		c.w.Log.LogAttrs(ctx, slog.LevelWarn, "price", slog.String("provider", c.w.Name), slog.String("rule", rule), slog.Any("err", err))
+	}
 }
 
 func (c *confirm) caps() []topup.Cap {
@@ -206,6 +226,8 @@ func refusal(d rules.Decision, err error) (rules.Decision, error) {
 		d.Reason = topup.RuleStopped
 	case errors.Is(err, topup.ErrHeld):
 		d.Reason = topup.Implausible
+	case errors.Is(err, topup.ErrProvingPrice):
+		d.Reason = topup.ProvingPrice
 	case errors.Is(err, topup.ErrPurchaseOpen):
 		d.Reason = topup.StillOpen
 	case errors.Is(err, topup.ErrFirstHold):

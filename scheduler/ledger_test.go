@@ -36,6 +36,7 @@ type memory struct {
 	renewals             int
 	archive                            // what the provider's books have to do with it
 	hang                 chan struct{} // lease requests hang until it is closed or given up
+	doubted              []string      // prices
 }
 
 func newMemory() *memory {
@@ -182,6 +183,13 @@ func (m *memory) Plan(_ context.Context, r topup.PlanRequest) (topup.Purchase, e
 	row.Version++
 	row.Open = &p
 	return p, nil
+}
+
+func (m *memory) DoubtPrice(_ context.Context, _ topup.ProviderID, rule, priceID string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.doubted = append(m.doubted, rule+" "+priceID)
+	return nil
 }
 
 func (m *memory) Import(_ context.Context, t topup.Target, rows []topup.Topup) (int, error) {

@@ -96,6 +96,12 @@ func (s spell) seen(decided topup.Reason, readAt time.Time, changed bool, now ti
 		}
 		s.cut = false
 		return s
+	case topup.ProvingPrice, topup.PriceUnproven: // it stays low until the bill of another is seen
+		if s.low.IsZero() {
+			s.low = readAt
+		}
+		s.cut = true
+		return s
 	case topup.Suspended:
 		return s
 	case topup.Enough, topup.Buy, topup.StillOpen, topup.CoolingDown, topup.BackingOff, topup.NoRule, topup.Excluded:

@@ -43,6 +43,8 @@ type Standings interface {
 // Planner stores what was decided.
 type Planner interface {
 	Plan(ctx context.Context, request topup.PlanRequest) (topup.Purchase, error)
+	// DoubtPrice forgets that the price was shown to be what is billed.
+	DoubtPrice(ctx context.Context, provider topup.ProviderID, rule, priceID string) error
 	// Import stores credit additions that are not ours; it returns how many were new.
 	Import(ctx context.Context, target topup.Target, rows []topup.Topup) (int, error)
 }

@@ -16,6 +16,8 @@ var (
 	ErrRuleStopped = errors.New("the rule is stopped")
 	// ErrHeld: the target is held for a person, as implausible (P14).
 	ErrHeld = errors.New("held for a person")
+	// ErrProvingPrice: another purchase goes first, to show that the price is what is billed (P10).
+	ErrProvingPrice = errors.New("the first purchase at this price goes alone")
 	// ErrOverCap: a cap would be passed (P6). Read the cap with errors.AsType[*CapError].
 	ErrOverCap = errors.New("over a cap")
 	// ErrFirstHold: the ledger has not known the provider for long enough.

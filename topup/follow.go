@@ -78,6 +78,7 @@ func (p *Purchase) bill(i Invoice) bool {
 // pay takes over what the invoice says about the money.
 func (c *Change) pay(invoice Invoice) {
 	next := &c.Next
+	c.Priced = next.State == Confirmed && invoice.Shows(next.Price)
 	if next.Charged == nil && next.bill(invoice) {
 		c.note(EvidencePayment, next.Detail, nil)
 	}

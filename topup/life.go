@@ -28,7 +28,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 		next.Reason, next.Detail = FailedNone, ""
 		next.Payment = PaymentPending
 		if !books {
-			next.Payment = PaymentNone
+			next.Payment, c.Priced = PaymentNone, true // a yes names the amount
 			at := a.ServerTime
 			if at.IsZero() {
 				at = now
@@ -181,6 +181,7 @@ func (c *Change) claim(matches []Match, now time.Time) {
 	}
 	if m.Invoice != nil {
 		next.bill(*m.Invoice)
+		c.Priced = m.Invoice.Shows(next.Price)
 	}
 	if next.Payment == PaymentFailed {
 		next.Reason, next.Detail = FailedDeclined, m.Invoice.Detail

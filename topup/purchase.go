@@ -256,5 +256,6 @@ type Change struct {
 	Refusal string  // with Decline: the provider's words, when they were not about the customer's means of payment
 	Lift    bool    // a payment arrived: declines and suspension are over
 	Foreign []Topup // matches that turned out not to be ours
+	Priced  bool    // a bill, or where there are none a yes, showed that the price is what is charged (P10)
 	Stop    string  // why no permit may be given at this provider until its token changes; "" = go on
 }

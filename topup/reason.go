@@ -10,10 +10,11 @@ const (
 	Enough Reason = "enough"
 
 	// Waiting: it resolves by itself, soon.
-	StillOpen   Reason = "still_open"
-	CoolingDown Reason = "cooling_down"
-	Confirming  Reason = "confirming"
-	FirstHold   Reason = "first_hold"
+	StillOpen    Reason = "still_open"
+	CoolingDown  Reason = "cooling_down"
+	Confirming   Reason = "confirming"
+	FirstHold    Reason = "first_hold"
+	ProvingPrice Reason = "proving_price"
 
 	// Chosen: somebody wants it so.
 	Paused          Reason = "paused"
@@ -29,6 +30,7 @@ const (
 	NoThreshold         Reason = "no_threshold"
 	PriceMismatch       Reason = "price_mismatch"
 	RuleStopped         Reason = "rule_stopped"
+	PriceUnproven       Reason = "price_unproven"
 	CurrencyMismatch    Reason = "currency_mismatch"
 	CustomerInactive    Reason = "customer_inactive"
 	NoPaymentMethod     Reason = "no_payment_method"
@@ -58,9 +60,9 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Buy, Enough,
-		StillOpen, CoolingDown, Confirming, FirstHold,
+		StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice,
 		Paused, DryRun, Excluded, NoRule, NativeAutoTopup,
-		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, RuleStopped, CurrencyMismatch, CustomerInactive,
+		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, CurrencyMismatch, CustomerInactive,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable,
 	}
@@ -71,11 +73,11 @@ func (r Reason) Class() Class {
 	switch r {
 	case Buy, Enough:
 		return ClassDone
-	case StillOpen, CoolingDown, Confirming, FirstHold:
+	case StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice:
 		return ClassWaiting
 	case Paused, DryRun, Excluded, NoRule, NativeAutoTopup:
 		return ClassChosen
-	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, RuleStopped, CurrencyMismatch, CustomerInactive,
+	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, CurrencyMismatch, CustomerInactive,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable:
 		return ClassTrouble

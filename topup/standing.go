@@ -20,6 +20,8 @@ type Standing struct {
 	BackoffUntil *time.Time
 	SuspendedAt  *time.Time
 
+	Canaries []Canary // of every price that was bought at the provider
+
 	Refusal        string // the last failure in the provider's words when it was a refusal; "" when it was a decline
 	RefusalRule    string // the rule that was refused
 	RefusalVersion string // and its version

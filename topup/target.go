@@ -193,6 +193,10 @@ type Debt struct {
 	Failed  int
 }
 
+// Shows tells whether the bill is over the price and nothing else, whatever became
+// of it: that is what is charged then (P10).
+func (i Invoice) Shows(price Money) bool { return i.Alone() && i.Amount == price }
+
 // Concerns tells whether the invoice has a line for the product.
 func (i Invoice) Concerns(product ProductID) bool {
 	return slices.Contains(i.Products, product)

@@ -43,7 +43,7 @@ func (r *reader) confirm(ctx context.Context, o topup.Order) (topup.Confirmation
 	if err != nil {
 		return topup.Confirmation{}, err
 	}
-	p, err := r.product(ctx, o.Target.Product)
+	p, err := r.product(ctx, o.Target.Product, priceAge)
 	if err != nil {
 		return topup.Confirmation{}, err
 	}

@@ -132,6 +132,39 @@ func TestConfirmIsCheapWhenMuchIsKnown(t *testing.T) {
 	}
 }
 
+// P10. A price is believed for two seconds, and all confirm reads in that time
+// share one read of it.
+func TestAPriceIsBelievedForTwoSeconds(t *testing.T) {
+	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 20}})
+	c := w.client(t)
+	products := func() (n int) {
+		for _, r := range w.requests() {
+			if strings.HasPrefix(r.path, "/v1/products/") {
+				n++
+			}
+		}
+		return n
+	}
+	confirm := func() (string, int) {
+		before := products()
+		conf, err := c.Confirm(t.Context(), pack(aCard))
+		must(t, err)
+		return conf.PriceProblem, products() - before
+	}
+	if problem, reads := confirm(); problem != "" || reads != 1 {
+		t.Fatalf("the first confirm read says %q after %d reads of the product", problem, reads)
+	}
+	must(t, w.SetPrice(emulator.SmallPack, 950_00))
+	w.pass(2 * time.Second)
+	if problem, reads := confirm(); problem != "" || reads != 0 {
+		t.Errorf("two seconds later it says %q after %d reads of the product, want the same read shared", problem, reads)
+	}
+	w.pass(time.Millisecond)
+	if problem, reads := confirm(); problem == "" || reads != 1 {
+		t.Errorf("after two seconds it says %q after %d reads of the product, want the new price seen", problem, reads)
+	}
+}
+
 func TestConfirmSeesWhatThePurchaseLeft(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -12,9 +12,14 @@ import (
 	"topupd/topup"
 )
 
-// productAge is how old what is known of a product may be, inclusive. A changed
-// price must stop a purchase within it.
-const productAge = 30 * time.Second
+const (
+	// productAge is how old what is known of a product may be, inclusive, where no
+	// purchase rests on it.
+	productAge = 30 * time.Second
+	// priceAge is the same in a confirm read. Of a price that has changed, purchases
+	// are made for so long; all confirm reads of that time share one read.
+	priceAge = 2 * time.Second
+)
 
 // product is a credit product with its bundle prices.
 type product struct {
@@ -35,9 +40,9 @@ type price struct {
 	count     string         // credits in the pack, as written
 }
 
-// product reads a credit product, from memory if that is young enough.
-func (r *reader) product(ctx context.Context, id topup.ProductID) (product, error) {
-	return r.products.within(ctx, id, productAge, r.api.Now, func() (product, error) {
+// product reads a credit product, from memory if that is not older than age.
+func (r *reader) product(ctx context.Context, id topup.ProductID, age time.Duration) (product, error) {
+	return r.products.within(ctx, id, age, r.api.Now, func() (product, error) {
 		resp, err := r.get(ctx, "product", path("/v1/products/", string(id)), nil)
 		if clients.Refused(err, http.StatusNotFound) {
 			return product{problem: fmt.Sprintf("Hyperline does not know the product %s", id)}, nil
@@ -149,7 +154,7 @@ func (p product) check(o topup.Order, c customer) (priceProblem, currencyProblem
 // Offer says how what Hyperline sells differs from the order, whoever the customer
 // is; "" when it does not (P10). Its country is looked at right before buying.
 func (c *Client) Offer(ctx context.Context, o topup.Order) (problem string, err error) {
-	p, err := c.polling().product(ctx, o.Target.Product)
+	p, err := c.polling().product(ctx, o.Target.Product, productAge)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", c.name, err)
 	}

@@ -100,7 +100,7 @@ func (r *reader) defaultThreshold(ctx context.Context, reading *topup.Reading) {
 	if reading.Threshold != nil {
 		return
 	}
-	p, err := r.product(ctx, reading.Target.Product)
+	p, err := r.product(ctx, reading.Target.Product, productAge)
 	if err != nil {
 		r.log.Warn("product threshold cannot be read", slog.String("provider", r.name),
 			slog.String("product", string(reading.Target.Product)), slog.Any("err", err))

@@ -38,6 +38,10 @@ var reasonWords = map[topup.Reason]words{
 		"this ledger has just met the provider, and an earlier installation may have a purchase in flight",
 		"wait for first_purchase_after, or topupd resume --provider NAME --reason \"…\" if you know that there is none.",
 	},
+	topup.ProvingPrice: {
+		"another customer's purchase goes first at this price, until its bill shows that it is what the provider charges",
+		"wait a few seconds; topupd purchases show tells what became of the first one.",
+	},
 	topup.Paused: {
 		"somebody paused it",
 		"topupd resume --reason \"…\", with --provider, --rule or --customer as in the pause, takes it back.",
@@ -81,6 +85,10 @@ var reasonWords = map[topup.Reason]words{
 	topup.RuleStopped: {
 		"topupd has stopped the rule because of what it saw",
 		"mend what the text above says, then topupd resume --rule NAME --reason \"…\".",
+	},
+	topup.PriceUnproven: {
+		"no bill has shown yet that this price is what the provider charges, and purchases go one at a time until one does",
+		"look at the invoices of the purchases made at this price (topupd purchases list): one whose bill is missing, or has other things on it, cannot show its price. If the provider is slow, wait; the next one goes every two minutes.",
 	},
 	topup.CurrencyMismatch: {
 		"the customer is billed in another currency than the rule buys in",

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -77,6 +81,15 @@ func (g *gardener) provider(name string) config.Provider {
 	return p
 }
 
+// nobodyGoesFirst lets seeds of one price stand beside each other.
+func (g *gardener) nobodyGoesFirst() {
+	path := strings.TrimPrefix(g.l.cfg.DatabaseURL.Reveal(), "sqlite:")
+	db, err := sql.Open("sqlite", g.ts.MkAbs(path))
+	g.ts.Check(err)
+	_, err = db.ExecContext(context.Background(), `DELETE FROM canary`)
+	g.ts.Check(errors.Join(err, db.Close()))
+}
+
 // plan opens a purchase as the daemon would.
 func (g *gardener) plan(p topup.Purchase) {
 	ctx := scriptApp(g.ts, time.Now).ctx
@@ -88,6 +101,7 @@ func (g *gardener) plan(p topup.Purchase) {
 	g.lease = lease
 	standing, err := g.store.Standing(ctx, p.Target)
 	g.ts.Check(err)
+	g.nobodyGoesFirst()
 	p.ID, p.Key = g.id, "6d1f3a52-2f6e-4d5c-9f7e-1c2b3a4d5e6f"
 	if g.id != "0198c0de-0000-7000-8000-00000000beef" {
 		p.Key = g.id[:14] + "4" + g.id[15:19] + "8" + g.id[20:]

@@ -26,6 +26,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"advance", advancing},
 		{"answer", answering},
 		{"import", importing},
+		{"proving prices", proving},
 		{"caps", capping},
 		{"leases", leasing},
 		{"people", people},
@@ -154,6 +155,9 @@ func (d *desk) request(target topup.Target, change ...func(*topup.PlanRequest)) 
 		TokenFingerprint: token,
 		Evidence:         []topup.Evidence{{Kind: topup.EvidencePlanned, To: topup.Planned, Text: "balance 41.2 below 100"}},
 	}
+	if target != acme { // prices of their own: nobody waits for another's bill
+		r.Purchase.PriceID = "pri_of_" + string(target.Customer)
+	}
 	for _, c := range change {
 		c(&r)
 	}
@@ -240,7 +244,7 @@ func (d *desk) answer(p topup.Purchase, a topup.Answer) topup.Purchase {
 func confirmed(reference string) func(*topup.Change) {
 	return func(c *topup.Change) {
 		c.Next.State, c.Next.Reference, c.Next.ReferenceBy = topup.Confirmed, reference, "answer"
-		c.Next.Payment = topup.PaymentPending
+		c.Next.Payment, c.Priced = topup.PaymentPending, true
 	}
 }
 

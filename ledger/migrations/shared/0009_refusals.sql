@@ -12,3 +12,20 @@ ALTER TABLE target ADD COLUMN refusal_rule TEXT NOT NULL DEFAULT ''
   CONSTRAINT target_refusal_rule_bounded CHECK (length(refusal_rule) <= 200);
 ALTER TABLE target ADD COLUMN refusal_version TEXT NOT NULL DEFAULT ''
   CONSTRAINT target_refusal_version_bounded CHECK (length(refusal_version) <= 200);
+
+-- What shows that a price at a provider is what is billed: per connection, rule,
+-- price and pack, when a bill of that amount was last seen. Until one was,
+-- purchases go one after the other, so that a wrong price is billed once.
+CREATE TABLE canary (
+  provider       TEXT   NOT NULL REFERENCES provider (id),
+  rule           TEXT   NOT NULL CONSTRAINT canary_rule_bounded CHECK (length(rule) BETWEEN 1 AND 200),
+  price_id       TEXT   NOT NULL CONSTRAINT canary_price_id_bounded CHECK (length(price_id) <= 300),
+  price_minor    BIGINT NOT NULL,
+  price_currency TEXT   NOT NULL CONSTRAINT canary_currency_is_a_code CHECK (length(price_currency) = 3),
+  credits_micro  BIGINT NOT NULL,
+  passed_at      BIGINT,                       -- NULL: not since price or pack changed
+  purchase       TEXT   NOT NULL DEFAULT '',   -- the newest that went alone and may still be billed
+  next_at        BIGINT,                       -- when another one goes although that one shows nothing
+  since_at       BIGINT,                       -- since when the price has been bought at and not been shown
+  PRIMARY KEY (provider, rule, price_id, price_minor, price_currency, credits_micro)
+);
