@@ -159,6 +159,8 @@ func explained(err error) error {
 			return &RefusedError{Rule: cmp.Or(e.Constraint, string(e.Code)), err: err}
 		case e.Code == readOnlyServer, e.Code == standbyServer:
 			return fmt.Errorf("the server takes no writes, it is a standby or became one; name every server in database_url, or the address that follows the primary: %w", err)
+		case shared(err):
+			return fmt.Errorf("%s: %w", pooled, err)
 		case e.Code == "42P01":
 			return fmt.Errorf("a table is missing, run topupd migrate: %w", err)
 		}

@@ -50,6 +50,7 @@ type Store struct {
 	health   health
 	writing  chan struct{} // SQLite has one writer: ours queue here, in order, not in its busy loop
 	where    string        // the database in words for errors; no password
+	server   server        // PostgreSQL only
 	commits  time.Duration // how long a commit may stay unanswered
 	witness  witness       // what this process can prove after a promotion
 	// inspections are made one after the other.
@@ -165,5 +166,5 @@ func (s *Store) failed(query string, err error) error {
 	if err == nil || foreseen(err) || errors.Is(err, topup.ErrInDoubt) {
 		return err
 	}
-	return fmt.Errorf("ledger %s, %s: %w", s.where, query, explained(err))
+	return fmt.Errorf("ledger %s, %s: %w", s.where, query, explained(s.granting(err)))
 }

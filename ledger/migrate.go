@@ -86,7 +86,7 @@ func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
 		}
 		return err
 	})
-	return applied, explained(err)
+	return applied, explained(s.granting(err))
 }
 
 // CheckSchema tells whether this program and the schema fit. It writes nothing.

@@ -76,7 +76,7 @@ func (s *Store) openPostgres(ctx context.Context, raw string, _ Options) error {
 	if err := db.PingContext(ctx); err != nil {
 		return connecting(cfg, err)
 	}
-	return nil
+	return s.examine(ctx, cfg)
 }
 
 // postgresConfig reads a DSN and fills in what the daemon relies on.
@@ -201,6 +201,9 @@ func connecting(cfg pq.Config, err error) error {
 		return fmt.Errorf("PostgreSQL at %s refuses user %q (%s); check the user, the password and pg_hba.conf", where, cfg.User, text)
 	case e != nil && e.Code == "3D000":
 		return fmt.Errorf("PostgreSQL at %s has no database %q; create it: createdb -O %s %s", where, cfg.Database, cfg.User, cfg.Database)
+	case unsupported(e):
+		return fmt.Errorf("a pooler at %s refuses the settings of the session (%s); let database_url lead to PostgreSQL itself, or to a pool in session mode that "+
+			"ignores them (pool_mode=session, ignore_startup_parameters=%s): the next start says what to set instead", where, text, strings.Join(relied, ","))
 	case errors.Is(err, pq.ErrSSLNotSupported):
 		return fmt.Errorf("PostgreSQL at %s offers no TLS; set it up there, or add sslmode=disable to database_url on a network that nobody else reads", where)
 	case disconnected(err), errors.Is(err, context.DeadlineExceeded):
