@@ -178,6 +178,15 @@ func (o *openFiles) locked(id fileID) bool {
 	return o.stores[id] != nil && o.stores[id].locked
 }
 
+// inUse tells whether a store of this process has the file open: the kernel does
+// not tell a process of its own locks.
+func (o *openFiles) inUse(info os.FileInfo) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	id, ok := idOf(info)
+	return ok && o.stores[id] != nil
+}
+
 func (o *openFiles) of(id fileID) *openFile {
 	if o.stores[id] == nil {
 		o.stores[id] = &openFile{}

@@ -69,6 +69,8 @@ type cli struct {
 	Resume    resumeCmd    `cmd:"" help:"Take a pause back; lift a suspension, a stop or a hold."`
 	Emulator  emulatorCmd  `cmd:"" help:"Serve both billing providers emulated, with faults on demand."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the ledger's schema up to date and exit."`
+	Backup    backupCmd    `cmd:"" help:"Copy the ledger into one file while the daemon runs."`
+	Restore   restoreCmd   `cmd:"" help:"Put a copy in the place of the ledger, paused."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
