@@ -30,7 +30,7 @@ GOLANGCI_LINT = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOTESTSUM     = $(TOOLS)/gotestsum-$(GOTESTSUM_VERSION)
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test unit race e2e soak sim kills fuzz mutants bench lint fmt verify migrate release clean tools test-tools
+.PHONY: help build demo test unit race e2e soak sim kills restores fuzz mutants bench lint fmt verify migrate release clean tools test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ sim: ## simulate random histories, a process for each core (SIM_FOR=10m, SIM_FRO
 
 kills: ## kill -9 the real program 1,000 times on each database (TOPUPD_KILLS, TOPUPD_KILLS_SEED)
 	@TOPUPD_KILLS=$${TOPUPD_KILLS:-1000} scripts/test-postgres $(GO) test ./e2e -run='^(TestKills|TestThreeDaemons)$$' -count=1 -v -timeout=90m
+
+restores: ## kill -9, restore and start the real program 100 times on each database (TOPUPD_RESTORES)
+	@TOPUPD_RESTORES=$${TOPUPD_RESTORES:-100} scripts/test-postgres $(GO) test ./e2e -run='^TestRestoresAfterKills$$' -count=1 -v -timeout=90m
 
 fuzz: ## fuzz every target (FUZZ_FOR=10m each, FUZZ_PROCS=1 at a time, ARGS=clients/hyperline: those that match)
 	@GO="$(GO)" scripts/fuzz $(ARGS)

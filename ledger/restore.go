@@ -189,7 +189,8 @@ func holdRestored(ctx context.Context, path, from, by string, c Copied, o Option
 	if err != nil {
 		return nil, err
 	}
-	return providers, s.Pause(ctx, topup.Pause{Scope: topup.PauseAll, By: by, Reason: why})
+	_, err = s.Pause(ctx, topup.Pause{Scope: topup.PauseAll, By: by, Reason: why})
+	return providers, err
 }
 
 func newestWords(c Copied) string {

@@ -127,7 +127,7 @@ var reasonWords = map[topup.Reason]words{
 		"ask for another card: topupd notices a change within minutes; or topupd resume --customer ID --reason \"…\".",
 	},
 	topup.Quarantined: {
-		"the database may have lost purchases, and the provider's books have not been compared yet",
+		"the database may have lost purchases, and the provider's books have not been compared yet; or its file is damaged or not where it was",
 		"at Hyperline it ends by itself after the quiet period, once the books are compared, unless the text above says that it waits for a person; else compare the provider's invoices with topupd purchases list, then topupd resume --provider NAME --reason \"…\".",
 	},
 	topup.Implausible: {

@@ -85,7 +85,10 @@ func (c *restoreCmd) Run(a *app) error {
 		return usage("the ledger is on PostgreSQL, whose own tools restore it. Stop every replica; then, with a dump of pg_dump --format=custom:\n\n    %s",
 			strings.Join(restoreCommands(l.cfg, c.From), "\n    "))
 	}
-	by := cmp.Or(c.By, a.person(), "somebody")
+	by := cmp.Or(strings.TrimSpace(c.By), a.person())
+	if by == "" {
+		return usage("nobody knows who you are: add --by NAME")
+	}
 	restored, err := ledger.Restore(a.ctx, l.cfg.DatabaseURL.Reveal(), c.From, by,
 		ledger.Options{AnyFilesystem: l.cfg.DatabaseFilesystem == config.AnyFilesystem})
 	if err != nil {
