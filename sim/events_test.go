@@ -197,6 +197,9 @@ func (w *world) pause(e event, customer string) {
 // lookAndResume is a person who looks at the provider four minutes later, and
 // resumes when what it shows is true again.
 func (w *world) lookAndResume(p topup.Pause) {
+	if w.script != nil && w.script.nobody {
+		return
+	}
 	w.after(4*time.Minute, func() {
 		if len(w.windows) > 0 {
 			w.lookAndResume(p)

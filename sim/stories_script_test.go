@@ -16,6 +16,7 @@ import (
 
 	"topupd/clients/emulator"
 	"topupd/ledger"
+	"topupd/rules"
 	"topupd/topup"
 )
 
@@ -31,6 +32,8 @@ type script struct {
 	minutely     func()              // called once in a minute; may be nil
 	last         time.Time
 	pausesThrown int
+	nobody       bool         // looks at a hold: what ends it ends by itself
+	expires      rules.Expiry // of every rule
 	ending       ending
 }
 

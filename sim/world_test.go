@@ -358,6 +358,9 @@ func (w *world) rulebook() *scheduler.Rulebook {
 		Declines: rules.Declines{Backoff: 10 * time.Minute, MaxBackoff: 2 * time.Hour, SuspendAfter: 4},
 		Caps:     []topup.Cap{{Scope: topup.CapCustomer, Period: topup.CapDay, Limit: int64(w.h.Cap)}},
 	}
+	if w.script != nil {
+		rule.Expires = w.script.expires
+	}
 	if w.h.RefillBig != (w.version%2 == 1) {
 		rule.Buy.RefillTo = &rules.Refill{TimesThreshold: 3 * topup.Credit}
 	}

@@ -49,6 +49,7 @@ type Faults struct {
 	MissingRow float64 `json:"missing_rows"`   // a page starts one row too late
 	RepeatRow  float64 `json:"repeat_rows"`    // a page starts one row too early
 	AllZero    float64 `json:"all_zero"`       // every balance is 0
+	AllNull    float64 `json:"all_null"`       // every balance is null
 
 	// Outage hits every request, half with 503 and half with a cut connection.
 	Outage float64 `json:"outage"`
@@ -107,6 +108,7 @@ var (
 		{"missing_rows", func(f *Faults) *float64 { return &f.MissingRow }},
 		{"repeat_rows", func(f *Faults) *float64 { return &f.RepeatRow }},
 		{"all_zero", func(f *Faults) *float64 { return &f.AllZero }},
+		{"all_null", func(f *Faults) *float64 { return &f.AllNull }},
 	}
 	outageRates = []rate{{"outage", func(f *Faults) *float64 { return &f.Outage }}}
 	noFault     = "none"

@@ -44,6 +44,9 @@ func (h *hyperline) show(c *call, cr *credit) wireCredit {
 		CurrentBalance: json.RawMessage(balance.String()), Threshold: cr.threshold,
 		RefreshedAt: stamp(at), CreatedAt: stamp(cr.created), UpdatedAt: stamp(cr.updated),
 	}
+	if c.rows == "all_null" {
+		w.CurrentBalance = json.RawMessage("null")
+	}
 	if cr.auto != nil {
 		w.AutoTopup = &wireAutoTopup{CreditCount: cr.auto.credits, Amount: cr.auto.amount}
 		if cr.auto.price != nil {

@@ -145,6 +145,8 @@ func (t *talkover) getBalance(v *visit) answer {
 		shown = t.glitch()
 	case "all_zero":
 		shown = t.money(0)
+	case "all_null":
+		shown = json.RawMessage("null")
 	}
 	return success(object{
 		"balance": shown, "currency": v.env.currency,
