@@ -177,6 +177,7 @@ func (w *Watch) once(ctx context.Context) error {
 		w.holding.release()
 	}()
 	w.visit(ctx)
+	w.Visitor.Wait() // what it settles, the sweep may buy for
 	w.sweep(ctx)
 	for w.amidBooks() && ctx.Err() == nil {
 		w.sweep(ctx)

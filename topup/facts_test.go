@@ -17,7 +17,7 @@ func TestAnotherAmountFoundByEvidencePausesTheRule(t *testing.T) {
 	r := w.reconciler()
 	for range 60 {
 		w.advance(time.Minute)
-		_, _ = r.Visit(context.Background(), Lease{})
+		_, _ = visited(context.Background(), r)
 	}
 	got := w.ledger.rows[p.ID]
 	t.Logf("state %s charged %v reason %q", got.State, got.Charged, got.Reason)
@@ -75,12 +75,14 @@ func (s slow) Send(ctx context.Context, r Request, key string) Answer {
 	return Answer{Verdict: Unclear, Written: 1}
 }
 
-func (s slow) Follow(ctx context.Context, ps []Purchase) ([]Books, error) {
+func (s slow) Follow(_ context.Context, ps []Purchase, tell func(Purchase, Books, error)) {
 	select {
 	case s.followed <- struct{}{}:
 	default:
 	}
-	return nil, errors.New("x")
+	for _, p := range ps {
+		tell(p, Books{}, errors.New("x"))
+	}
 }
 
 func TestASlowRepeatHoldsUpNobody(t *testing.T) {
@@ -102,7 +104,7 @@ func TestASlowRepeatHoldsUpNobody(t *testing.T) {
 	r.Provider, r.Purchaser.Provider = s, s
 	w.advance(5 * time.Minute)
 	done := make(chan struct{})
-	go func() { _, _ = r.Visit(context.Background(), Lease{}); close(done) }()
+	go func() { _, _ = visited(context.Background(), r); close(done) }()
 	select {
 	case <-s.followed:
 	case <-time.After(2 * time.Second):

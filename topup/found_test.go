@@ -31,10 +31,9 @@ func TestWhatWasFoundHoldsForPurchasesPlannedBefore(t *testing.T) {
 			for end := w.now.Add(tt.after); w.now.Before(end); {
 				w.advance(time.Minute)
 				w.fault = fault{answer: Unclear}
-				if _, err := r.Visit(t.Context(), Lease{}); err != nil {
+				if _, err := visited(t.Context(), r); err != nil {
 					t.Fatal(err)
 				}
-				r.Wait()
 			}
 			if got := w.ledger.rows[p.ID]; got.State != tt.state || got.Attempts != tt.attempts {
 				t.Errorf("%s after %d requests, want %s after %d", got.State, got.Attempts, tt.state, tt.attempts)

@@ -484,7 +484,7 @@ func TestAnotherAmountOnTheInvoicePausesTheRule(t *testing.T) {
 	r := w.reconciler()
 	r.Observe = func(e Event) { told = append(told, e) }
 	w.advance(time.Minute)
-	if _, err := r.Visit(t.Context(), Lease{}); err != nil {
+	if _, err := visited(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	got := w.ledger.rows[p.ID]

@@ -16,10 +16,12 @@ type Provider interface {
 	// Books reads what the provider's records show about the target since then.
 	// ErrNoBooks when it keeps none.
 	Books(ctx context.Context, target Target, since time.Time) (Books, error)
-	// Follow reads how purchases with a reference stand: for each, in order,
-	// Books with its ledger row and its invoice, as far as they exist. Pages are
-	// shared between purchases.
-	Follow(ctx context.Context, purchases []Purchase) ([]Books, error)
+	// Follow reads how purchases with a reference stand and tells each as soon as
+	// it is known, so that one that hangs holds up no other: Books with its ledger
+	// row and its invoice, as far as they exist, or why nothing could be read.
+	// Pages are shared between purchases; tell is called once for each, from
+	// several goroutines. It returns when all were told.
+	Follow(ctx context.Context, purchases []Purchase, tell func(Purchase, Books, error))
 }
 
 // Sampler is a provider without books that can at least show the balance. A

@@ -59,60 +59,85 @@ type Reconciler struct {
 	// Observe is told everything that happens. It must not block.
 	Observe func(Event)
 
-	repeats sync.WaitGroup
-	mu      sync.Mutex
-	running map[string]bool // purchases whose repeat is under way here
+	looks, repeats crew
 }
 
-// Wait returns when no repeat is under way any more.
-func (r *Reconciler) Wait() { r.repeats.Wait() }
+// Wait returns when nothing is under way any more. A look may lead to a repeat.
+func (r *Reconciler) Wait() {
+	r.looks.all.Wait()
+	r.repeats.all.Wait()
+}
 
 // batch bounds the purchases of one visit; the rest is due again at once.
 const batch = 200
 
-// parallel bounds the looks that run at the same time: the rate budget is the
-// real bound, this one only keeps connections few.
-const parallel = 4
+// The rate budget is the real bound of what runs at the same time, these only
+// keep connections few. Looks that hang are given up after lookWithin; until then
+// they hold up nobody while there are fewer than atOnce.
+const (
+	atOnce        = 32
+	repeatsAtOnce = 4
+	lookWithin    = time.Minute
+)
 
-// Visit looks at every purchase that is due. It returns how many there were;
-// errors about single purchases are observed, not returned.
+// Visit begins to look at every purchase that is due, and returns how many there
+// are. It does not wait for the answers: each is stored as it comes, and whoever
+// is still under way, or finds no place, is due again soon. What fails for single
+// purchases is observed, not returned.
 func (r *Reconciler) Visit(ctx context.Context, lease Lease) (int, error) {
 	now, due, err := r.Queue.Due(ctx, r.ID, batch)
 	if err != nil {
 		return 0, fmt.Errorf("listing the purchases that are due: %w", err)
 	}
-	var looking, following []Purchase
+	var following []Purchase
 	for _, p := range due {
 		switch p.State {
 		case Planned:
 			r.apply(ctx, p, Expired(p))
 		case Sent, Parked:
-			looking = append(looking, p)
+			if r.looks.enter(p.ID, atOnce) {
+				r.looks.all.Go(func() {
+					defer r.looks.leave(p.ID)
+					r.look(ctx, lease, p, now)
+				})
+			}
 		case Confirmed, Settled, Declined:
-			following = append(following, p)
+			if r.looks.enter(p.ID, atOnce) {
+				following = append(following, p)
+			}
 		case Held, Cancelled:
 		default:
 		}
 	}
 	r.follow(ctx, following, now)
-	r.each(ctx, looking, func(p Purchase) { r.look(ctx, lease, p, now) })
 	return len(due), nil
 }
 
-func (r *Reconciler) each(ctx context.Context, purchases []Purchase, do func(Purchase)) {
-	slots := make(chan struct{}, parallel)
-	var wg sync.WaitGroup
-	for _, p := range purchases {
-		if ctx.Err() != nil {
-			break
-		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			do(p)
-		})
+// crew does things beside the visits, for each purchase one at a time.
+type crew struct {
+	all     sync.WaitGroup
+	mu      sync.Mutex
+	running map[string]bool // by purchase
+}
+
+// enter takes a place for the purchase; false when it has one, or none is left.
+func (c *crew) enter(id string, places int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running == nil {
+		c.running = map[string]bool{}
 	}
-	wg.Wait()
+	if c.running[id] || len(c.running) >= places {
+		return false
+	}
+	c.running[id] = true
+	return true
+}
+
+func (c *crew) leave(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.running, id)
 }
 
 // look asks the provider's books about a purchase of unknown outcome.
@@ -121,7 +146,9 @@ func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time
 		r.watch(ctx, p, now)
 		return
 	}
-	books, claimed, err := r.read(ctx, p)
+	within, cancel := context.WithTimeout(ctx, lookWithin)
+	books, claimed, err := r.read(within, p)
+	cancel()
 	if err != nil {
 		books = Books{} // an incomplete look changes nothing, but the next one is planned
 	}
@@ -136,8 +163,11 @@ func (r *Reconciler) look(ctx context.Context, lease Lease, p Purchase, now time
 	if err != nil {
 		r.tell(Event{Purchase: stored, From: p.State, Text: "the provider's books could not be read", Err: err})
 	}
-	if ok && then == WantRepeat {
-		r.begin(stored.ID, func() { r.repeat(ctx, lease, stored) })
+	if ok && then == WantRepeat && r.repeats.enter(stored.ID, repeatsAtOnce) { // it may take as long as the provider takes to answer
+		r.repeats.all.Go(func() {
+			defer r.repeats.leave(stored.ID)
+			r.repeat(ctx, lease, stored)
+		})
 	}
 }
 
@@ -194,29 +224,6 @@ func (r *Reconciler) others(ctx context.Context, sampler Sampler, p Purchase) (*
 	return &others, nil
 }
 
-// begin runs a repeat beside the visits: it may take as long as the provider
-// takes to answer, and others must not wait for that. At most parallel at a
-// time, and one per purchase; whoever finds no place is due again soon.
-func (r *Reconciler) begin(id string, repeat func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.running == nil {
-		r.running = map[string]bool{}
-	}
-	if r.running[id] || len(r.running) >= parallel {
-		return
-	}
-	r.running[id] = true
-	r.repeats.Go(func() {
-		defer func() {
-			r.mu.Lock()
-			delete(r.running, id)
-			r.mu.Unlock()
-		}()
-		repeat()
-	})
-}
-
 // read fetches the books from the match window on, and who claims what in them.
 func (r *Reconciler) read(ctx context.Context, p Purchase) (Books, map[string]bool, error) {
 	books, err := r.Provider.Books(ctx, p.Target, p.SentAt.Add(-MatchBefore))
@@ -259,27 +266,27 @@ func (r *Reconciler) repeat(ctx context.Context, lease Lease, p Purchase) {
 	}
 }
 
-// follow asks how purchases with a reference stand.
+// follow asks how purchases with a reference stand, and stores each answer as it
+// comes.
 func (r *Reconciler) follow(ctx context.Context, purchases []Purchase, now time.Time) {
 	if len(purchases) == 0 {
 		return
 	}
-	books, err := r.Provider.Follow(ctx, purchases)
-	if err != nil || len(books) != len(purchases) {
-		for _, p := range purchases { // nothing learnt; the next visit is planned all the same
-			c := Change{Next: p}
+	r.looks.all.Go(func() {
+		within, cancel := context.WithTimeout(ctx, lookWithin)
+		defer cancel()
+		r.Provider.Follow(within, purchases, func(p Purchase, b Books, err error) {
+			defer r.looks.leave(p.ID)
+			if err == nil {
+				r.followOne(ctx, p, b, now)
+				return
+			}
+			c := Change{Next: p} // nothing learnt; the next visit is planned all the same
 			c.again(now)
 			r.apply(ctx, p, c)
-		}
-		if err == nil {
-			err = errors.New("the provider client lost count")
-		}
-		r.tell(Event{Purchase: purchases[0], From: purchases[0].State, Text: "following payments", Err: err})
-		return
-	}
-	for i, p := range purchases {
-		r.followOne(ctx, p, books[i], now)
-	}
+			r.tell(Event{Purchase: p, From: p.State, Text: "following its payment", Err: err})
+		})
+	})
 }
 
 func (r *Reconciler) followOne(ctx context.Context, p Purchase, b Books, now time.Time) {

@@ -79,10 +79,9 @@ func TestNothingIsRepeatedThatWouldNotBeBought(t *testing.T) {
 	}
 	for range 60 {
 		w.advance(time.Minute)
-		if _, err := r.Visit(t.Context(), Lease{}); err != nil {
+		if _, err := visited(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		r.Wait()
 	}
 	if got := w.ledger.rows[p.ID]; asked < 2 || got.State != Sent || got.Attempts != 1 || len(w.charges) != 0 {
 		t.Errorf("asked %d times, %s after %d requests and %d charges: want no repeat and to be asked again", asked, got.State, got.Attempts, len(w.charges))

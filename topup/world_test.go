@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -12,6 +13,7 @@ import (
 // clock, for tests of the life of a purchase. The provider's charges are the
 // judge.
 type world struct {
+	mu        sync.Mutex // of what the provider does
 	now       time.Time
 	ledger    *memory
 	charges   []*charge
@@ -78,9 +80,10 @@ func (w *world) reconciler() *Reconciler {
 	}
 }
 
-// visit visits once and waits for the repeats that it began.
-func (w *world) visit(ctx context.Context) (int, error) {
-	r := w.reconciler()
+// visit visits once and waits for what it began.
+func (w *world) visit(ctx context.Context) (int, error) { return visited(ctx, w.reconciler()) }
+
+func visited(ctx context.Context, r *Reconciler) (int, error) {
 	defer r.Wait()
 	return r.Visit(ctx, Lease{})
 }
@@ -174,6 +177,8 @@ func (w *world) Connect(context.Context) (Sender, error) {
 func (w *world) Close() error { return nil }
 
 func (w *world) Send(_ context.Context, _ Request, key string) Answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := w.fault
 	w.fault = fault{execute: true}
 	remember := w.remembers || f.answer == "" || f.answer == Yes
@@ -198,6 +203,8 @@ func (w *world) Send(_ context.Context, _ Request, key string) Answer {
 }
 
 func (w *world) Books(_ context.Context, _ Target, since time.Time) (Books, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.looksFail {
 		return Books{}, fmt.Errorf("the provider is away")
 	}
@@ -225,20 +232,16 @@ func (w *world) Books(_ context.Context, _ Target, since time.Time) (Books, erro
 	return b, nil
 }
 
-func (w *world) Follow(ctx context.Context, ps []Purchase) ([]Books, error) {
-	var out []Books
+func (w *world) Follow(ctx context.Context, ps []Purchase, tell func(Purchase, Books, error)) {
 	for _, p := range ps {
 		b, err := w.Books(ctx, p.Target, time.Time{})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, b)
+		tell(p, b, err)
 	}
-	return out, nil
 }
 
 // memory is a ledger without a database: compare-and-set on the revision.
 type memory struct {
+	mu       sync.Mutex
 	world    *world
 	rows     map[string]Purchase
 	answered map[string]bool // by the token of the permit
@@ -253,6 +256,8 @@ type memory struct {
 func (m *memory) Now(context.Context) (time.Time, error) { return m.world.now, nil }
 
 func (m *memory) Permit(_ context.Context, r PermitRequest) (Purchase, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	p := m.rows[r.Purchase.ID]
 	now := m.world.now
 	switch {
@@ -287,6 +292,12 @@ func (m *memory) Permit(_ context.Context, r PermitRequest) (Purchase, error) {
 }
 
 func (m *memory) Advance(_ context.Context, c Change) (Purchase, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.advance(c)
+}
+
+func (m *memory) advance(c Change) (Purchase, error) {
 	p := m.rows[c.Next.ID]
 	if p.Revision != c.Next.Revision {
 		return Purchase{}, ErrOvertaken
@@ -310,7 +321,9 @@ func (m *memory) Advance(_ context.Context, c Change) (Purchase, error) {
 	return next, nil
 }
 
-func (m *memory) Answer(ctx context.Context, r AnswerRequest) (Purchase, error) {
+func (m *memory) Answer(_ context.Context, r AnswerRequest) (Purchase, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	row, ok := m.rows[r.Purchase.ID]
 	if !ok {
 		return Purchase{}, ErrNotFound
@@ -318,12 +331,14 @@ func (m *memory) Answer(ctx context.Context, r AnswerRequest) (Purchase, error) 
 	if answered, given := m.answered[r.Permit]; answered || !given {
 		return row, nil
 	}
-	p, err := m.Advance(ctx, r.Change(row, m.world.now))
+	p, err := m.advance(r.Change(row, m.world.now))
 	m.answered[r.Permit] = err == nil
 	return p, err
 }
 
 func (m *memory) Append(_ context.Context, _ string, e ...Evidence) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.evidence = append(m.evidence, e...)
 	return nil
 }
@@ -334,6 +349,8 @@ func (m *memory) Stop(_ context.Context, p Pause) (bool, error) {
 }
 
 func (m *memory) Due(context.Context, ProviderID, int) (time.Time, []Purchase, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var due []Purchase
 	for _, p := range m.rows {
 		old := p.State == Planned && m.world.now.Sub(p.PlannedAt) >= PlannedLifetime
@@ -345,6 +362,8 @@ func (m *memory) Due(context.Context, ProviderID, int) (time.Time, []Purchase, e
 }
 
 func (m *memory) Claimed(_ context.Context, _ ProviderID, references []string, except string) (map[string]bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	claimed := map[string]bool{}
 	for _, p := range m.rows {
 		if p.ID != except && p.Reference != "" && slices.Contains(references, p.Reference) {
@@ -355,6 +374,8 @@ func (m *memory) Claimed(_ context.Context, _ ProviderID, references []string, e
 }
 
 func (m *memory) Others(_ context.Context, p Purchase, _ time.Time) (Others, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	o := Others{Foreign: m.foreign}
 	for _, q := range m.rows {
 		if q.ID != p.ID && q.SentAt != nil && q.State != Cancelled {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"topupd/clients"
@@ -73,7 +74,7 @@ func (r *reader) bookInvoices(ctx context.Context, id topup.CustomerID, since ti
 // currencyOf is the customer's currency, in which its ledger rows are meant. It
 // hardly ever changes, so any age will do.
 func (r *reader) currencyOf(ctx context.Context, id topup.CustomerID) (topup.Currency, error) {
-	if known, ok := r.remembered(ctx, id); ok && known.currency != "" {
+	if known, ok := r.remembered(id); ok && known.currency != "" {
 		return known.currency, nil
 	}
 	who, err := r.oneCustomer(ctx, id)
@@ -86,6 +87,8 @@ const (
 	followMargin = 10 * time.Minute
 	// invoicesAge is how long a page sequence of all invoices is shared.
 	invoicesAge = 5 * time.Second
+	// sharedWithin bounds how long everybody waits for it.
+	sharedWithin = 10 * time.Second
 	// maxSharedPages bounds it; what is older is read by its id.
 	maxSharedPages = 5
 	// fewInvoices is up to how many invoices are read by their ids rather than
@@ -99,28 +102,25 @@ type invoicePages struct {
 	serverTime time.Time
 }
 
-// Follow reads how purchases with a reference stand, in order: their invoices,
-// and the ledger rows of those whose row is not known yet. What could not be read
-// for a purchase leaves its books incomplete; an error means that nothing could.
-func (c *Client) Follow(ctx context.Context, purchases []topup.Purchase) ([]topup.Books, error) {
-	r := c.urgent()
-	shared, sharedErr := r.sharedInvoices(ctx, purchases)
-	list := make([]topup.Books, len(purchases))
-	errs, failed := sharedErr, 0
-	for i, p := range purchases {
-		var err error
-		if list[i], err = r.follow(ctx, p, shared); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", p, err))
-			failed++
-		}
+// Follow reads how purchases with a reference stand, all at the same time: their
+// invoices, and the ledger rows of those whose row is not known yet. Each is told
+// as soon as it is known; what could not be read of one is no other's trouble.
+func (c *Client) Follow(ctx context.Context, purchases []topup.Purchase, tell func(topup.Purchase, topup.Books, error)) {
+	shared, err := c.urgent().sharedInvoices(ctx, purchases)
+	if err != nil { // they are read one by one then
+		c.log.Warn("the newest invoices could not be read together", slog.String("provider", c.name), slog.Any("err", err))
 	}
-	if failed > 0 && failed == len(purchases) {
-		return nil, fmt.Errorf("%s: following purchases: %w", c.name, errs)
+	var all sync.WaitGroup
+	for _, p := range purchases {
+		all.Go(func() {
+			b, err := c.urgent().follow(ctx, p, shared)
+			if err != nil {
+				err = fmt.Errorf("%s: following %s: %w", c.name, p, err)
+			}
+			tell(p, b, err)
+		})
 	}
-	if errs != nil {
-		c.log.Warn("purchases could be followed in part only", slog.String("provider", c.name), slog.Any("err", errs))
-	}
-	return list, nil
+	all.Wait()
 }
 
 // sharedInvoices reads the newest invoices of the account once for all, if there
@@ -138,6 +138,8 @@ func (r *reader) sharedInvoices(ctx context.Context, purchases []topup.Purchase)
 		}
 	}
 	oldest = oldest.Add(-followMargin)
+	ctx, cancel := context.WithTimeout(ctx, sharedWithin)
+	defer cancel()
 	return r.invoices.within(ctx, "", invoicesAge, r.api.Now, func() (invoicePages, error) {
 		shared := invoicePages{byID: map[string]topup.Invoice{}}
 		_, err := r.cursors(ctx, "invoices", invoicesPath, newestInvoices(), maxSharedPages, func(page cursorPage) bool {

@@ -1,16 +1,19 @@
 package hyperline_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"topupd/clients/emulator"
+	"topupd/clients/hyperline"
 	"topupd/topup"
 )
 
@@ -191,6 +194,78 @@ func TestHowFarTheLedgerIsRead(t *testing.T) {
 	}
 }
 
+// follow gathers what Follow tells, in the order that was asked for. Two with the
+// same reference are not told apart.
+func follow(t *testing.T, c *hyperline.Client, purchases []topup.Purchase) ([]topup.Books, error) {
+	t.Helper()
+	var mu sync.Mutex
+	list, told := make([]topup.Books, len(purchases)), 0
+	var errs error
+	c.Follow(t.Context(), purchases, func(p topup.Purchase, b topup.Books, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told++
+		errs = errors.Join(errs, err)
+		for i := range purchases {
+			if purchases[i].Reference == p.Reference {
+				list[i] = b
+			}
+		}
+	})
+	if told != len(purchases) {
+		t.Errorf("%d of %d purchases were told", told, len(purchases))
+	}
+	return list, errs
+}
+
+// TestACustomerThatHangsHoldsUpNobodysSettlement: five customers whose ledger rows
+// never come.
+func TestACustomerThatHangsHoldsUpNobodysSettlement(t *testing.T) {
+	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 12}})
+	hang := make(chan struct{})
+	var silent []string
+	c := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if slices.ContainsFunc(silent, func(id string) bool { return strings.Contains(r.URL.Path, "/"+id+"/") && r.Method == http.MethodGet }) {
+			select {
+			case <-hang:
+			case <-r.Context().Done():
+			}
+		}
+		w.Handler().ServeHTTP(rw, r)
+	}))
+	var purchases []topup.Purchase
+	for i, customer := range w.Customers()[:10] {
+		if customer.Card == emulator.CardGood {
+			id := topup.CustomerID(customer.ID)
+			purchases = append(purchases, sent(id, buy(t, c, pack(id), fmt.Sprintf("%s-%d", aKey, i)).Reference))
+		}
+	}
+	if len(purchases) < 7 {
+		t.Fatalf("only %d customers have a good card", len(purchases))
+	}
+	for _, p := range purchases[:5] {
+		silent = append(silent, string(p.Target.Customer))
+	}
+	told := make(chan topup.Purchase, len(purchases))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Follow(t.Context(), purchases, func(p topup.Purchase, b topup.Books, err error) {
+			if err != nil || len(b.Topups) != 1 {
+				t.Errorf("%s: %+v, %v", p, b, err)
+			}
+			told <- p
+		})
+	}()
+	for range len(purchases) - 5 {
+		if p := <-told; slices.Contains(silent, string(p.Target.Customer)) {
+			t.Errorf("%s was told although its rows hang", p)
+		}
+	}
+	close(hang)
+	<-done
+}
+
 func TestFollow(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 12}})
 	c := w.client(t)
@@ -207,7 +282,7 @@ func TestFollow(t *testing.T) {
 		purchases = append(purchases, sent(id, a.Reference))
 	}
 	before := w.reads()
-	list, err := c.Follow(t.Context(), purchases)
+	list, err := follow(t, c, purchases)
 	must(t, err)
 	if reads := w.reads() - before; reads != len(purchases)+1 {
 		t.Errorf("%d reads for %d purchases, want one each and one page of invoices", reads, len(purchases))
@@ -224,13 +299,13 @@ func TestFollow(t *testing.T) {
 		purchases[i].RowAt = &at
 	}
 	before = w.reads()
-	_, err = c.Follow(t.Context(), purchases)
+	_, err = follow(t, c, purchases)
 	must(t, err)
 	if reads := w.reads() - before; reads != 0 {
 		t.Errorf("%d reads within five seconds, want none", reads)
 	}
 	w.pass(6 * time.Second)
-	_, err = c.Follow(t.Context(), purchases[:1])
+	_, err = follow(t, c, purchases[:1])
 	must(t, err)
 	if reads := w.reads() - before; reads != 1 {
 		t.Errorf("%d reads for one purchase whose row is known, want 1: its invoice", reads)
@@ -247,7 +322,7 @@ func TestFollowWhereAFilterIsIgnored(t *testing.T) {
 	}))
 	first, second := buy(t, c, pack(aCard), aKey), buy(t, c, pack(aCard), aKey+"2")
 	for _, a := range []topup.Answer{first, second} {
-		list, err := c.Follow(t.Context(), []topup.Purchase{sent(aCard, a.Reference)})
+		list, err := follow(t, c, []topup.Purchase{sent(aCard, a.Reference)})
 		must(t, err)
 		if len(list[0].Topups) != 1 || list[0].Topups[0].Invoice != a.Reference || !list[0].Complete {
 			t.Errorf("books of %s: %+v", a.Reference, list[0])
@@ -259,17 +334,19 @@ func TestFollowGoesOnAfterOneFailure(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 2}})
 	c := w.client(t)
 	a := buy(t, c, pack(aCard), aKey)
-	list, err := c.Follow(t.Context(), []topup.Purchase{sent(aCard, "inv_unknown"), sent(aCard, a.Reference)})
-	must(t, err)
+	list, err := follow(t, c, []topup.Purchase{sent(aCard, "inv_unknown"), sent(aCard, a.Reference)})
+	if !contains(err, "404") {
+		t.Errorf("Follow = %v", err)
+	}
 	if list[0].Complete || len(list[0].Invoices) != 0 || !list[1].Complete || len(list[1].Invoices) != 1 {
 		t.Errorf("books %+v", list)
 	}
-	if _, err := c.Follow(t.Context(), []topup.Purchase{sent(aCard, "inv_unknown")}); !contains(err, "404") {
+	if _, err := follow(t, c, []topup.Purchase{sent(aCard, "inv_unknown")}); !contains(err, "404") {
 		t.Errorf("Follow = %v", err)
 	}
 	// An invoice of somebody else is no proof of anything.
 	other := topup.CustomerID(w.Customers()[1].ID)
-	if _, err := c.Follow(t.Context(), []topup.Purchase{sent(other, a.Reference)}); !contains(err, "is "+string(aCard)) {
+	if _, err := follow(t, c, []topup.Purchase{sent(other, a.Reference)}); !contains(err, "is "+string(aCard)) {
 		t.Errorf("Follow = %v", err)
 	}
 }

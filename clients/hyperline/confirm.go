@@ -102,7 +102,7 @@ func creditFrom(resp clients.Response, op string, t topup.Target) (credit, error
 // known from the lists only, so a customer that is read alone keeps it from the
 // last sweep; without one its payment methods are read.
 func (r *reader) freshCustomer(ctx context.Context, id topup.CustomerID) (customer, error) {
-	known, ok := r.remembered(ctx, id)
+	known, ok := r.remembered(id)
 	who := known
 	if !ok || r.api.Now().Sub(known.readAt) > customersAge {
 		var err error
@@ -124,12 +124,10 @@ func (r *reader) freshCustomer(ctx context.Context, id topup.CustomerID) (custom
 	return who, nil
 }
 
-func (r *reader) remembered(ctx context.Context, id topup.CustomerID) (customer, bool) {
-	if r.customers.turn.take(ctx) != nil {
-		return customer{}, false
-	}
-	defer r.customers.turn.give()
-	c, ok := r.customers.last.customers[id]
+// remembered is what the last list said of a customer. One that is being read is
+// not waited for.
+func (r *reader) remembered(id topup.CustomerID) (customer, bool) {
+	c, ok := r.customers.known().customers[id]
 	return c, ok
 }
 

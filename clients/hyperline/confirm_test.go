@@ -1,6 +1,7 @@
 package hyperline_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -323,4 +324,36 @@ func TestPaymentMethodsChangeTheirFingerprint(t *testing.T) {
 			t.Errorf("%s does not change the fingerprint", name)
 		}
 	}
+}
+
+// TestAConfirmReadWaitsForNoListOfCustomers: a sweep lists them, and the list
+// hangs.
+func TestAConfirmReadWaitsForNoListOfCustomers(t *testing.T) {
+	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 2}})
+	listing, release := make(chan struct{}, 8), make(chan struct{})
+	c := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/customers" {
+			listing <- struct{}{}
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}
+		w.Handler().ServeHTTP(rw, r)
+	}))
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		_, _ = clients.Gather(t.Context(), c, []topup.ProductID{product})
+	}()
+	<-listing
+	within, cancel := context.WithTimeout(t.Context(), 10*time.Second) // the list is given up after 15 s
+	defer cancel()
+	conf, err := c.Confirm(within, pack(aCard))
+	must(t, err)
+	if conf.Reading.Account.PaymentMethod != topup.PaymentCard {
+		t.Errorf("payment method %q, want it read by itself", conf.Reading.Account.PaymentMethod)
+	}
+	close(release)
+	<-swept
 }

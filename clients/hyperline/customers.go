@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"topupd/clients"
@@ -107,9 +108,17 @@ type customers struct {
 
 // customerBook keeps the last reading between sweeps.
 type customerBook struct {
-	turn    turn // held while the list is read
-	last    customers
-	ignored time.Time // until then payment_method_type is known to be ignored
+	turn    turn                      // held while the list is read, by whoever waits for the newest
+	last    atomic.Pointer[customers] // never changed, only replaced: a confirm read waits for no list
+	ignored time.Time                 // until then payment_method_type is known to be ignored
+}
+
+// known is the last reading; empty before the first.
+func (b *customerBook) known() customers {
+	if last := b.last.Load(); last != nil {
+		return *last
+	}
+	return customers{}
 }
 
 // book returns the customers, read again when older than customersAge.
@@ -120,21 +129,22 @@ func (r *reader) book(ctx context.Context) (customers, error) {
 	}
 	defer b.turn.give()
 	now := r.api.Now()
-	age := now.Sub(b.last.at)
-	if b.last.customers != nil && age <= customersAge {
-		return b.last, nil
+	last := b.known()
+	age := now.Sub(last.at)
+	if last.customers != nil && age <= customersAge {
+		return last, nil
 	}
 	fresh, err := r.listCustomers(ctx, b)
 	if err != nil {
-		if b.last.customers == nil || age > customersStale || ctx.Err() != nil {
+		if last.customers == nil || age > customersStale || ctx.Err() != nil {
 			return customers{}, err
 		}
 		r.log.Warn("customers cannot be read; using those of the last sweep", slog.String("provider", r.name),
 			slog.Float64("age_seconds", age.Seconds()), slog.Any("err", err))
-		return b.last, nil
+		return last, nil
 	}
 	fresh.at = now
-	b.last = fresh
+	b.last.Store(&fresh)
 	return fresh, nil
 }
 
@@ -279,7 +289,8 @@ func (p *pass) complement(ctx context.Context, missing map[topup.CustomerID]bool
 		return nil, err
 	}
 	defer b.turn.give()
-	grown := customers{customers: maps.Clone(b.last.customers), complete: b.last.complete, at: b.last.at}
+	last := b.known()
+	grown := customers{customers: maps.Clone(last.customers), complete: last.complete, at: last.at}
 	if !p.listed && p.singles+len(missing) > maxSingles {
 		if err := p.listPart(ctx, &grown, "", topup.PaymentUnknown); err != nil {
 			return nil, err
@@ -306,7 +317,7 @@ func (p *pass) complement(ctx context.Context, missing map[topup.CustomerID]bool
 			grown.customers[id] = customer{id: id, inactive: "Hyperline does not list the customer"}
 		}
 	}
-	b.last = grown
+	b.last.Store(&grown)
 	return grown.customers, nil
 }
 

@@ -149,7 +149,7 @@ func TestEveryRequestOfTheClientIsKnown(t *testing.T) {
 	a := buy(t, c, pack(aCard), aKey)
 	_, err = c.Books(t.Context(), pack(aCard).Target, noon.Add(-time.Hour))
 	must(t, err)
-	_, err = c.Follow(t.Context(), []topup.Purchase{{Target: pack(aCard).Target, Reference: a.Reference, Price: pack(aCard).Price}})
+	_, err = follow(t, c, []topup.Purchase{{Target: pack(aCard).Target, Reference: a.Reference, Price: pack(aCard).Price}})
 	must(t, err)
 	_, err = c.PaymentMethods(t.Context(), pack(aCard).Target)
 	must(t, err)

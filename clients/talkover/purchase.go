@@ -3,7 +3,6 @@ package talkover
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -116,11 +115,12 @@ func (c *Client) Books(context.Context, topup.Target, time.Time) (topup.Books, e
 
 // Follow has nothing to read for the same reason: Books without rows, one for
 // each purchase. A purchase here settles by a reading of the balance.
-func (c *Client) Follow(_ context.Context, purchases []topup.Purchase) ([]topup.Books, error) {
+func (c *Client) Follow(_ context.Context, purchases []topup.Purchase, tell func(topup.Purchase, topup.Books, error)) {
 	for _, p := range purchases {
-		if err := c.owns(p.Target); err != nil {
-			return nil, errors.Join(fmt.Errorf("following purchase %s", p.ID), err)
+		err := c.owns(p.Target)
+		if err != nil {
+			err = fmt.Errorf("following purchase %s: %w", p.ID, err)
 		}
+		tell(p, topup.Books{}, err)
 	}
-	return make([]topup.Books, len(purchases)), nil
 }

@@ -204,12 +204,15 @@ func TestThereAreNoBooks(t *testing.T) {
 	if _, err := c.Books(t.Context(), target, noon); !errors.Is(err, topup.ErrNoBooks) {
 		t.Errorf("Books() = %v, want ErrNoBooks", err)
 	}
-	books, err := c.Follow(t.Context(), []topup.Purchase{{ID: "1", Target: target}, {ID: "2", Target: target}})
-	if err != nil || len(books) != 2 || books[0].Complete || len(books[1].Topups) != 0 {
-		t.Errorf("Follow() = %+v, %v; want two empty, incomplete books", books, err)
-	}
-	if _, err := c.Follow(t.Context(), []topup.Purchase{{ID: "1"}}); err == nil {
-		t.Error("Follow() of another connection's purchase was answered")
+	var told []string
+	c.Follow(t.Context(), []topup.Purchase{{ID: "1", Target: target}, {ID: "2", Target: target}, {ID: "3"}}, func(p topup.Purchase, b topup.Books, err error) {
+		told = append(told, p.ID)
+		if b.Complete || len(b.Topups) != 0 || (err != nil) != (p.ID == "3") {
+			t.Errorf("Follow() tells of %s: %+v, %v; want empty, incomplete books, and an error for another connection's purchase", p.ID, b, err)
+		}
+	})
+	if len(told) != 3 {
+		t.Errorf("Follow() told of %v, want of all", told)
 	}
 	if n := len(a.requests()); n != 0 {
 		t.Errorf("%d requests were sent", n)

@@ -146,6 +146,7 @@ func (l *life) watch(d time.Duration) topup.Purchase {
 			},
 		}
 		_, err := r.Visit(l.t.Context(), l.lease)
+		r.Wait()
 		l.must(err)
 		if p := l.purchase(); !p.State.Open() || p.State == topup.Parked {
 			return p
