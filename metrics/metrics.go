@@ -55,6 +55,8 @@ type Metrics struct {
 	sweeps        *prometheus.CounterVec
 	sweepDuration *prometheus.HistogramVec
 	sweepSuccess  *prometheus.GaugeVec
+	sweepTakes    *prometheus.GaugeVec
+	sweepMayTake  *prometheus.GaugeVec
 
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
@@ -138,10 +140,16 @@ func (m *Metrics) addSweeps(f factory) {
 		"provider", "result")
 	m.sweepDuration = f.histogram("topup_sweep_duration_seconds",
 		"How long a pass over all balances of a provider took.",
-		[]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300},
+		[]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900},
 		"provider")
 	m.sweepSuccess = f.gauge("topup_sweep_last_success_timestamp_seconds",
 		"When this process last finished a complete pass over all balances of the provider; 0 when it never did.",
+		"provider")
+	m.sweepTakes = f.gauge("topup_sweep_seconds",
+		"How long the newest pass over all balances of the provider took, or the one under way has taken, whichever is longer; 0 before the first.",
+		"provider")
+	m.sweepMayTake = f.gauge("topup_sweep_reading_age_limit_seconds",
+		"The shortest max_reading_age of the rules that buy at the provider; a longer pass leaves readings behind that nothing is bought on.",
 		"provider")
 }
 

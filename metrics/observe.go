@@ -40,6 +40,8 @@ func (m *Metrics) Watch(provider string, rules []string) {
 	with(m, m.belowDuration.GetMetricWithLabelValues, exists, provider)
 	with(m, m.sweepDuration.GetMetricWithLabelValues, exists, provider)
 	with(m, m.sweepSuccess.GetMetricWithLabelValues, exists, provider)
+	with(m, m.sweepTakes.GetMetricWithLabelValues, exists, provider)
+	with(m, m.sweepMayTake.GetMetricWithLabelValues, exists, provider)
 	with(m, m.leaseHeld.GetMetricWithLabelValues, exists, provider)
 }
 
@@ -93,6 +95,13 @@ func (m *Metrics) Swept(provider, result string, d time.Duration, at time.Time) 
 	if result == "ok" {
 		with(m, m.sweepSuccess.GetMetricWithLabelValues, set(timestamp(at)), provider)
 	}
+}
+
+// Pace sets how long a pass over all balances takes, and how old a reading may be
+// when it is bought on.
+func (m *Metrics) Pace(provider string, takes, mayTake time.Duration) {
+	with(m, m.sweepTakes.GetMetricWithLabelValues, set(takes.Seconds()), provider)
+	with(m, m.sweepMayTake.GetMetricWithLabelValues, set(mayTake.Seconds()), provider)
 }
 
 // Recovered counts a target that is back above its threshold after the time

@@ -26,6 +26,7 @@ type pass struct {
 	consulted time.Time
 
 	began time.Time
+	long  bool  // longer than readings may be old, and said so
 	err   error // what ended it on our side
 }
 
@@ -51,6 +52,10 @@ func (p *pass) take(ctx context.Context, page topup.Page) error {
 	if !p.ours() {
 		return topup.ErrLeaseLost
 	}
+	p.goesOn(ctx)
+	if len(page.Readings) == 0 {
+		return nil
+	}
 	if w.Now().Sub(p.consulted) >= consultEvery {
 		if err := p.consult(ctx); err != nil {
 			return err
@@ -59,6 +64,38 @@ func (p *pass) take(ctx context.Context, page topup.Page) error {
 	p.decide(ctx, w.take(page, p.standings), nil)
 	return nil
 }
+
+// goesOn notes that the pass is alive, and says when it takes longer than a
+// reading may be old: then most readings are too old to be bought on between two
+// passes. It goes on: whoever is low is read anew before anything is bought.
+func (p *pass) goesOn(ctx context.Context) {
+	w := p.w
+	now, mayTake := w.Now(), w.Rulebook().MaxReadingAge(w.Name)
+	took := now.Sub(p.began)
+	w.mu.Lock()
+	w.lastPage = now
+	takes := max(took, w.passTook)
+	if w.passEnded == w.pass {
+		takes = took
+	}
+	due := !w.lastOK.IsZero() && now.Sub(w.lastShown) >= showEvery
+	seen := len(w.tracked)
+	w.mu.Unlock()
+	w.Observer.Pace(w.Name, takes, mayTake)
+	if due {
+		w.show(ctx)
+	}
+	if p.long || mayTake == 0 || took <= mayTake {
+		return
+	}
+	p.long = true
+	w.Log.LogAttrs(ctx, slog.LevelWarn, "sweep takes longer than readings may be old", slog.String("provider", w.Name),
+		slog.Float64("seconds", took.Seconds()), slog.Float64("max_reading_age_seconds", mayTake.Seconds()), slog.Int("targets", seen),
+		slog.String("remedy", "raise rate_limit.share, or the limits if the provider allows you more; or max_reading_age of the rules"))
+}
+
+// showEvery is how old the picture of everybody may become during a long pass.
+const showEvery = 15 * time.Second
 
 // end counts what fell, ends what is back, and decides about everybody whom no
 // page was enough for: whom the pass has not shown, and whom it made suspect.
@@ -76,7 +113,7 @@ func (p *pass) end(ctx context.Context, sweep topup.Sweep, failed error) error {
 	}
 	w.mu.Lock()
 	if failed == nil {
-		w.lastOK, w.passTook = w.Now(), w.Now().Sub(p.began)
+		w.lastOK, w.passTook, w.passEnded = w.Now(), w.Now().Sub(p.began), w.pass
 	}
 	var left []topup.Target
 	for target, t := range w.tracked {
@@ -87,6 +124,7 @@ func (p *pass) end(ctx context.Context, sweep topup.Sweep, failed error) error {
 	}
 	w.mu.Unlock()
 	p.decide(ctx, left, failed)
+	p.goesOn(ctx)
 	w.show(ctx)
 	return err
 }
@@ -188,8 +226,12 @@ func (w *Watch) endPass(sweep topup.Sweep) {
 // show gives the picture of everybody to the metrics, and tells of a rush.
 func (w *Watch) show(ctx context.Context) {
 	w.mu.Lock()
+	w.lastShown = w.Now()
 	states, low := make([]TargetState, 0, len(w.tracked)), 0
 	for t := range maps.Values(w.tracked) {
+		if t.shown.Target == (topup.Target{}) {
+			continue // known from the ledger only, and not decided about yet
+		}
 		states = append(states, t.shown)
 		if s := t.shown; s.Balance != nil && s.Threshold != nil && *s.Balance < *s.Threshold {
 			low++

@@ -87,3 +87,64 @@ func TestWhoFallsToZeroOnAPageWaitsForTheEndOfThePass(t *testing.T) {
 		})
 	}
 }
+
+// TestALongPassSaysSoAndGoesOn: while a pass takes longer than a reading may be
+// old it says so, once, and everybody is bought for all the same; it is no reason
+// to start the process again.
+func TestALongPassSaysSoAndGoesOn(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(100)
+		w.do(func(p *provider) { p.pageSize, p.pageTime = 10, 30*time.Second })
+		p := w.run(t, "a")
+		said := func() int {
+			return len(p.journal.find("sweep takes longer than readings may be old", map[string]string{"provider": name}))
+		}
+		after(110 * time.Second)
+		if n := said(); n != 0 {
+			t.Fatalf("said %d times before it is so", n)
+		}
+		for range 40 { // four passes
+			after(30 * time.Second)
+			if late := p.scheduler.Stale(time.Now(), func(*Watch) time.Duration { return 2 * time.Minute }, w.start); len(late) != 0 {
+				t.Fatalf("%v: a pass that goes on counts as one that has stopped", late)
+			}
+		}
+		if n := said(); n < 3 || n > 5 {
+			t.Errorf("said %d times in four passes", n)
+		}
+		p.board.mu.Lock()
+		takes, mayTake := p.board.takes, p.board.mayTake
+		p.board.mu.Unlock()
+		if takes < 5*time.Minute || mayTake != 2*time.Minute {
+			t.Errorf("shown: a pass of %s, readings may be %s old", takes, mayTake)
+		}
+		if n := p.board.count(topup.StaleReading); n != 0 {
+			t.Errorf("%d decisions were stale_reading", n)
+		}
+	})
+}
+
+// TestAReadingThatIsTooOldIsReadAnew: between two passes that are far apart a
+// customer is bought for on two fresh readings, not after the next pass.
+func TestAReadingThatIsTooOldIsReadAnew(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		d, options := w.desk()
+		w.customers(100)
+		w.do(func(p *provider) { p.pageSize, p.pageTime = 10, 60*time.Second }) // ten minutes
+		w.balance("cus_00", 50)
+		d.offer = "costs more"
+		w.run(t, "a", options)
+		after(4 * time.Minute)
+		d.set(func(d *desk) { d.offer = "" })
+		after(90 * time.Second)
+		bought := w.bought()
+		if len(bought) != 1 {
+			t.Fatalf("bought %d times in the middle of the pass, want once", len(bought))
+		}
+		// The third finds the sweep's reading 3 min old, and becomes the first of two.
+		want := []time.Duration{5 * time.Second, 65 * time.Second, 185 * time.Second, 190 * time.Second, 5 * time.Minute}
+		if reads := w.read(w.start); !slices.Equal(reads, want) {
+			t.Errorf("read at %v, want %v", reads, want)
+		}
+	})
+}

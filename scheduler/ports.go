@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"topupd/rules"
@@ -104,6 +105,9 @@ type Visitor interface {
 type Observer interface {
 	Decided(provider, rule string, reason topup.Reason)
 	Swept(provider, result string, duration time.Duration, at time.Time)
+	// Pace tells how long a pass takes: the newest one, or the one under way when
+	// that has taken longer already; and how old a reading may be.
+	Pace(provider string, takes, mayTake time.Duration)
 	Targets(provider string, now time.Time, states []TargetState)
 	Recovered(provider string, below time.Duration)
 }
@@ -122,6 +126,17 @@ type TargetState struct {
 type Rulebook struct {
 	Rules rules.Set
 	Caps  []topup.Cap // of scopes global and provider; the rules bring their own
+}
+
+// MaxReadingAge is the shortest of the rules that buy at the named provider; 0
+// when none does.
+func (b *Rulebook) MaxReadingAge(provider string) (shortest time.Duration) {
+	for _, r := range b.Rules.Rules {
+		if slices.Contains(r.Providers, provider) && (shortest == 0 || r.MaxReadingAge < shortest) {
+			shortest = r.MaxReadingAge
+		}
+	}
+	return shortest
 }
 
 // Products lists the products that rules buy at the named provider.

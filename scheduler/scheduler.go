@@ -132,8 +132,8 @@ func (l cronLog) Error(err error, msg string, _ ...any) {
 	l.log.LogAttrs(context.Background(), slog.LevelError, "scheduler", slog.String("job", msg), slog.Any("err", err))
 }
 
-// Stale tells at which connections that this process works on no sweep has
-// ended, well or badly, for longer than allowed: the watchdog outside cron. A
+// Stale tells at which connections that this process works on no sweep has gone
+// on, or ended well or badly, for longer than allowed: the watchdog outside cron. A
 // provider or a database that is away is not stale; a restart would not help.
 func (s *Scheduler) Stale(now time.Time, allowed func(*Watch) time.Duration, since time.Time) []string {
 	var names []string

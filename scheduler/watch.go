@@ -66,6 +66,9 @@ type Watch struct {
 	tracked      map[topup.Target]*tracked
 	term         int64                       // of the lease that tracked belongs to
 	lastOK       time.Time                   // of the last complete or incomplete sweep that gave readings
+	lastPage     time.Time                   // when the newest sweep under way was last seen to go on
+	lastShown    time.Time                   // when the picture was last given away
+	passEnded    int64                       // the newest pass that gave readings to its end
 	lastEnd      time.Time                   // of the last sweep that ended, well or badly
 	openProducts []topup.ProductID           // of open purchases, as of the last sweep
 	pass         int64                       // counts the sweeps
@@ -155,11 +158,19 @@ func (w *Watch) LastSweep() time.Time {
 }
 
 // lastActive is when this process last had reason to be content with the
-// sweeps here: the end of the newest one, or when it was given the lease.
+// sweeps here: the end of the newest one, a page of the one under way, or when it
+// was given the lease.
 func (w *Watch) lastActive() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return laterOf(w.lastEnd, w.holding.gainedAt())
+	return laterOf(laterOf(w.lastEnd, w.lastPage), w.holding.gainedAt())
+}
+
+// PassTook is how long the newest pass that gave readings took.
+func (w *Watch) PassTook() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.passTook
 }
 
 // Held tells whether this process works on the connection.

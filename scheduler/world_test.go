@@ -215,6 +215,8 @@ type board struct {
 	recovered []time.Duration
 	decided   map[topup.Reason]int
 	held      bool
+
+	takes, mayTake time.Duration
 }
 
 func newBoard() *board {
@@ -231,6 +233,12 @@ func (b *board) Swept(_, result string, _ time.Duration, _ time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.results = append(b.results, result)
+}
+
+func (b *board) Pace(_ string, takes, mayTake time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.takes, b.mayTake = takes, mayTake
 }
 
 func (b *board) Targets(_ string, _ time.Time, states []TargetState) {

@@ -210,6 +210,7 @@ type board struct {
 func (b board) Decided(string, string, topup.Reason)                     {}
 func (b board) Swept(_, result string, _ time.Duration, _ time.Time)     { b.w.judge.swept(result) }
 func (b board) Recovered(string, time.Duration)                          {}
+func (b board) Pace(string, time.Duration, time.Duration)                {}
 func (b board) Targets(_ string, _ time.Time, s []scheduler.TargetState) { b.w.judge.picture(s) }
 
 // token is a secret that never changes.

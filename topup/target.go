@@ -65,6 +65,7 @@ const (
 )
 
 // Page is a part of a pass over the balances: what one or a few requests showed.
+// Without readings it only says that the pass goes on.
 type Page struct {
 	Readings []Reading
 }

@@ -108,6 +108,9 @@ type reader struct {
 	class clients.Class
 	reads int
 
+	// progress is told of each page of a long list; an error ends it. nil = nobody asks.
+	progress func() error
+
 	oldest time.Time     // of what was read: nothing that the task knows is younger
 	kept   time.Duration // the longest time that a cache on the way had kept an answer
 }

@@ -220,7 +220,13 @@ func (r *reader) listPart(ctx context.Context, found *customers, filter string, 
 	}
 	seen := map[topup.CustomerID]bool{}
 	clean := true
+	var unwanted error
 	ended, err := r.cursors(ctx, "customers", customersPath, query, maxCustomerPages, func(page cursorPage) bool {
+		if r.progress != nil {
+			if unwanted = r.progress(); unwanted != nil {
+				return false
+			}
+		}
 		before := len(seen)
 		for _, row := range page.rows {
 			c, err := readCustomer(row, page.SentAt)
@@ -238,6 +244,9 @@ func (r *reader) listPart(ctx context.Context, found *customers, filter string, 
 		}
 		return len(seen) > before // a page of nothing new: the list repeats itself
 	})
+	if err == nil {
+		err = unwanted
+	}
 	if err != nil {
 		return err
 	}

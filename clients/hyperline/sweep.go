@@ -38,6 +38,12 @@ type key struct {
 // repeated tries.
 func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
 	p := &pass{reader: c.polling(), products: products, page: page}
+	p.progress = func() error {
+		if err := page(topup.Page{}); err != nil {
+			return errHanding{err}
+		}
+		return nil
+	}
 	complete, err := p.credits(ctx)
 	sweep := topup.Sweep{Complete: complete && err == nil, Reads: p.reads}
 	if err != nil {

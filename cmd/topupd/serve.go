@@ -28,8 +28,9 @@ const (
 	housekeepingEvery = 5 * time.Second
 	// sweepAuto is the interval of "sweep: auto"; the read budget slows it down.
 	sweepAuto = 5 * time.Second
-	// sweepLate is how many sweep intervals may pass before the watchdog lets
-	// systemd restart the process; never less than two minutes.
+	// sweepLate is how many sweep intervals may pass without a page of a sweep
+	// before the watchdog lets systemd restart the process; never less than two
+	// minutes, nor than a pass over the account takes.
 	sweepLate = 10
 )
 
@@ -267,7 +268,7 @@ func (d *daemon) watchdog(ctx context.Context) {
 // be reached is not late: a restart would not help.
 func (d *daemon) late() []string {
 	return d.scheduler.Stale(d.now(), func(w *scheduler.Watch) time.Duration {
-		return max(sweepLate*w.SweepEvery, 2*time.Minute)
+		return max(sweepLate*w.SweepEvery, 2*time.Minute, w.PassTook())
 	}, d.started)
 }
 

@@ -61,6 +61,8 @@ var Metrics = map[string]Metric{
 	"topup_sweeps_total":                                 counter(map[string][]string{"result": sweeps}, "provider"),
 	"topup_sweep_duration_seconds":                       histogram("provider"),
 	"topup_sweep_last_success_timestamp_seconds":         gauge(nil, "provider"),
+	"topup_sweep_seconds":                                gauge(nil, "provider"),
+	"topup_sweep_reading_age_limit_seconds":              gauge(nil, "provider"),
 	"topup_provider_requests_total":                      counter(nil, "provider", "op", "code"),
 	"topup_provider_request_duration_seconds":            histogram("provider", "op"),
 	"topup_rate_budget_used_ratio":                       gauge(map[string][]string{"kind": kinds}, "provider"),

@@ -30,11 +30,30 @@ func (e *examination) customers(ctx context.Context) []topup.Reading {
 	} else {
 		e.say("balances", OK, "", "%s", text)
 	}
+	e.pace(e.Now().Sub(began))
 	matched := e.match(sweep.Readings)
 	e.thresholds(matched)
 	e.native(matched)
 	e.payable(matched)
 	return sweep.Readings
+}
+
+// pace holds the time of a pass against how old a reading may be.
+func (e *examination) pace(took time.Duration) {
+	shortest := time.Duration(0)
+	for _, r := range e.mine() {
+		if shortest == 0 || r.MaxReadingAge < shortest {
+			shortest = r.MaxReadingAge
+		}
+	}
+	switch {
+	case shortest == 0:
+	case took > shortest:
+		e.say("pace", Warn, "raise rate_limit.share, or the limits if the provider allows you more, or max_reading_age of the rules",
+			"reading all balances takes %s, longer than the %s that a reading may be old: customers are seen low late", took.Round(timeUnit), shortest)
+	default:
+		e.say("pace", OK, "", "a reading may be %s old", shortest)
+	}
 }
 
 // target is a balance with the rule that watches it.
