@@ -110,16 +110,16 @@ func ExpiresAt(credits topup.Credits, at time.Time) Expiring {
 	return Expiring{Credits: credits, At: []time.Time{at, day, day.AddDate(0, 0, 1)}}
 }
 
-// ExpiresOn is the same of a date in a provider's list, whose time zone nobody
-// knows: every hour of that date somewhere on earth.
-func ExpiresOn(credits topup.Credits, date string) (Expiring, bool) {
-	day, err := time.Parse(time.DateOnly, date)
-	if err != nil {
-		return Expiring{}, false
+// Ended are the same of what a provider's own list says: a row that credits ended
+// has a time, an addition that is to end often a date alone.
+func Ended(list []topup.Expiry) []Expiring {
+	var out []Expiring
+	for _, e := range list {
+		at := Expiring{Credits: e.Credits, At: []time.Time{e.At}}
+		if e.DateOnly {
+			at.At = append(at.At, e.At.AddDate(0, 0, 1))
+		}
+		out = append(out, at)
 	}
-	e := Expiring{Credits: credits}
-	for h := -14; h <= 36; h++ { // from its beginning in UTC+14 to its end in UTC-12
-		e.At = append(e.At, day.Add(time.Duration(h)*time.Hour))
-	}
-	return e, true
+	return out
 }

@@ -141,10 +141,8 @@ func TestJudge(t *testing.T) {
 
 func TestExpired(t *testing.T) {
 	end := time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
-	listed, ok := rules.ExpiresOn(120*topup.Credit, "2026-11-30")
-	if _, bad := rules.ExpiresOn(1, topup.Never); bad || !ok {
-		t.Fatalf("a date is read: %t, the word never: %t", ok, bad)
-	}
+	listed := rules.Ended([]topup.Expiry{{Credits: 120 * topup.Credit, At: end.Truncate(24 * time.Hour), DateOnly: true}})
+	row := rules.Ended([]topup.Expiry{{Credits: 120 * topup.Credit, At: end.Truncate(24 * time.Hour)}})
 	ordered := rules.ExpiresAt(120*topup.Credit, end)
 	for _, tt := range []struct {
 		name     string
@@ -162,9 +160,11 @@ func TestExpired(t *testing.T) {
 		{"during an outage", []rules.Expiring{ordered}, end.Add(-time.Hour), end.Add(time.Hour), 120},
 		{"two packs", []rules.Expiring{ordered, ordered}, end.Add(-time.Minute), end.Add(time.Minute), 240},
 		{"one of two", []rules.Expiring{ordered, rules.ExpiresAt(60*topup.Credit, end.AddDate(0, 1, 0))}, end.Add(-time.Minute), end.Add(time.Minute), 120},
-		{"listed for the day, in the far east", []rules.Expiring{listed}, end.Add(-34 * time.Hour), end.Add(-33 * time.Hour), 120},
-		{"listed for the day, in the far west", []rules.Expiring{listed}, end.Add(14 * time.Hour), end.Add(15 * time.Hour), 120},
-		{"listed for another day", []rules.Expiring{listed}, end.Add(24 * time.Hour), end.Add(25 * time.Hour), 0},
+		{"listed for the day, at its end", listed, end, end.Add(time.Minute), 120},
+		{"listed for the day, at its beginning", listed, end.Add(-24 * time.Hour), end.Add(-23 * time.Hour), 120},
+		{"listed for the day, in the middle of it", listed, end.Add(-12 * time.Hour), end.Add(-11 * time.Hour), 0},
+		{"a row that says that it ended", row, end.Add(-24 * time.Hour), end.Add(-23 * time.Hour), 120},
+		{"a row of the day before", row, end, end.Add(time.Minute), 0},
 		{"no more than there can be", []rules.Expiring{rules.ExpiresAt(topup.MaxCredits, end), rules.ExpiresAt(topup.MaxCredits, end)}, end, end, topup.MaxCredits / topup.Credit},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

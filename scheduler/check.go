@@ -71,6 +71,8 @@ func (c *confirm) run(ctx context.Context) (rules.Decision, error) {
 	switch {
 	case d.Reason == topup.Suspended:
 		return d, c.tryLift(ctx)
+	case d.Reason == topup.Implausible:
+		return d, c.tryExplain(ctx)
 	case d.Reason == topup.StaleReading && rule != nil && c.facts.Now.Sub(c.t.reading.ReadAt) > rule.MaxReadingAge:
 		return c.readFirst(ctx, d)
 	case d.Reason != topup.Confirming:
@@ -325,7 +327,7 @@ func (w *Watch) conclude(ctx context.Context, c *confirm, d rules.Decision, err 
 	if err != nil {
 		w.Log.LogAttrs(ctx, slog.LevelWarn, "check", slog.String("provider", w.Name),
 			slog.String("customer", string(c.target.Customer)), slog.Any("err", err))
-		if d.Reason != topup.Suspended { // that stays, and is asked about again in suspendedEvery
+		if d.Reason != topup.Suspended && d.Reason != topup.Implausible { // these stay, and are asked about again in suspendedEvery
 			d.Reason, d.Text = topup.ProviderUnavailable, "the check failed: "+err.Error()
 		}
 	}

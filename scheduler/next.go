@@ -28,7 +28,7 @@ const (
 	first                  // nothing is known against buying
 	again                  // what an earlier check found may have passed
 	lasting                // what an earlier check found takes people or days
-	suspended              // its payment methods are watched
+	suspended              // its payment methods are watched, or what explains that it shows nothing
 	classes   = iota
 )
 
@@ -51,7 +51,7 @@ type spell struct {
 func next(s spell, decided topup.Reason, confirmAfter time.Duration, now time.Time) (when time.Time, c class) {
 	second := s.low.Add(confirmAfter)
 	switch {
-	case decided == topup.Suspended:
+	case decided == topup.Suspended, decided == topup.Implausible:
 		return soonerOf(s.checked.Add(suspendedEvery), now.Add(suspendedEvery)), suspended
 	case decided != topup.Confirming:
 		return time.Time{}, idle

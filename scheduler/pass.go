@@ -7,6 +7,7 @@ import (
 	"maps"
 	"time"
 
+	"topupd/rules"
 	"topupd/topup"
 )
 
@@ -166,6 +167,7 @@ func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.T
 		return e, false
 	}
 	t.decide(d, f, t.moved(standing, book))
+	t.explain = w.lists() && standing.DoubtedAt != nil && rules.Empty(t.reading)
 	if t.decided == topup.Confirming {
 		t.spell = t.spell.told(w.debt(target, t, now))
 	}

@@ -149,7 +149,7 @@ func (w *Watch) candidate(target topup.Target, t *tracked) rules.Candidate {
 // enqueue lets a target wait for its check, or not any more. The caller holds mu.
 func (w *Watch) enqueue(target topup.Target, t *tracked, now time.Time) {
 	when, c := next(t.spell, t.decided, t.confirmAfter, now)
-	if _, suspected := w.suspects[target]; c == idle || suspected { // the next pass says
+	if _, suspected := w.suspects[target]; c == idle || suspected || t.decided == topup.Implausible && !t.explain { // the next pass says
 		w.queue.drop(target)
 		return
 	}

@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"topupd/rules"
@@ -118,3 +120,33 @@ func (w *Watch) account() bool {
 // closely is how far apart two readings of a target are while nothing is in the
 // way, and a little more.
 func (w *Watch) closely() time.Duration { return 2 * max(w.SweepEvery, w.passTook) }
+
+// lists tells whether the provider lists what has ended.
+func (w *Watch) lists() bool {
+	_, yes := w.Reader.(topup.Expirer)
+	return yes
+}
+
+// tryExplain asks the provider's own list whether credits that ended explain the
+// zero that a target is held for: at a month's end everybody's may.
+func (c *confirm) tryExplain(ctx context.Context) error {
+	w := c.w
+	expirer, lists := w.Reader.(topup.Expirer)
+	if !lists || c.facts.Standing.DoubtedAt == nil || !rules.Empty(c.t.reading) {
+		return nil
+	}
+	ended, err := expirer.Expired(ctx, c.target, c.t.trust.ReadAt.Add(-rules.ExpiryAround))
+	if err != nil {
+		return err
+	}
+	expired := rules.Expired(rules.Ended(ended), c.t.trust.ReadAt, c.t.reading.ReadAt)
+	if rules.Judge(c.t.trust, c.t.reading, expired, w.closely()) != rules.Plausible {
+		return nil
+	}
+	lifted, err := w.Doubts.LiftDoubts(ctx, []topup.Target{c.target}, "the provider lists that "+expired.String()+" credits ended")
+	if err == nil && lifted > 0 {
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "hold lifted", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
+			slog.String("product", string(c.target.Product)), slog.String("reason", "the provider lists that "+expired.String()+" credits ended"))
+	}
+	return err
+}

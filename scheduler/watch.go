@@ -86,6 +86,7 @@ type tracked struct {
 	trust     rules.Trusted // of the readings that were believed
 	zeroSince *time.Time    // since when every reading shows zero
 	normal    int           // complete sweeps in a row that showed more than zero
+	explain   bool          // held because it shows nothing, which the provider's list may explain
 	unproven  bool          // bought for on a zero that one stamp shows
 	pass      int64         // the newest one that showed it
 	doubted   bool          // by the pass under way: what it says at its end is waited for

@@ -202,7 +202,7 @@ func TestStoryTalkoverIsNeverAskedTwice(t *testing.T) {
 
 // TestStoryAnotherAmountIsConfirmedByItsRise: P3, P10. The answer says yes to 44
 // where 40 were ordered, and the balance shows 44: what was charged is known. The
-// rule is paused, since its price is wrong.
+// rule is stopped, since its price is wrong.
 func TestStoryAnotherAmountIsConfirmedByItsRise(t *testing.T) {
 	s := play(t, wallet(2), func(s *script) {
 		s.unclear("wrong_amount")
@@ -211,7 +211,7 @@ func TestStoryAnotherAmountIsConfirmedByItsRise(t *testing.T) {
 	want := byRise
 	want.Of, want.Reason = "api", topup.FailedNone // the transaction that the answer named
 	s.want("api 1", want)
-	s.told("the rule is paused")
+	s.told("the rule is stopped")
 	for _, p := range s.ending.rows {
 		if p.Charged == nil || p.Charged.String() != "44.00 USD" {
 			t.Errorf("charged %v, want 44.00 USD on the row", p.Charged)

@@ -167,6 +167,31 @@ func TestStoryTheMonthEnds(t *testing.T) {
 	}
 }
 
+// TestStoryCreditsOfOthersEndTogether: P14. What everybody has was sold in the
+// provider's dashboard, to end at the same time. topupd did not order it, and holds
+// everybody; the provider's list explains each zero, and nobody has to.
+func TestStoryCreditsOfOthersEndTogether(t *testing.T) {
+	const customers = 12
+	end := 30 * time.Minute
+	s := play(t, alone(1, customers, 0), func(s *script) {
+		s.nobody = true
+		for n, c := range s.customers {
+			s.balance(n, "0")
+			s.dashboard(http.MethodPost, "/v1/customers/"+c.ID+"/credits/"+c.Product+"/topup", emulator.DefaultToken,
+				`{"credit_count":500,"expires_at":"`+began.Add(end).Format(time.RFC3339)+`"}`)
+		}
+		s.endBy(end+10*time.Minute, time.Minute, s.everybodySettled(customers))
+	})
+	if s.judge.held != customers || len(s.ending.rows) != customers {
+		t.Errorf("%d held, %d purchases for %d customers", s.judge.held, len(s.ending.rows), customers)
+	}
+	for _, p := range s.ending.rows {
+		if took := p.PlannedAt.Sub(began.Add(end)); took < 0 || took > 3*time.Minute {
+			t.Errorf("%s was bought for %s after its credits had ended", p.Target.Customer, took)
+		}
+	}
+}
+
 // TestStoryALyingProviderHoldsEverybody: P13, P14. A provider that has lost its
 // customers shows nothing of anybody. Whether somebody was looking or not, nobody
 // is bought for, and when it has found them again the holds are over by

@@ -49,6 +49,13 @@ type Batch struct {
 	ExpiresAt time.Time
 }
 
+// Expiry is credits that ended, or were to end, by the provider's own list.
+type Expiry struct {
+	Credits  Credits
+	At       time.Time
+	DateOnly bool // At is the beginning of a date, and they end at one of its ends
+}
+
 // Crowded tells whether so many falls of so many targets are too many at once to
 // be believed; account, whether they are whole accounts of one host.
 func Crowded(fell, of int, account bool) bool {

@@ -59,6 +59,12 @@ type Billed struct {
 	Back       time.Time          // the date of the last one that has one
 }
 
+// Expirer is a provider that lists which credits have ended, and which are to.
+type Expirer interface {
+	// Expired lists what ended since then, or was to end, whoever bought it.
+	Expired(ctx context.Context, target Target, since time.Time) ([]Expiry, error)
+}
+
 // QuarantineEnd asks for the end of a quarantine whose provider's books were read.
 type QuarantineEnd struct {
 	Lease  Lease

@@ -282,7 +282,7 @@ func FuzzTransactions(f *testing.F) {
 				t.Errorf("the price of %+v", r)
 			}
 		}
-		l := &look{reader: &reader{Client: &Client{}}, target: topup.Target{Customer: "c", Product: "p"}, currency: "EUR", found: map[string]topup.Topup{}, pages: map[int]span{}, total: -1}
+		l := &look{reader: &reader{Client: &Client{}}, target: topup.Target{Customer: "c", Product: "p"}, take: func(row clients.Object) (topup.Topup, bool, error) { return readRow(row, "EUR") }, found: map[string]topup.Topup{}, pages: map[int]span{}, total: -1}
 		if span, err := l.see(rows); err == nil && span.newest.Before(span.oldest) {
 			t.Errorf("a page from %v to %v: %s", span.oldest, span.newest, body)
 		}

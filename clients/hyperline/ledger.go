@@ -92,9 +92,14 @@ type ledgerRows struct {
 // customer with years of purchases, or a list that ignores the filter by type
 // and holds every use, can still be bought for.
 func (r *reader) additions(ctx context.Context, t topup.Target, currency topup.Currency, since time.Time) (ledgerRows, error) {
+	return r.ledgerOf(ctx, t, "topup", since, func(row clients.Object) (topup.Topup, bool, error) { return readRow(row, currency) })
+}
+
+// ledgerOf reads every row of a kind since then, newest first.
+func (r *reader) ledgerOf(ctx context.Context, t topup.Target, kind string, since time.Time, take func(clients.Object) (topup.Topup, bool, error)) (ledgerRows, error) {
 	var got ledgerRows
 	for range 2 { // once more if rows moved
-		look := &look{reader: r, target: t, currency: currency, since: since, found: map[string]topup.Topup{}}
+		look := &look{reader: r, target: t, kind: kind, take: take, since: since, found: map[string]topup.Topup{}}
 		err := look.read(ctx)
 		got = look.rows()
 		if err != nil || got.complete {
@@ -107,9 +112,10 @@ func (r *reader) additions(ctx context.Context, t topup.Target, currency topup.C
 // look is one pass over the ledger.
 type look struct {
 	*reader
-	target   topup.Target
-	currency topup.Currency
-	since    time.Time
+	target topup.Target
+	kind   string // of the rows asked for; the filter may be ignored
+	take   func(clients.Object) (t topup.Topup, ok bool, err error)
+	since  time.Time
 
 	found map[string]topup.Topup
 	pages map[int]span // by number
@@ -162,7 +168,7 @@ func (l *look) read(ctx context.Context) error {
 // page reads the page with a number; ended tells that it is certainly the last.
 func (l *look) page(ctx context.Context, n int) (ended bool, err error) {
 	at := path("/v1/customers/", string(l.target.Customer), "/credits/", string(l.target.Product), "/transactions")
-	page, err := l.offset(ctx, "transactions", at, url.Values{"type": {"topup"}}, n*pageSize)
+	page, err := l.offset(ctx, "transactions", at, url.Values{"type": {l.kind}}, n*pageSize)
 	if err != nil {
 		return false, err
 	}
@@ -201,7 +207,7 @@ func (l *look) see(list []clients.Object) (span, error) {
 		if at.After(s.newest) {
 			s.newest = at
 		}
-		t, ok, err := readRow(row, l.currency)
+		t, ok, err := l.take(row)
 		if err != nil && !at.IsZero() && at.Before(l.since) {
 			l.skips++
 			continue
