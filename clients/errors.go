@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ type Error struct {
 	Message string // what the provider or the network said; quoted, cut and redacted
 	Body    []byte // the beginning of the provider's answer, for its own error shape; never log it
 	Err     error  // the cause, if it is not the answer itself
+	Remedy  string // how a token that was refused is replaced; "" = not known
 
 	Age time.Duration // for which a cache on the way had kept the answer
 }
@@ -62,7 +64,7 @@ func (e *Error) Error() string {
 func (e *Error) hint() string {
 	switch {
 	case e.Status == http.StatusUnauthorized:
-		return "check the token file"
+		return cmp.Or(e.Remedy, "check the token file")
 	case e.Status == http.StatusForbidden:
 		return "check what the token may do"
 	case e.Reason == topup.FailedThrottled:

@@ -57,6 +57,8 @@ const (
 )
 
 // Token is a secret that speaks for us at a provider.
+//
+// One that also has a method Remedy() string says by it how it is replaced.
 type Token interface {
 	// Reveal is the secret itself.
 	Reveal() string
@@ -64,4 +66,12 @@ type Token interface {
 	Reload() (changed bool, err error)
 	// Fingerprint tells two secrets apart without revealing either.
 	Fingerprint() string
+}
+
+// remedyOf says how a token that was refused is replaced; "" when it does not say.
+func remedyOf(t Token) string {
+	if says, ok := t.(interface{ Remedy() string }); ok {
+		return says.Remedy()
+	}
+	return ""
 }

@@ -99,6 +99,9 @@ func (a *API) readWithToken(ctx context.Context, r Read) (Response, error) {
 	if !Refused(err, http.StatusUnauthorized) {
 		return resp, err
 	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Remedy = remedyOf(r.Token)
+	}
 	if _, reloadErr := r.Token.Reload(); reloadErr != nil {
 		return resp, errors.Join(err, fmt.Errorf("%s: reading the token again: %w", r.Op, reloadErr))
 	}

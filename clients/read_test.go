@@ -31,6 +31,8 @@ type secret struct {
 func (s *secret) Reveal() string      { s.mu.Lock(); defer s.mu.Unlock(); return s.now }
 func (s *secret) Fingerprint() string { return "fp:" + s.Reveal() }
 
+func (s *secret) Remedy() string { return "ask the vault" }
+
 func (s *secret) Reload() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,7 +273,7 @@ func TestA401ReadsTheTokenAgain(t *testing.T) {
 	t.Run("an unchanged one is not tried again", func(t *testing.T) {
 		api, token := serve(t, guarded, nil), &secret{now: "old_token"}
 		_, err := api.Read(t.Context(), Read{Op: "credits", Path: "/x", Token: token})
-		if !Refused(err, 401) || token.reloads != 1 || len(api.seen) != 1 {
+		if !Refused(err, 401) || token.reloads != 1 || len(api.seen) != 1 || !strings.HasSuffix(err.Error(), "(ask the vault)") {
 			t.Errorf("Read = %v after %d reloads and %d requests", err, token.reloads, len(api.seen))
 		}
 	})

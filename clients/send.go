@@ -169,7 +169,8 @@ func (s *Sender) reload(op string) {
 		s.api.o.Logger.Error("reading the token again failed", slog.String("op", op), slog.Any("err", err))
 		return
 	}
-	s.api.o.Logger.Warn("provider refused the token", slog.String("op", op), slog.Bool("token_changed", changed))
+	s.api.o.Logger.Warn("provider refused the token", slog.String("op", op), slog.Bool("token_changed", changed),
+		slog.String("remedy", remedyOf(s.token)))
 }
 
 // Close gives the connection up. Safe after Send, without it, and twice.

@@ -226,6 +226,9 @@ func (l loader) secretFile(at, path string) Secret {
 		l.file.Report(at, err.Error(), "put only the secret into the file, readable for this process")
 		return s
 	}
+	if dir := l.getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		s.open().copy = filepath.Dir(path) == filepath.Clean(dir)
+	}
 	if stat, err := os.Stat(path); err == nil && stat.Mode().Perm()&0o004 != 0 {
 		l.file.Warn(at, path+" can be read by every user of this machine", "chmod o-r "+path)
 	}

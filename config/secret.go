@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 )
@@ -30,6 +31,7 @@ type held struct {
 	mu    sync.RWMutex
 	value string
 	file  string
+	copy  bool // file is a copy that systemd made when the service started
 }
 
 const redacted = "[redacted]"
@@ -103,6 +105,19 @@ func (s Secret) File() string {
 		return ""
 	}
 	return s.open().file
+}
+
+// Remedy says how a secret that was refused is replaced.
+func (s Secret) Remedy() string {
+	switch file := s.File(); {
+	case file == "":
+		return "the token stands in the configuration: put a new one there and restart topupd"
+	case s.open().copy:
+		return fmt.Sprintf("%s is a copy that systemd made when topupd started: put the new token into the file that LoadCredential=%s names, then systemctl restart topupd",
+			file, filepath.Base(file))
+	default:
+		return "put the new token into " + file + "; it is read again by itself"
+	}
 }
 
 // Reload reads the file again and tells whether the secret changed. The old

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"net/http"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -166,4 +168,40 @@ func TestRenamingAProviderChangesNothing(t *testing.T) {
 	if n := d.value("topup_purchases_total", "provider", "billing", "result", "settled"); n != 1 {
 		t.Errorf("topup_purchases_total{provider=\"billing\"} is %v, want 1", n)
 	}
+}
+
+// TestAReloadThatIsRefusedFails runs what the unit's ExecReload runs: the first
+// command that fails ends it, so that systemctl reload tells of refused rules.
+func TestAReloadThatIsRefusedFails(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
+	if _, errs, code := p.run("reload"); code != 2 {
+		t.Errorf("with any free port: exit %d, %s", code, errs)
+	}
+	d := p.started()
+	asks := filepath.Join(p.dir, "asks.yml") // where the daemon listens, which took a free port
+	reload := func(want int, words ...string) {
+		t.Helper()
+		p.write("asks.yml", strings.Replace(p.yaml(), "127.0.0.1:0", d.field("started", "listen"), 1))
+		cmd := exec.Command(binary, "reload", "--config", asks)
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != want {
+			t.Errorf("topupd reload: exit %d, want %d: %s", code, want, out)
+		}
+		contains(t, "topupd reload", string(out), words...)
+	}
+	reload(0, "reloaded")
+	p.edit("rules.yml", "threshold: provider", "treshold: provider")
+	if out, _, code := p.run("check"); code != 2 || !strings.Contains(out, "treshold") {
+		t.Errorf("check: exit %d, %s", code, out)
+	}
+	reload(1, "refused, the daemon goes on with the old rules", "rules.yml:6:", "treshold")
+	p.write("rules.yml", p.rules())
+	p.edit("topupd.yml", "mode: active", "mode: dry_run") // check finds nothing wrong with it
+	if _, errs, code := p.run("check"); code != 0 {
+		t.Errorf("check of another mode: exit %d, %s", code, errs)
+	}
+	reload(1, "mode changed from active to dry_run: restart topupd for that")
+	d.stop()
+	reload(1, "the daemon cannot be asked")
 }

@@ -58,6 +58,7 @@ type cli struct {
 
 	Demo      demoCmd      `cmd:"" help:"Show everything on this machine: emulated providers, nothing to install."`
 	Run       runCmd       `cmd:"" help:"Watch the balances and buy: the daemon."`
+	Reload    reloadCmd    `cmd:"" help:"Ask the running daemon to read its rules again, and say whether it did."`
 	Check     checkCmd     `cmd:"" help:"Validate the configuration and the rules."`
 	Doctor    doctorCmd    `cmd:"" help:"Look at the providers' live APIs: what works, and how they behave."`
 	Plan      planCmd      `cmd:"" help:"Read the balances and say who would be charged now, and why not. Buys nothing."`

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,11 +48,19 @@ func TestTheUnitKeepsItsWord(t *testing.T) {
 	text := string(read(t, File("systemd", "topupd.service")))
 	for _, want := range []string{
 		"Type=notify", "DynamicUser=yes", "StateDirectory=topupd", "Restart=on-failure", "RestartPreventExitStatus=2",
-		"Environment=GOTRACEBACK=crash", "LimitCORE=0", "StartLimitIntervalSec=0", "ExecReload=/bin/kill -HUP $MAINPID", "ProtectSystem=strict",
+		"Environment=GOTRACEBACK=crash", "LimitCORE=0", "StartLimitIntervalSec=0", "ProtectSystem=strict",
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("the unit lacks %s", want)
 		}
+	}
+	// The first that fails ends a reload; a signal alone would succeed whatever the rules say.
+	reload := regexp.MustCompile(`(?m)^ExecReload=.*$`).FindAllString(text, -1)
+	if want := []string{
+		"ExecReload=/usr/local/bin/topupd check --config /etc/topupd/topupd.yml",
+		"ExecReload=/usr/local/bin/topupd reload --config /etc/topupd/topupd.yml",
+	}; !slices.Equal(reload, want) {
+		t.Errorf("a reload runs %q, want %q", reload, want)
 	}
 	if got := seconds(t, text, "TimeoutStopSec"); got < purchaseTimeout+30 {
 		t.Errorf("TimeoutStopSec is %d, want at least purchase_timeout (%d) and 30 more", got, purchaseTimeout)

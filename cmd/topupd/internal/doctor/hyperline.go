@@ -48,7 +48,7 @@ func (e *examination) token(ctx context.Context) bool {
 	_, _, err := e.get(ctx, "customers", customersPath, url.Values{"limit": {"1"}}, e.Provider.Token)
 	switch {
 	case status(err) == http.StatusUnauthorized:
-		e.say("token", Fail, "check the token file, and that the key was not revoked", "refused: %v", err)
+		e.say("token", Fail, "make sure that the key was not revoked, and is the one in the token file", "refused: %v", err)
 		return false
 	case status(err) == http.StatusForbidden:
 		e.say("token", OK, "", "accepted")
