@@ -34,6 +34,7 @@ type Config struct {
 	Providers []Provider // in file order, names and identities unique
 	Limits    Limits
 	Verify    Verify
+	Retention Retention
 	RuleFiles []string // the files that the globs matched, each once, sorted within its glob
 }
 

@@ -50,6 +50,7 @@ func Load(path string, getenv func(string) string) (*Config, yamlfile.Problems) 
 	l.distinct(c.Providers)
 	c.Limits = l.limits(y)
 	c.Verify = l.verify(y.Verify)
+	c.Retention = y.Retention.retention()
 	c.RuleFiles = l.ruleFiles(y.RuleFiles)
 	return c, l.file.Problems()
 }

@@ -165,6 +165,7 @@ func TestEveryKeyArrives(t *testing.T) {
 			Provider: []topup.Cap{{Scope: topup.CapProvider, Period: topup.CapHour, Limit: 500}},
 		},
 		Verify:    Verify{Schedule: "17 3 * * *", Since: 48 * time.Hour},
+		Retention: Retention{Evaluations: 90 * 24 * time.Hour, Evidence: 730 * 24 * time.Hour},
 		RuleFiles: []string{"rules/api-credits.yml", "rules/vip.yml"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -26,6 +26,7 @@ type fileYAML struct {
 	Providers       []providerYAML `yaml:"providers" jsonschema:"required,minItems=1" jsonschema_description:"Connections to billing providers."`
 	Limits          limitsYAML     `yaml:"limits" jsonschema_description:"Caps over all rules. limits.global is required in active mode."`
 	Verify          verifyYAML     `yaml:"verify" jsonschema_description:"When purchases are compared with the provider's books; off: never."`
+	Retention       retentionYAML  `yaml:"retention" jsonschema_description:"How long the ledger keeps what no later decision rests on."`
 	RuleFiles       []string       `yaml:"rule_files" jsonschema:"required,minItems=1" jsonschema_description:"Rule files or globs, relative to this file; the first rule that matches wins, in the order of this list."`
 }
 

@@ -132,7 +132,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`DROP INDEX foreign_topup_invoice`, `DROP INDEX foreign_topup_of_target`, `DROP INDEX foreign_topup_at`, `DROP INDEX foreign_topup_imported`,
 				`DROP INDEX purchase_of_provider`, `DROP INDEX purchase_of_customer`, `DROP INDEX purchase_of_rule`, `DROP INDEX purchase_in_state`,
 				`DROP INDEX purchase_begins`, `DROP INDEX purchase_ends`, `DROP INDEX purchase_finished`, `DROP INDEX purchase_quiet`,
-				`DROP INDEX snapshot_of_rule`, `DROP INDEX target_of_customer`, `DROP INDEX target_implausible`, `DROP INDEX target_refused`,
+				`DROP INDEX purchase_untrimmed`, `ALTER TABLE purchase DROP COLUMN trimmed`, `DROP INDEX snapshot_of_rule`, `DROP INDEX target_of_customer`, `DROP INDEX target_implausible`, `DROP INDEX target_refused`,
 				`DROP TABLE pause`, `CREATE TABLE pause (scope TEXT NOT NULL, provider TEXT NOT NULL, id TEXT NOT NULL, until_at BIGINT,
 					reason TEXT NOT NULL, by_whom TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (scope, provider, id))`,
 				`ALTER TABLE target DROP COLUMN unused`, `ALTER TABLE target DROP COLUMN unused_until`,

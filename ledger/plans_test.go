@@ -287,6 +287,17 @@ func (o *operator) comparing() []operation {
 		}},
 		{"named", func(ctx context.Context) error { _, err := o.s.Named(ctx, o.provider, since); return err }},
 		{"imports", func(ctx context.Context) error { _, err := o.s.Imports(ctx, o.provider, since); return err }},
+		{"forget_evaluations", func(ctx context.Context) error {
+			_, _, _, err := o.s.ForgetEvaluations(ctx, o.now.AddDate(0, 0, -90), o.target())
+			return err
+		}},
+		{"forget_evidence", func(ctx context.Context) error {
+			_, done, err := o.s.ForgetEvidence(ctx, o.now)
+			if err == nil && done {
+				err = fmt.Errorf("it was done at once")
+			}
+			return err
+		}},
 	}
 }
 
@@ -319,7 +330,7 @@ func (o *operator) people() []operation {
 		{"purchases in a state", purchases(ledger.Filter{States: []topup.State{topup.Sent}}, o.large.Open)},
 		{"purchases in open states", purchases(ledger.Filter{States: []topup.State{topup.Sent, topup.Confirmed, topup.Parked}}, o.large.Open)},
 		{"purchases with a payment", purchases(ledger.Filter{Payments: []topup.Payment{topup.PaymentFailed}}, 0)},
-		{"purchases lately", purchases(ledger.Filter{Since: o.now.Add(-90 * time.Second)}, 3)},
+		{"purchases lately", purchases(ledger.Filter{Since: o.large.Now.Add(-90 * time.Second)}, 3)},
 		{"the newest purchases", purchases(ledger.Filter{Limit: 5}, 5)},
 		{"purchase by its end", func(ctx context.Context) error { _, err := o.s.Purchase(ctx, "large-one"); return err }},
 		{"evaluations of a customer", evaluations(o.s.Evaluations, ledger.Filter{Customer: customer})},

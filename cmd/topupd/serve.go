@@ -120,6 +120,7 @@ func (d *daemon) assemble(a *app) error {
 		d.scheduler.Watches = append(d.scheduler.Watches, l.watch)
 		d.compareDaily(l)
 	}
+	d.forgetDaily()
 	if err := d.obey(a.ctx); err != nil {
 		return err
 	}

@@ -87,6 +87,7 @@ func fixedChanges(was, is *config.Config) string {
 	differs("log", was.Log != is.Log)
 	differs("metrics", was.Metrics != is.Metrics)
 	differs("verify", was.Verify != is.Verify)
+	differs("retention", was.Retention != is.Retention)
 	for _, old := range was.Providers {
 		i := slices.IndexFunc(is.Providers, func(p config.Provider) bool { return p.Name == old.Name })
 		if i < 0 {

@@ -37,6 +37,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"verifying", verifying},
 		{"capabilities", capabilities},
 		{"races", races},
+		{"retaining", retaining},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
@@ -101,21 +102,33 @@ type desk struct {
 
 func newDesk(t testing.TB, open Opener) *desk {
 	t.Helper()
-	c := &clock{now: noon}
+	return newDeskOf(t, open, noon)
+}
+
+// newDeskOf is a desk of another day.
+func newDeskOf(t testing.TB, open Opener, day time.Time) *desk {
+	t.Helper()
+	c := &clock{now: day}
 	d := &desk{t: t, store: open(t, ledger.Options{Now: c.Now}), clock: c, leases: map[topup.ProviderID]topup.Lease{}}
 	d.must(d.store.Register(t.Context(), []ledger.Provider{
 		{ID: hyperline, Name: "hyperline", Type: "hyperline"},
 		{ID: voice, Name: "voice", Type: "talkover"},
 	}))
+	d.acquireAll()
+	return d
+}
+
+// acquireAll takes the leases of both providers for an hour.
+func (d *desk) acquireAll() {
+	d.t.Helper()
 	for _, provider := range []topup.ProviderID{hyperline, voice} {
-		lease, ok, err := d.store.Acquire(t.Context(), provider, holder, time.Hour)
+		lease, ok, err := d.store.Acquire(d.ctx(), provider, holder, time.Hour)
 		d.must(err)
 		if !ok {
-			t.Fatalf("the lease of %s is taken in a fresh ledger", provider)
+			d.t.Fatalf("the lease of %s is taken", provider)
 		}
 		d.leases[provider] = lease
 	}
-	return d
 }
 
 func (d *desk) ctx() context.Context { return d.t.Context() }

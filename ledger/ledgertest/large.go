@@ -17,7 +17,8 @@ type Large struct {
 	Provider  string // has every row but those of the small ones
 	Elsewhere string // one of many small connections at one other host
 	Rows      int
-	Open      int // purchases in state sent, the newest ones
+	Open      int       // purchases in state sent, the newest ones
+	Now       time.Time // when the newest of them was planned
 }
 
 // The products, ids and times of a large ledger.
@@ -44,7 +45,7 @@ const numbers = `WITH RECURSIVE num(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM 
 // where it keeps any.
 func Fill(t testing.TB, url string, rows int, now time.Time) Large {
 	t.Helper()
-	l := Large{Provider: "hyperline://large.example/", Elsewhere: "talkover://large.example/1", Rows: rows, Open: largeOpen}
+	l := Large{Provider: "hyperline://large.example/", Elsewhere: "talkover://large.example/1", Rows: rows, Open: largeOpen, Now: now}
 	f := filler{t: t, now: now.UTC().UnixMicro(), minute: time.Minute.Microseconds()}
 	var after []string
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {

@@ -80,11 +80,26 @@ CREATE TRIGGER purchase_kept BEFORE DELETE ON purchase FOR EACH ROW EXECUTE FUNC
 CREATE TRIGGER provider_kept BEFORE DELETE ON provider FOR EACH ROW EXECUTE FUNCTION history_kept();
 CREATE TRIGGER target_kept BEFORE DELETE ON target FOR EACH ROW EXECUTE FUNCTION history_kept();
 CREATE TRIGGER cap_window_kept BEFORE DELETE ON cap_window FOR EACH ROW EXECUTE FUNCTION history_kept();
-CREATE TRIGGER evidence_kept BEFORE UPDATE OR DELETE ON evidence FOR EACH ROW EXECUTE FUNCTION history_kept();
+CREATE TRIGGER evidence_kept BEFORE UPDATE ON evidence FOR EACH ROW EXECUTE FUNCTION history_kept();
 CREATE TRIGGER foreign_topup_kept BEFORE UPDATE OR DELETE ON foreign_topup FOR EACH ROW EXECUTE FUNCTION history_kept();
 CREATE TRIGGER action_kept BEFORE UPDATE OR DELETE ON action FOR EACH ROW EXECUTE FUNCTION history_kept();
 CREATE TRIGGER permit_kept BEFORE DELETE ON permit FOR EACH ROW EXECUTE FUNCTION history_kept();
 CREATE TRIGGER purchase_transition_kept BEFORE UPDATE OR DELETE ON purchase_transition FOR EACH ROW EXECUTE FUNCTION history_kept();
+
+-- Retention: of a purchase that ended 90 days ago, its payment too, the steps
+-- between may go. What was permitted, answered and decided by people never does.
+-- +goose StatementBegin
+CREATE FUNCTION evidence_deleted() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+  IF OLD.kind NOT IN ('planned', 'look', 'payment', 'state') OR NOT EXISTS
+     (SELECT 1 FROM purchase p WHERE p.id = OLD.purchase_id AND p.state IN ('settled', 'declined', 'cancelled') AND p.payment NOT IN ('pending', 'failed')
+      AND p.finished_at < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - 7776000000000) THEN
+    PERFORM topupd_refuse('evidence_is_kept');
+  END IF;
+  RETURN OLD;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER evidence_deleted BEFORE DELETE ON evidence FOR EACH ROW EXECUTE FUNCTION evidence_deleted();
 
 -- +goose StatementBegin
 CREATE FUNCTION permit_updated() RETURNS TRIGGER LANGUAGE plpgsql AS $$

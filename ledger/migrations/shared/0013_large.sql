@@ -27,3 +27,8 @@ CREATE INDEX snapshot_of_rule ON snapshot (rule, provider, customer, product);
 -- What a person lifts.
 CREATE INDEX target_of_customer ON target (customer);
 CREATE INDEX target_implausible ON target (provider) WHERE implausible <> '';
+
+-- Whether retention has been here: of a closed purchase, only what is kept for
+-- ever is left.
+ALTER TABLE purchase ADD COLUMN trimmed BIGINT NOT NULL DEFAULT 0 CONSTRAINT purchase_trimmed_is_a_bool CHECK (trimmed IN (0, 1));
+CREATE INDEX purchase_untrimmed ON purchase (finished_at) WHERE finished_at IS NOT NULL AND trimmed = 0;

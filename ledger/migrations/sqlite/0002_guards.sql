@@ -71,9 +71,13 @@ CREATE TRIGGER cap_window_kept BEFORE DELETE ON cap_window FOR EACH ROW BEGIN
 END;
 -- +goose StatementEnd
 
+-- Retention: of a purchase that ended 90 days ago, its payment too, the steps
+-- between may go. What was permitted, answered and decided by people never does.
 -- +goose StatementBegin
 CREATE TRIGGER evidence_kept BEFORE DELETE ON evidence FOR EACH ROW BEGIN
-  SELECT RAISE(ABORT, 'evidence_is_kept') WHERE TRUE;
+  SELECT RAISE(ABORT, 'evidence_is_kept') WHERE OLD.kind NOT IN ('planned', 'look', 'payment', 'state') OR NOT EXISTS
+    (SELECT 1 FROM purchase p WHERE p.id = OLD.purchase_id AND p.state IN ('settled', 'declined', 'cancelled') AND p.payment NOT IN ('pending', 'failed')
+     AND p.finished_at < CAST(unixepoch('now') AS INTEGER) * 1000000 - 7776000000000);
 END;
 -- +goose StatementEnd
 
