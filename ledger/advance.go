@@ -93,6 +93,9 @@ func (s *step) store(ctx context.Context) error {
 	if err := s.logResolution(ctx); err != nil {
 		return err
 	}
+	if err := s.noteRefusal(ctx); err != nil {
+		return err
+	}
 	if err := s.showPrice(ctx); err != nil {
 		return err
 	}
@@ -146,8 +149,8 @@ func (s *step) follow() {
 		s.target.lift()
 	}
 	switch {
-	case s.Decline && s.Refusal != "":
-		s.target.refuse(s.Refusal, s.before, s.now)
+	case s.Decline && s.Refusal.Words != "":
+		s.target.refuse(s.Refusal.Words, s.before, s.now)
 	case s.Decline:
 		s.target.decline(s.before.declines(), s.now)
 	}

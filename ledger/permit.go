@@ -45,7 +45,11 @@ func (s *Store) Permit(ctx context.Context, r topup.PermitRequest) (topup.Purcha
 			return err
 		}
 		newToken = provider.Stopped != ""
-		if err := t.mayBuy(ctx, row.target(), row.Rule, target, now); err != nil {
+		probe, err := t.isProbe(ctx, row)
+		if err != nil {
+			return err
+		}
+		if err := t.mayBuy(ctx, row.target(), row.Rule, target, probe && !r.Repeat, now); err != nil {
 			return err
 		}
 		if err := maySend(r, row, target, now); err != nil {

@@ -75,7 +75,11 @@ func (t tx) mayPlan(ctx context.Context, r topup.PlanRequest, provider providerR
 	if until := provider.firstSeen().Add(r.FirstHold); now.Before(until) {
 		return fmt.Errorf("%w, until %s", topup.ErrFirstHold, until.Format(time.RFC3339))
 	}
-	if err := t.mayBuy(ctx, r.Purchase.Target, r.Purchase.Rule, target, now); err != nil {
+	probe, err := t.mayProbe(ctx, r.Purchase, target, now)
+	if err != nil {
+		return err
+	}
+	if err := t.mayBuy(ctx, r.Purchase.Target, r.Purchase.Rule, target, probe, now); err != nil {
 		return err
 	}
 	var open string
@@ -91,10 +95,14 @@ func (t tx) mayPlan(ctx context.Context, r topup.PlanRequest, provider providerR
 }
 
 // mayBuy checks the switches that people and topupd itself throw (P12, P14).
-func (t tx) mayBuy(ctx context.Context, target topup.Target, rule string, row targetRow, now time.Time) error {
+// A probe is let through a stop of its rule because of refusals.
+func (t tx) mayBuy(ctx context.Context, target topup.Target, rule string, row targetRow, probe bool, now time.Time) error {
 	pauses, err := t.activePauses(ctx, now)
 	if err != nil {
 		return err
+	}
+	if probe {
+		pauses = topup.Without(pauses, rule, topup.StopRefused)
 	}
 	switch p := topup.Covering(pauses, target, rule, now); {
 	case p != nil && p.Own():

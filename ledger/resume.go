@@ -199,6 +199,11 @@ func (t tx) deletePauses(ctx context.Context, pauses []topup.Pause) error {
 		if err := t.one(ctx, "lifting the pause", `DELETE FROM pause WHERE id = ?`, p.ID); err != nil {
 			return err
 		}
+		if p.Cause == topup.StopRefused {
+			if err := t.forgetRefused(ctx, p.Subject); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -223,8 +228,14 @@ func (t tx) forgiveRule(ctx context.Context, rule string, r *Resumed) error {
 	n, err := t.exec(ctx, `UPDATE target SET backoff_until = NULL, suspended_at = NULL, payment_fingerprint = '',
 			refusals = 0, refusal = '', refusal_rule = '', refusal_version = ''
 		WHERE refusal_rule = ? AND refusal_rule <> ''`, rule)
+	if err != nil {
+		return err
+	}
 	r.Suspensions = int(n)
-	return err
+	if _, err := t.exec(ctx, `DELETE FROM refusal WHERE rule = ?`, rule); err != nil {
+		return fmt.Errorf("forgetting what was refused: %w", err)
+	}
+	return nil
 }
 
 func (t tx) liftProvider(ctx context.Context, provider string, now time.Time, r *Resumed) error {

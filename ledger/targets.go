@@ -193,6 +193,9 @@ func (v view) baseStanding(ctx context.Context, provider topup.ProviderID, now t
 	if base.Canaries, err = v.canaries(ctx, provider); err != nil {
 		return base, nil, err
 	}
+	if base.RefusedRules, err = v.refusedRules(ctx); err != nil {
+		return base, nil, err
+	}
 	pauses, err := v.activePauses(ctx, now)
 	if err != nil {
 		return base, nil, err

@@ -82,6 +82,16 @@ func answering() []mutant {
 			Edits: []edit{{"ledger/advance.go", "\tcase s.Decline:\n", "\tcase s.Decline && !MUTANT:\n"}},
 		},
 		{
+			Name: "refused-rule-goes-on", Promises: "P7 P12",
+			Rule:  "a rule whose customers are refused alike stops after three of them",
+			Edits: []edit{{"ledger/refusals.go", "\tif customers < topup.RefusalsAlike {\n", "\tif customers < topup.RefusalsAlike || MUTANT {\n"}},
+		},
+		{
+			Name: "probe-of-everybody", Promises: "P7 P12",
+			Rule:  "a stopped rule tries one customer at a time",
+			Edits: []edit{{"ledger/refusals.go", "p.ID, wait.Microseconds(), micros(now.Add(wait)), p.Rule)", "p.ID, wait.Microseconds(), micros(now.Add(map[bool]time.Duration{false: wait, true: 0}[MUTANT])), p.Rule)"}},
+		},
+		{
 			Name: "refusals-not-counted", Promises: "P7",
 			Rule:  "a customer whose request is refused is asked less and less often too",
 			Edits: []edit{{"ledger/targets.go", "\tr.backOff(p.declines(), now)\n", "\tif !MUTANT {\n\t\tr.backOff(p.declines(), now)\n\t}\n"}},

@@ -151,7 +151,13 @@ func belowThreshold(f *Facts, d *Decision) bool {
 // switchedOn: nobody chose that nothing be bought, and topupd has not stopped the
 // rule itself (P12).
 func switchedOn(f *Facts, d *Decision) bool {
-	switch p := topup.Covering(f.Standing.Pauses, f.Reading.Target, f.Rule.Name, f.Standing.Now); {
+	pauses := f.Standing.Pauses
+	for _, r := range f.Standing.RefusedRules {
+		if f.Repeating == nil && r.LetsThrough(f.Rule.Name, f.Rule.Version, f.Standing.RefusalRule, f.Standing.Now) {
+			pauses = topup.Without(pauses, f.Rule.Name, topup.StopRefused)
+		}
+	}
+	switch p := topup.Covering(pauses, f.Reading.Target, f.Rule.Name, f.Standing.Now); {
 	case p == nil:
 	case p.Own():
 		return d.say(topup.RuleStopped, "%s", p)

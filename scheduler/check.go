@@ -212,7 +212,9 @@ func (c *confirm) buy(ctx context.Context, d rules.Decision) (rules.Decision, er
 	c.purchase = &planned
 	w.Planned(planned, d)
 	// What becomes of it is told by the purchaser; the decision stays "buy".
-	_, _ = w.Purchaser.Buy(ctx, planned, c.lease)
+	if bought, _ := w.Purchaser.Buy(ctx, planned, c.lease); bought.Reason == topup.FailedRefused {
+		w.weighRefusals(ctx)
+	}
 	return d, nil
 }
 

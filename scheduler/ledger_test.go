@@ -185,6 +185,12 @@ func (m *memory) Plan(_ context.Context, r topup.PlanRequest) (topup.Purchase, e
 	return p, nil
 }
 
+func (m *memory) Refusals(context.Context, topup.ProviderID) (map[string]topup.Target, error) {
+	return nil, nil
+}
+
+func (m *memory) CountRefusal(context.Context, string, bool) (bool, error) { return false, nil }
+
 func (m *memory) DoubtPrice(_ context.Context, _ topup.ProviderID, rule, priceID string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -22,6 +22,9 @@ type Reader interface {
 	Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error)
 	// PaymentMethods names the customer's payment methods; the name changes with them.
 	PaymentMethods(ctx context.Context, target topup.Target) (string, error)
+	// Account reads the customer anew, from no memory: archived or missing ones are
+	// Inactive.
+	Account(ctx context.Context, target topup.Target) (topup.Account, error)
 	// Prepare freezes the request that buys the order.
 	Prepare(order topup.Order) (topup.Request, error)
 }
@@ -64,6 +67,12 @@ type Archive interface {
 // Holds keeps targets from being bought for until a person or a changed fact
 // lifts it.
 type Holds interface {
+	// Refusals lists refused purchases whose customers have to be read again before
+	// their refusals count.
+	Refusals(ctx context.Context, provider topup.ProviderID) (map[string]topup.Target, error)
+	// CountRefusal says of a refused purchase whether its refusal counts, and tells
+	// whether the rule was stopped because of it.
+	CountRefusal(ctx context.Context, purchase string, counts bool) (stopped bool, err error)
 	// NotePaymentMethods lifts a suspension when the name of the payment methods has changed.
 	NotePaymentMethods(ctx context.Context, target topup.Target, fingerprint string) (lifted bool, err error)
 }

@@ -163,6 +163,10 @@ func (p *provider) Confirm(ctx context.Context, order topup.Order) (topup.Confir
 	return c, ctx.Err()
 }
 
+func (p *provider) Account(context.Context, topup.Target) (topup.Account, error) {
+	return topup.Account{}, nil
+}
+
 func (p *provider) PaymentMethods(context.Context, topup.Target) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

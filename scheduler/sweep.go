@@ -79,7 +79,11 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 	case !sweep.Complete:
 		result = SweptIncomplete
 	}
-	return result, p.end(ctx, sweep, failed)
+	if err := p.end(ctx, sweep, failed); err != nil {
+		return result, err
+	}
+	w.weighRefusals(ctx)
+	return result, nil
 }
 
 // decide asks the rules about one target, without a confirm read. A target of

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -195,5 +196,63 @@ func (s *script) dearer() {
 	}
 	if s.pausesThrown == 0 {
 		s.t.Error("the rule was not paused")
+	}
+}
+
+// TestStoryThreeRefusalsStopTheRule: P7, P12. The provider refuses whatever the rule
+// asks for. Three customers find that out, not twelve; after a quarter of an hour
+// one more is tried, then after half an hour, and its yes lets all the others go.
+func TestStoryThreeRefusalsStopTheRule(t *testing.T) {
+	var first, second int
+	s := play(t, alone(2, 12, 0), func(s *script) {
+		s.at(time.Minute, func() {
+			for i := range s.customers {
+				s.balance(i, "90")
+			}
+		})
+		s.spoils = append(s.spoils, func(r *http.Request, f *emulator.Faults) {
+			if r.Method == http.MethodPost && s.now().Sub(began) < 30*time.Minute {
+				f.Next = []string{"refuse"}
+			}
+		})
+		s.at(15*time.Minute, func() {
+			first = len(s.judge.rows)
+			if got := s.reason(11); got != topup.RuleStopped {
+				t.Errorf("the last customer is %s, want %s", got, topup.RuleStopped)
+			}
+		})
+		s.at(29*time.Minute, func() { second = len(s.judge.rows) })
+		s.endBy(3*time.Hour, 5*time.Minute, func() bool {
+			settled := 0
+			for _, f := range s.judge.rows {
+				if f.row.State == topup.Settled {
+					settled++
+				}
+			}
+			return settled == 12
+		})
+	})
+	if first != topup.RefusalsAlike || second != topup.RefusalsAlike+1 {
+		t.Errorf("%d purchases in the first quarter of an hour and %d before the provider was put right, want 3 and 4", first, second)
+	}
+	if got := len(s.ending.books.Captured()); got != 12 {
+		t.Errorf("%d customers were charged, want all 12", got)
+	}
+}
+
+// TestStoryArchivedCustomersStopNobody: P7. Four customers are archived right before
+// their requests arrive, and are refused for that. It is in no rule: a fifth is
+// bought for.
+func TestStoryArchivedCustomersStopNobody(t *testing.T) {
+	s := play(t, alone(1, 5, 0), func(s *script) {
+		for i := range 4 {
+			s.once("step permitted", i, func(*replica) { _ = s.emu.Archive(s.customers[i].ID) })
+			s.at(time.Minute+time.Duration(i)*time.Minute, func() { s.balance(i, "90") })
+		}
+		s.at(10*time.Minute, func() { s.balance(4, "90") })
+		s.endBy(time.Hour, 20*time.Minute, s.is(4, 1, topup.Settled))
+	})
+	if s.pausesThrown != 0 || len(s.ending.rows) != 5 {
+		t.Errorf("%d pauses, %d purchases: want none, and 5", s.pausesThrown, len(s.ending.rows))
 	}
 }

@@ -1,7 +1,6 @@
 package topup
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -44,7 +43,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 		}
 		c.Decline = !a.Stop
 		if a.Reason == FailedRefused {
-			c.Refusal = cmp.Or(a.Detail, "no words")
+			c.Refusal = refusal(p, a)
 		}
 		if !books {
 			next.State = Declined

@@ -2,6 +2,7 @@ package topup
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,10 +25,12 @@ type StopCause string
 const (
 	StopNone  StopCause = ""
 	StopPrice StopCause = "price" // an invoice was for another amount than the rule says
+
+	StopRefused StopCause = "refused" // the provider refuses what the rule asks for
 )
 
 // StopCauses lists every cause, for metrics that start at zero.
-func StopCauses() []StopCause { return []StopCause{StopPrice} }
+func StopCauses() []StopCause { return []StopCause{StopPrice, StopRefused} }
 
 // Pause is a switch that is off, thrown by a person or, with a Cause, by topupd
 // itself. It holds from the next permit of every process (P12). Those of people
@@ -83,6 +86,13 @@ func Covering(pauses []Pause, target Target, rule string, now time.Time) *Pause 
 		}
 	}
 	return own
+}
+
+// Without are the pauses but the stop of the rule for the cause.
+func Without(pauses []Pause, rule string, cause StopCause) []Pause {
+	return slices.DeleteFunc(slices.Clone(pauses), func(p Pause) bool {
+		return p.Cause == cause && p.Scope == PauseRule && p.Subject == rule
+	})
 }
 
 // String says the pause in words.

@@ -253,7 +253,7 @@ type Change struct {
 
 	Unused  bool    // a whole request left that certainly did not run: it counts towards a bound of its own
 	Decline bool    // counts for back-off and suspension (P7)
-	Refusal string  // with Decline: the provider's words, when they were not about the customer's means of payment
+	Refusal Refusal // with Decline: when it was not about the customer's means of payment
 	Lift    bool    // a payment arrived: declines and suspension are over
 	Foreign []Topup // matches that turned out not to be ours
 	Priced  bool    // a bill, or where there are none a yes, showed that the price is what is charged (P10)

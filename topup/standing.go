@@ -20,6 +20,8 @@ type Standing struct {
 	BackoffUntil *time.Time
 	SuspendedAt  *time.Time
 
+	RefusedRules []RefusedRule // that topupd has stopped, and what they let through
+
 	Canaries []Canary // of every price that was bought at the provider
 
 	Refusal        string // the last failure in the provider's words when it was a refusal; "" when it was a decline

@@ -125,6 +125,9 @@ func (h *hyperline) buy(p *purchase) answer {
 	if missing != nil {
 		return *missing
 	}
+	if p.fault == "refuse" {
+		return message(http.StatusBadRequest, "Credits of "+cr.owner.id+" cannot be purchased")
+	}
 	o, bad := h.order(p, cr)
 	if bad != nil {
 		return *bad

@@ -220,6 +220,8 @@ func (t *talkover) buy(p *purchaseRun, v *visit, now time.Time) answer {
 		return t.invalid("amount", "The amount must be a number.")
 	}
 	switch {
+	case p.fault == "refuse":
+		return t.invalid("amount", "Purchases are disabled for "+v.env.id+".")
 	case body.Amount == nil:
 		return t.invalid("amount", "The amount field is required.")
 	case *body.Amount <= 0:

@@ -20,7 +20,7 @@ var (
 		"mismatch", "not_found", "key_too_old", "other",
 	}
 	payments = []string{"pending", "failed"} // the unpaid ones
-	stops    = []string{"price"}             // why topupd stops a rule by itself
+	stops    = []string{"price", "refused"}  // why topupd stops a rule by itself
 	kinds    = []string{"reads", "writes"}
 	causes   = []string{"in_doubt", "conflict", "timeout", "connection", "constraint", "other"} // of a ledger error
 	sweeps   = []string{"ok", "incomplete", "error"}

@@ -203,7 +203,8 @@ func declinesAddUp(t *testing.T, open Opener) {
 // request, not about the card.
 func refusedRequest(c *topup.Change) {
 	c.Next.State, c.Next.NextLookAt, c.Next.Reason = topup.Declined, nil, topup.FailedRefused
-	c.Decline, c.Refusal = true, `422 "The selected payment method is invalid."`
+	c.Decline = true
+	c.Refusal = topup.Refusal{Words: `422 "The selected payment method is invalid."`, Sign: "422 The selected payment method is invalid."}
 }
 
 // refusalsAddUp: P7. They back off and suspend as declines do, beside them, and

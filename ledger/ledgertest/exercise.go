@@ -27,6 +27,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"answer", answering},
 		{"import", importing},
 		{"proving prices", proving},
+		{"refusing", refusing},
 		{"caps", capping},
 		{"leases", leasing},
 		{"people", people},

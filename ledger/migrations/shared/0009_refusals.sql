@@ -29,3 +29,32 @@ CREATE TABLE canary (
   since_at       BIGINT,                       -- since when the price has been bought at and not been shown
   PRIMARY KEY (provider, rule, price_id, price_minor, price_currency, credits_micro)
 );
+
+-- Refused requests of the last hour, until the rule has bought something: the same
+-- refusal at several customers is about the rule. counted is 0 until the customer
+-- was read again; one that is gone from the provider does not count.
+CREATE TABLE refusal (
+  purchase TEXT   NOT NULL PRIMARY KEY REFERENCES purchase (id),
+  provider TEXT   NOT NULL,
+  customer TEXT   NOT NULL,
+  product  TEXT   NOT NULL,
+  rule     TEXT   NOT NULL,
+  version  TEXT   NOT NULL,
+  sign     TEXT   NOT NULL CONSTRAINT refusal_sign_bounded CHECK (length(sign) <= 1000), -- status and words without ids
+  words    TEXT   NOT NULL CONSTRAINT refusal_words_bounded CHECK (length(words) <= 4000),
+  at       BIGINT NOT NULL,
+  counted  BIGINT NOT NULL DEFAULT 0 CONSTRAINT refusal_counted_is_a_bool CHECK (counted IN (0, 1))
+);
+CREATE INDEX refusal_alike ON refusal (rule, sign, at);
+CREATE INDEX refusal_uncounted ON refusal (provider, at) WHERE counted = 0;
+
+-- Rules that topupd has stopped because the provider refuses what they ask for,
+-- and when one customer is tried again.
+CREATE TABLE refused_rule (
+  rule     TEXT   NOT NULL PRIMARY KEY CONSTRAINT refused_rule_bounded CHECK (length(rule) BETWEEN 1 AND 200),
+  version  TEXT   NOT NULL,
+  since_at BIGINT NOT NULL,
+  wait_us  BIGINT NOT NULL,
+  probe_at BIGINT NOT NULL,                    -- not before
+  purchase TEXT   NOT NULL DEFAULT ''          -- the newest that was let through
+);
