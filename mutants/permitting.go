@@ -17,7 +17,7 @@ func permitting() []mutant {
 		{
 			Name: "pause-not-in-permit", Promises: "P12",
 			Rule:  "a pause holds from the next permit on, not only from the next plan",
-			Edits: []edit{unless("ledger/permit.go", `if err := t.mayBuy(ctx, row.target(), row.Rule, target, now); err != nil`)},
+			Edits: []edit{unless("ledger/permit.go", `if err := t.mayBuy(ctx, row.target(), row.Rule, target, probe && !r.Repeat, now); err != nil`)},
 		},
 		{
 			Name: "stop-ignored", Promises: "P7",
