@@ -22,6 +22,8 @@ type TargetState struct {
 	Reason       topup.Reason
 	TroubleSince time.Time // below the threshold for a trouble reason since; zero = it is not
 	DrySince     time.Time // at or below zero since; zero = it is not
+	HeldSince    time.Time // held because it shows nothing since; zero = it is not
+	Unproven     bool      // bought for on a zero that only one stamp of an account shows
 }
 
 func (s TargetState) below() bool {
@@ -73,16 +75,17 @@ type picture struct {
 	providers map[string]*snapshot
 	current   atomic.Pointer[[]prometheus.Metric]
 
-	balance, threshold, targets, below, dry, oldestTrouble, oldestDry *prometheus.Desc
+	balance, threshold, targets, below, dry, held, unproven, oldestTrouble, oldestDry, oldestHeld *prometheus.Desc
 }
 
 // snapshot is what one provider's targets come to.
 type snapshot struct {
-	targets, dry  int
-	below         map[string]int       // by reason
-	oldestTrouble map[string]time.Time // by reason
-	oldestDry     time.Time
-	rows          []row
+	targets, dry          int
+	held, unproven        int
+	below                 map[string]int       // by reason
+	oldestTrouble         map[string]time.Time // by reason
+	oldestDry, oldestHeld time.Time
+	rows                  []row
 }
 
 // row is one target that may be shown by itself.
@@ -111,6 +114,11 @@ func newPicture(o Options, log *slog.Logger) *picture {
 		oldestTrouble: desc("topup_targets_trouble_oldest_timestamp_seconds",
 			"Since when the longest-suffering target has been low without being bought for, by reason; 0 when there is none.",
 			"provider", "reason"),
+		held: desc("topup_targets_held", "Targets held because their balances became zero or unreadable, too many at once.", "provider"),
+		unproven: desc("topup_targets_unproven",
+			"Accounts that were bought for on a zero whose stamp has not moved.", "provider"),
+		oldestHeld: desc("topup_targets_held_oldest_timestamp_seconds",
+			"Since when the target that has been held the longest has been so; 0 when there is none.", "provider"),
 		oldestDry: desc("topup_targets_dry_oldest_timestamp_seconds",
 			"Since when the target that has been dry the longest has been so; 0 when there is none.", "provider"),
 	}
@@ -120,7 +128,7 @@ func newPicture(o Options, log *slog.Logger) *picture {
 
 // Describe sends what the picture may hold.
 func (p *picture) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{p.balance, p.threshold, p.targets, p.below, p.dry, p.oldestTrouble, p.oldestDry} {
+	for _, d := range []*prometheus.Desc{p.balance, p.threshold, p.targets, p.below, p.dry, p.held, p.unproven, p.oldestTrouble, p.oldestDry, p.oldestHeld} {
 		ch <- d
 	}
 }
@@ -168,6 +176,13 @@ func (p *picture) summarise(provider string, now time.Time, states []TargetState
 		if st.below() {
 			s.below[reason]++
 		}
+		if !st.HeldSince.IsZero() {
+			s.held++
+			s.oldestHeld = older(s.oldestHeld, notAfter(now, st.HeldSince))
+		}
+		if st.Unproven {
+			s.unproven++
+		}
 		if st.dry() {
 			s.dry++
 			s.oldestDry = older(s.oldestDry, notAfter(now, st.DrySince))
@@ -200,6 +215,9 @@ func (p *picture) draw() {
 		gauge(p.targets, float64(s.targets), name)
 		gauge(p.dry, float64(s.dry), name)
 		gauge(p.oldestDry, timestamp(s.oldestDry), name)
+		gauge(p.held, float64(s.held), name)
+		gauge(p.oldestHeld, timestamp(s.oldestHeld), name)
+		gauge(p.unproven, float64(s.unproven), name)
 		for _, reason := range s.reasons() {
 			gauge(p.below, float64(s.below[reason]), name, reason)
 			gauge(p.oldestTrouble, timestamp(s.oldestTrouble[reason]), name, reason)

@@ -152,6 +152,24 @@ func TestTheOldestTimes(t *testing.T) {
 	}
 }
 
+// TestWhoIsHeldIsShown: P14, P16.
+func TestWhoIsHeldIsShown(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{})
+	states := []metrics.TargetState{
+		target("a", 5, 10, topup.Implausible), target("b", 0, 10, topup.BadReading), target("c", 0, 10, topup.Buy), target("d", 9, 5, topup.Enough),
+	}
+	states[0].HeldSince, states[1].HeldSince, states[2].Unproven = noon, noon.Add(-time.Hour), true
+	f.Targets("p", noon, states)
+	f.has(t, `topup_targets_held{provider="p"} 2`)
+	f.has(t, `topup_targets_held_oldest_timestamp_seconds{provider="p"} 1.7951724e+09`)
+	f.has(t, `topup_targets_unproven{provider="p"} 1`)
+	f.Targets("p", noon, states[3:])
+	f.has(t, `topup_targets_held{provider="p"} 0`)
+	f.has(t, `topup_targets_held_oldest_timestamp_seconds{provider="p"} 0`)
+	f.has(t, `topup_targets_unproven{provider="p"} 0`)
+}
+
 func TestAScrapeSeesOneWholePicture(t *testing.T) {
 	t.Parallel()
 	f := setup(t, metrics.Options{})

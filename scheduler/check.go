@@ -210,6 +210,10 @@ func (c *confirm) buy(ctx context.Context, d rules.Decision) (rules.Decision, er
 		return refusal(d, err)
 	}
 	c.purchase = &planned
+	if d.Unproven { // a person must look
+		w.Log.LogAttrs(ctx, slog.LevelError, "unproven", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
+			slog.String("purchase", planned.ID), slog.String("reason", "its balance has been zero for "+topup.ZeroUnbroken.String()+" under a stamp that does not move"))
+	}
 	w.Planned(planned, d)
 	// What becomes of it is told by the purchaser; the decision stays "buy".
 	if bought, _ := w.Purchaser.Buy(ctx, planned, c.lease); bought.Reason == topup.FailedRefused {
@@ -371,6 +375,7 @@ func (w *Watch) learn(c *confirm, d rules.Decision) (e topup.Evaluation, record 
 	}
 	if d.Reason == topup.Buy {
 		t.decided = d.Reason // the next sweep says whether it is low again
+		t.unproven = t.unproven || d.Unproven
 	}
 	t.saw = factsDetail(c.facts)
 	e = evaluation(w.Name, &c.t.reading, d, c.facts, now)

@@ -97,10 +97,11 @@ func (w *Watch) note(t *tracked, d rules.Decision, f rules.Facts) (topup.Evaluat
 		e.Reason, e.Text = t.spell.stands(), t.spell.said
 	}
 	changed := t.last.Reason != e.Reason || t.last.RuleVersion != e.RuleVersion
+	back := e.Reason == topup.Implausible && shows(t.last) != shows(e) // who looks at a hold wants to see it
 	if !changed {
 		e.Since = t.last.Since
 	}
-	if !changed && f.Now.Sub(t.recordedAt) < recordEvery {
+	if !changed && !back && f.Now.Sub(t.recordedAt) < recordEvery {
 		t.last = e
 		return e, false
 	}
@@ -108,6 +109,9 @@ func (w *Watch) note(t *tracked, d rules.Decision, f rules.Facts) (topup.Evaluat
 	t.last, t.recordedAt = e, f.Now
 	return e, true
 }
+
+// shows tells whether an evaluation was made on a balance that is not nothing.
+func shows(e topup.Evaluation) bool { return e.Balance != nil && *e.Balance != 0 }
 
 // times keeps since when the target is below, dry and in trouble. A balance
 // that cannot be read or judged any more counts as it was last; whom no rule is
@@ -202,7 +206,7 @@ func (t *tracked) decide(d rules.Decision, f rules.Facts, moved bool) {
 }
 
 func state(target topup.Target, t *tracked, d rules.Decision) TargetState {
-	s := TargetState{Target: target, Threshold: d.Threshold, Reason: t.reason(d), TroubleSince: t.troubled, DrySince: t.dry}
+	s := TargetState{Target: target, Threshold: d.Threshold, Reason: t.reason(d), TroubleSince: t.troubled, DrySince: t.dry, Unproven: t.unproven}
 	if s.Threshold == nil && t.below {
 		s.Threshold = t.threshold
 	}

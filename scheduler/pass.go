@@ -174,6 +174,9 @@ func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.T
 	e, record = w.note(t, d, f)
 	w.enqueue(target, t, now)
 	t.shown = state(target, t, d)
+	if standing.DoubtedAt != nil {
+		t.shown.HeldSince = *standing.DoubtedAt
+	}
 	w.Observer.Decided(w.Name, ruleName(f.Rule), d.Reason)
 	return e, record
 }

@@ -129,6 +129,8 @@ type TargetState struct {
 	Reason       topup.Reason
 	TroubleSince time.Time // since when below for a trouble reason; zero = not
 	DrySince     time.Time // since when at or below zero; zero = not
+	HeldSince    time.Time // since when held because it shows nothing; zero = not
+	Unproven     bool      // bought for on a zero that only one stamp of an account shows
 }
 
 // Rulebook is the configuration that a reload replaces as a whole.

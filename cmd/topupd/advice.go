@@ -131,8 +131,8 @@ var reasonWords = map[topup.Reason]words{
 		"at Hyperline it ends by itself after the quiet period, once the books are compared, unless the text above says that it waits for a person; else compare the provider's invoices with topupd purchases list, then topupd resume --provider NAME --reason \"…\".",
 	},
 	topup.Implausible: {
-		"too many balances changed at once to be believed",
-		"look at the balances at the provider; if they are right, topupd resume --provider NAME --reason \"…\".",
+		"too many balances became zero or unreadable at once to be believed, or the customer may have paid twice",
+		"look at the balances at the provider; if they are right, topupd resume --provider NAME --reason \"…\"; if not, the hold ends by itself when they are back in two complete sweeps, unless the text above names a purchase.",
 	},
 	topup.ProviderUnavailable: {
 		"the provider cannot be asked",

@@ -68,14 +68,14 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 
 func TestAlertsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	paging := []string{"TopupCustomerDry", "TopupCustomerAboutToRunDry", "TopupDaemonAbsent", "TopupSweepLate", "TopupBooksDiffer", "TopupLedgerUnfit"}
+	paging := []string{"TopupCustomerDry", "TopupCustomerAboutToRunDry", "TopupDaemonAbsent", "TopupSweepLate", "TopupBooksDiffer", "TopupLedgerUnfit", "TopupBalancesHeld"}
 	for _, r := range alerts(t) {
 		want := "ticket"
 		if slices.Contains(paging, r.Alert) {
 			want = "page"
 		}
 		if got := r.Labels["severity"]; got != want {
-			t.Errorf("%s: severity %q, want %q: pages are for customers dry or about to be, for nobody watching, for a ledger that nothing may be bought on, and for books that differ", r.Alert, got, want)
+			t.Errorf("%s: severity %q, want %q: pages are for customers dry or about to be, for nobody watching or balances that say nothing, for a ledger that nothing may be bought on, and for books that differ", r.Alert, got, want)
 		}
 		for _, key := range []string{"summary", "description"} {
 			if r.Annotations[key] == "" {
