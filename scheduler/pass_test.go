@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -145,6 +146,22 @@ func TestAReadingThatIsTooOldIsReadAnew(t *testing.T) {
 		want := []time.Duration{5 * time.Second, 65 * time.Second, 185 * time.Second, 190 * time.Second, 5 * time.Minute}
 		if reads := w.read(w.start); !slices.Equal(reads, want) {
 			t.Errorf("read at %v, want %v", reads, want)
+		}
+	})
+}
+
+// TestAnIncompleteSweepSaysWhatWasMissing in its log line.
+func TestAnIncompleteSweepSaysWhatWasMissing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(3)
+		w.provider.mu.Lock()
+		w.provider.incomplete = true
+		w.provider.mu.Unlock()
+		p := w.run(t, "a")
+		after(sweepTime)
+		said := p.journal.find("sweep", map[string]string{"provider": name, "missing": "70 of 120 balances were not shown"})
+		if len(said) == 0 || said[0].level != slog.LevelWarn {
+			t.Errorf("log lines: %+v", said)
 		}
 	})
 }

@@ -113,7 +113,11 @@ func (p *provider) Sweep(ctx context.Context, _ []topup.ProductID, page func(top
 	if _, away := p.readings(nil); away != nil {
 		return topup.Sweep{}, away
 	}
-	return topup.Sweep{Complete: complete, Reads: 1}, nil
+	sweep := topup.Sweep{Complete: complete, Reads: 1}
+	if !complete {
+		sweep.Missing = "70 of 120 balances were not shown"
+	}
+	return sweep, nil
 }
 
 // errBroken is a sweep that fails on its way.

@@ -78,6 +78,7 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 		w.Log.LogAttrs(ctx, slog.LevelWarn, "sweep", slog.String("provider", w.Name), slog.Any("err", failed))
 	case !sweep.Complete:
 		result = SweptIncomplete
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "sweep", slog.String("provider", w.Name), slog.String("missing", sweep.Missing))
 	}
 	if err := p.end(ctx, sweep, failed); err != nil {
 		return result, err

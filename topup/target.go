@@ -72,8 +72,9 @@ type Page struct {
 
 // Sweep is how a pass over every balance of a provider connection ended.
 type Sweep struct {
-	Complete bool // false: rows moved or pages failed, so an absent target proves nothing
-	Reads    int  // requests it took
+	Complete bool   // false: rows moved or pages failed, so an absent target proves nothing
+	Missing  string // what of an incomplete pass was not shown, in words
+	Reads    int    // requests it took
 }
 
 // Order is what would be bought: the terms of one purchase.

@@ -29,6 +29,7 @@ func (e *Emulator) controlRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("PUT /_emulator/faults", e.change(e.putFaults))
 	mux.HandleFunc("POST /_emulator/faults/next", e.change(e.postNext))
 	mux.HandleFunc("POST /_emulator/usage", e.change(e.postUsage))
+	mux.HandleFunc("POST /_emulator/customers", e.change(e.postCustomers))
 	for action, set := range map[string]func(id string, b controlBody) error{
 		"usage":           func(id string, b controlBody) error { return e.SetUsage(id, b.PerSecond) },
 		"balance":         func(id string, b controlBody) error { return e.SetBalance(id, b.Balance) },
@@ -38,6 +39,7 @@ func (e *Emulator) controlRoutes(mux *http.ServeMux) {
 		"archive":         func(id string, _ controlBody) error { return e.Archive(id) },
 		"grant":           func(id string, b controlBody) error { return e.Grant(id, b.Credits) },
 		"portal-purchase": func(id string, b controlBody) error { return e.portalPurchase(id, b.Pack) },
+		"list-twice":      func(id string, _ controlBody) error { return e.ListTwice(id) },
 		"old-bill": func(id string, b controlBody) error {
 			return e.OldBill(OldBill{Customer: id, Currency: b.Currency, Status: b.Status, Credit: b.Credit, At: b.At})
 		},
@@ -125,6 +127,17 @@ func (e *Emulator) postUsage(_ *http.Request, body []byte) error {
 	}
 	e.usage(b.Stop)
 	return nil
+}
+
+// postCustomers makes more customers.
+func (e *Emulator) postCustomers(_ *http.Request, body []byte) error {
+	var b struct {
+		Count int `json:"count"`
+	}
+	if err := strictly(body, &b); err != nil {
+		return err
+	}
+	return e.AddCustomers(b.Count)
 }
 
 // strictly reads JSON without unknown fields; an empty body is an empty object.

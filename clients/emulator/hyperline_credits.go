@@ -94,7 +94,7 @@ func shifted(p page, fault string) page {
 }
 
 func (h *hyperline) listCredits(c *call) answer {
-	p, bad := window(c.query)
+	p, bad := h.window(c.query)
 	if bad != nil {
 		return *bad
 	}
@@ -106,6 +106,9 @@ func (h *hyperline) listCredits(c *call) answer {
 		return *bad
 	}
 	all := h.credits
+	if h.listed != nil {
+		all = h.listed
+	}
 	if c.query.Has("customer_id") {
 		all = nil
 		if owner := h.byID[c.query.Get("customer_id")]; owner != nil {
@@ -134,7 +137,7 @@ func filtered(q url.Values, fields ...string) bool {
 }
 
 func (h *hyperline) listCustomerCredits(c *call) answer {
-	p, bad := window(c.query)
+	p, bad := h.window(c.query)
 	if bad != nil {
 		return *bad
 	}

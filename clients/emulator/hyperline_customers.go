@@ -171,7 +171,7 @@ func (h *hyperline) listPaymentMethods(c *call) answer {
 	if owner == nil {
 		return message(http.StatusNotFound, "Customer not found")
 	}
-	p, bad := window(c.query)
+	p, bad := h.window(c.query)
 	if bad != nil {
 		return *bad
 	}

@@ -83,7 +83,7 @@ func (config *priceConfig) wire(product string) wirePriceConfig {
 
 // listProducts hides an archived product unless status=all asks for it.
 func (h *hyperline) listProducts(c *call) answer {
-	p, bad := window(c.query)
+	p, bad := h.window(c.query)
 	if bad != nil {
 		return *bad
 	}

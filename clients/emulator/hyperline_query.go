@@ -14,8 +14,9 @@ import (
 // page is the offset engine's window: take 0 to 100, skip from 0.
 type page struct{ take, skip int }
 
-// window reads take and skip; out of range is refused, never clamped.
-func window(q url.Values) (page, *answer) {
+// window reads take and skip; out of range is refused, never clamped, except to
+// the rows a page of MaxTake.
+func (h *hyperline) window(q url.Values) (page, *answer) {
 	p := page{take: 50}
 	for _, f := range []struct {
 		name string
@@ -25,6 +26,9 @@ func window(q url.Values) (page, *answer) {
 		if bad := number(q, f.name, f.into, 0, f.max); bad != nil {
 			return p, bad
 		}
+	}
+	if most := h.opts.Profile.MaxTake; most > 0 {
+		p.take = min(p.take, most)
 	}
 	return p, nil
 }

@@ -67,7 +67,7 @@ func (h *hyperline) row(cr *credit, row *creditRow) wireRow {
 
 // listRows is the credit's ledger, newest first (the order is not documented).
 func (h *hyperline) listRows(c *call) answer {
-	p, bad := window(c.query)
+	p, bad := h.window(c.query)
 	if bad != nil {
 		return *bad
 	}

@@ -14,10 +14,12 @@ type hyperline struct {
 	customers []*customer
 	byID      map[string]*customer
 	credits   []*credit // in the order of the bulk list
+	listed    []*credit // the bulk list, when it has a balance twice; else nil
 	product   *product
 	invoices  []*invoice // in the order of their making
 	invoiceBy map[string]*invoice
 	keys      map[string]*memory
+	speed     float64 // of generated usage
 	reads     *throttle
 	writes    *throttle
 }
@@ -127,7 +129,7 @@ type creditRow struct {
 
 func newHyperline(w *world, o HyperlineOptions, speed float64, now time.Time) *hyperline {
 	h := &hyperline{
-		world: w, opts: o,
+		world: w, opts: o, speed: speed,
 		byID: map[string]*customer{}, invoiceBy: map[string]*invoice{}, keys: map[string]*memory{},
 		reads:  newThrottle(o.Reads, 10*time.Second),
 		writes: newThrottle(o.Writes, 10*time.Second),
@@ -219,6 +221,9 @@ func newCredit(c *customer, p *product, at time.Time) *credit {
 func (h *hyperline) attach(cr *credit) *credit {
 	cr.owner.credits = append(cr.owner.credits, cr)
 	h.credits = append(h.credits, cr)
+	if h.listed != nil {
+		h.listed = append(h.listed, cr)
+	}
 	return cr
 }
 

@@ -65,6 +65,7 @@ type HyperlineProfile struct {
 	DeclineStatus        int           // of a refused purchase; 0 means 402
 	RememberAfter5xx     bool          // a key whose charge was answered by a 5xx replays the success
 	CompareMeaning       bool          // 417 compares JSON bodies by meaning, not by bytes
+	MaxTake              int           // rows a page of the lists with take and skip has at most, whatever is asked for; 0 means as asked
 	SkipLimit            int           // skip + take beyond it is a 400 on the bulk credits list; 0 means none
 	SeveralPacks         bool          // credit_count may be several packs
 	GrantUnpaid          bool          // credits are granted before the invoice is paid

@@ -107,6 +107,38 @@ func (h *hyperline) oldBill(owner *customer, b OldBill, now time.Time) {
 	h.invoiceBy[inv.id] = inv
 }
 
+// ListTwice puts a customer's balance into the list of all balances a second time,
+// at its end.
+func (e *Emulator) ListTwice(customer string) error {
+	return e.of(customer,
+		func(cr *credit, _ time.Time) error {
+			h := e.hyperline
+			if h.listed == nil {
+				h.listed = slices.Clone(h.credits)
+			}
+			h.listed = append(h.listed, cr)
+			return nil
+		},
+		func(*environment, time.Time) error {
+			return fmt.Errorf("emulator: %s: balances are listed at Hyperline only", customer)
+		})
+}
+
+// AddCustomers makes more customers, as Options.Hyperline describes them.
+func (e *Emulator) AddCustomers(n int) error {
+	if n < 1 || n > 1_000_000 {
+		return fmt.Errorf("emulator: %d customers cannot be added: use 1 to 1000000", n)
+	}
+	e.world.locked(func(now time.Time) {
+		h := e.hyperline
+		for range n {
+			h.opts.Customers++
+			h.addCustomer(len(h.customers), h.speed, now)
+		}
+	})
+	return nil
+}
+
 // Mistake is what a provider's books may have wrong about one invoice.
 type Mistake string
 

@@ -41,10 +41,12 @@ type Client struct {
 	customers customerBook
 
 	mu         sync.Mutex
-	noBulk     time.Time // until then the bulk list is not asked: it was refused
-	cut        time.Time // until then the bulk list is read in parts: it was cut short
-	noPrefixes time.Time // until then the prefix filter is not used: it was ignored
-	mostSkip   int       // largest skip + take that a list takes, as it was found out; 0 = not known
+	noBulk     time.Time    // until then the bulk list is not asked: it was refused
+	cut        time.Time    // until then the bulk list is read in parts: it was cut short
+	noPrefixes time.Time    // until then the prefix filter is not used: it was ignored
+	shortBy    int          // how many balances the bulk list lacked the last time
+	twice      map[key]bool // balances that stand in two rows
+	mostSkip   int          // largest skip + take that a list takes, as it was found out; 0 = not known
 }
 
 var (
@@ -137,6 +139,15 @@ func (r *reader) get(ctx context.Context, op, path string, query url.Values) (cl
 	}
 	r.kept = max(r.kept, resp.Age)
 	return resp, err
+}
+
+// join adds what another reader of the same task did.
+func (r *reader) join(other *reader) {
+	r.reads += other.reads
+	r.kept = max(r.kept, other.kept)
+	if r.oldest.IsZero() || !other.oldest.IsZero() && other.oldest.Before(r.oldest) {
+		r.oldest = other.oldest
+	}
 }
 
 // current is an error when a part of what was read is older than the read. What

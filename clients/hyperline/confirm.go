@@ -63,6 +63,9 @@ func (r *reader) confirm(ctx context.Context, o topup.Order) (topup.Confirmation
 	}
 	conf.Topups, conf.ServerTime, conf.Skipped = rows.list, rows.last.ServerTime, rows.skipped
 	conf.Reading.ReadAt = r.oldest
+	if conf.Reading.Bad == "" && r.listsTwice(key{o.Target.Customer, o.Target.Product}) {
+		conf.Reading.Bad = listedTwice
+	}
 	conf.Invoices = slices.DeleteFunc(conf.Invoices, func(i topup.Invoice) bool {
 		over := r.over(i, o.Target.Product, conf)
 		if over && i.Unreadable != "" {

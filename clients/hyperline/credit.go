@@ -117,9 +117,11 @@ func (c credit) reading(provider topup.ProviderID) topup.Reading {
 	return r
 }
 
-// same tells whether two rows say the same about one balance.
-func (c credit) same(other credit) bool {
-	return c.balance == other.balance && c.bad == other.bad
+// spoil makes the balance one that cannot be used, unless it is already.
+func (c *credit) spoil(why string) {
+	if c.bad == "" {
+		c.bad = why
+	}
 }
 
 // short keeps names and words bounded, in bytes.

@@ -1,6 +1,7 @@
 package hyperline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,8 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"topupd/clients"
 	"topupd/topup"
@@ -24,8 +28,8 @@ const (
 	// customersStale is how old it may be when the list cannot be read: sweeps go
 	// on, and the confirm read, which allows customersAge only, decides.
 	customersStale = 15 * time.Minute
-	// maxCustomerPages bounds one list of customers: 200,000.
-	maxCustomerPages = 2000
+	// maxCustomerPages bounds one end of a list of customers, for the memory's sake.
+	maxCustomerPages = 30_000
 	// maxSingles is how many customers are read one by one before the whole list
 	// is cheaper.
 	maxSingles = 10
@@ -99,12 +103,19 @@ func readProperties(raw json.RawMessage, into map[string]string) {
 	}
 }
 
-// customers is one reading of the whole list.
+// customers is one reading of the whole list. It is not changed any more: whoever
+// has it may read it while the next one is made.
 type customers struct {
 	customers map[topup.CustomerID]customer
 	complete  bool
 	at        time.Time
+	took      time.Duration
 }
+
+// fresh is how old the reading may be for a sweep. Of a large account the list
+// takes minutes, and reading it all the time would leave the balances none; what
+// was decided on it is looked at again right before buying.
+func (c customers) fresh() time.Duration { return min(max(customersAge, 5*c.took), customersStale) }
 
 // customerBook keeps the last reading between sweeps.
 type customerBook struct {
@@ -121,20 +132,21 @@ func (b *customerBook) known() customers {
 	return customers{}
 }
 
-// book returns the customers, read again when older than customersAge.
+// book returns the customers, read again when they are too old.
 func (r *reader) book(ctx context.Context) (customers, error) {
 	b := &r.customers
 	if err := b.turn.take(ctx); err != nil {
 		return customers{}, err
 	}
 	defer b.turn.give()
-	now := r.api.Now()
-	last := b.known()
+	last, now := b.known(), r.api.Now()
 	age := now.Sub(last.at)
-	if last.customers != nil && age <= customersAge {
+	if last.customers != nil && age <= last.fresh() {
 		return last, nil
 	}
-	fresh, err := r.listCustomers(ctx, b)
+	one := &reader{Client: r.Client, class: r.class, progress: r.progress}
+	fresh, err := one.listCustomers(ctx, b)
+	r.join(one)
 	if err != nil {
 		if last.customers == nil || age > customersStale || ctx.Err() != nil {
 			return customers{}, err
@@ -143,7 +155,7 @@ func (r *reader) book(ctx context.Context) (customers, error) {
 			slog.Float64("age_seconds", age.Seconds()), slog.Any("err", err))
 		return last, nil
 	}
-	fresh.at = now
+	fresh.at, fresh.took = one.oldest, r.api.Now().Sub(now)
 	b.last.Store(&fresh)
 	return fresh, nil
 }
@@ -213,45 +225,125 @@ func forgetMethods(found customers) {
 }
 
 // listPart adds the customers with one payment method; filter "" lists them all.
+// A cursor leads from page to page, so the list is read from both of its ends at
+// once, until the two meet.
 func (r *reader) listPart(ctx context.Context, found *customers, filter string, method topup.PaymentMethod) error {
+	p := &part{found: found, method: method, by: map[topup.CustomerID]int{}, clean: true, progress: r.progress}
 	query := url.Values{"status": {"all"}} // what is listed without it is not documented
 	if filter != "" {
 		query.Set("payment_method_type__in", filter)
 	}
-	seen := map[topup.CustomerID]bool{}
-	clean := true
-	var unwanted error
-	ended, err := r.cursors(ctx, "customers", customersPath, query, maxCustomerPages, func(page cursorPage) bool {
-		if r.progress != nil {
-			if unwanted = r.progress(); unwanted != nil {
-				return false
-			}
+	first, err := r.listed(ctx, "customers", customersPath, query, "")
+	if err != nil {
+		return err
+	}
+	p.take(first, newestEnd)
+	if p.unwanted != nil {
+		return p.unwanted
+	}
+	if first.next == "" || p.conflict {
+		found.complete = found.complete && p.clean && first.next == ""
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	readers := [2]*reader{}
+	for end, order := range []string{newestEnd: "desc", oldestEnd: "asc"} {
+		one := &reader{Client: r.Client, class: r.class}
+		readers[end] = one
+		from := with(query, "order", order)
+		if end == newestEnd {
+			from = with(query, "cursor", first.next)
 		}
-		before := len(seen)
-		for _, row := range page.rows {
-			c, err := readCustomer(row, page.SentAt)
-			if err != nil {
-				clean = false // a target of it is read by itself
-				continue
-			}
-			seen[c.id] = true
-			known, ok := found.customers[c.id]
-			c.method = combine(known.method, method, ok)
-			found.customers[c.id] = c
-			if c.method == conflicting {
-				return false
-			}
-		}
-		return len(seen) > before // a page of nothing new: the list repeats itself
-	})
-	if err == nil {
-		err = unwanted
+		group.Go(func() error {
+			ended, err := one.cursors(ctx, "customers", customersPath, from, maxCustomerPages, func(page cursorPage) bool { return p.take(page, end) })
+			p.end(ended)
+			return err
+		})
+	}
+	err = cmp.Or(group.Wait(), p.unwanted)
+	for _, one := range readers {
+		r.join(one)
 	}
 	if err != nil {
 		return err
 	}
-	found.complete = found.complete && ended && clean
+	found.complete = found.complete && p.clean && (p.ended || p.met)
 	return nil
+}
+
+// with is the query with one more parameter.
+func with(query url.Values, name, value string) url.Values {
+	more := maps.Clone(query)
+	more.Set(name, value)
+	return more
+}
+
+// The ends of a list of customers.
+const (
+	newestEnd = iota
+	oldestEnd
+)
+
+// part is one part of the customers, read from both ends.
+type part struct {
+	mu       sync.Mutex
+	found    *customers
+	method   topup.PaymentMethod
+	by       map[topup.CustomerID]int // the end that showed the customer first
+	pages    [2]int
+	clean    bool // every row could be read
+	ended    bool // one end was read to the other
+	met      bool
+	conflict bool // the filter is ignored
+	progress func() error
+	unwanted error // what progress said to end it
+}
+
+// take adds a page, and tells whether its end has more to show. A page without
+// anything new is where the two ends meet; when it is the first of its end, the
+// order was ignored, and the other end reads the whole list.
+func (p *part) take(page cursorPage, end int) (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.progress != nil && p.unwanted == nil {
+		p.unwanted = p.progress()
+	}
+	if p.unwanted != nil {
+		return false
+	}
+	news := false
+	theirs := 0
+	for _, row := range page.rows {
+		c, err := readCustomer(row, page.SentAt)
+		if err != nil {
+			p.clean = false // a target of it is read by itself
+			continue
+		}
+		by, seen := p.by[c.id]
+		if seen {
+			if by != end {
+				theirs++
+			}
+			continue
+		}
+		news = true
+		p.by[c.id] = end
+		known, ok := p.found.customers[c.id]
+		c.method = combine(known.method, p.method, ok)
+		p.found.customers[c.id] = c
+		if p.conflict = p.conflict || c.method == conflicting; p.conflict {
+			return false
+		}
+	}
+	p.pages[end]++
+	p.met = p.met || !news && theirs > 0 && p.pages[end] > 1
+	return news && !p.met && !p.conflict
+}
+
+func (p *part) end(ended bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = p.ended || ended
 }
 
 // combine is the payment method of a customer that is in two parts. One that is
@@ -298,8 +390,8 @@ func (p *pass) complement(ctx context.Context, missing map[topup.CustomerID]bool
 		return nil, err
 	}
 	defer b.turn.give()
-	last := b.known()
-	grown := customers{customers: maps.Clone(last.customers), complete: last.complete, at: last.at}
+	grown := b.known()
+	grown.customers = maps.Clone(grown.customers)
 	if !p.listed && p.singles+len(missing) > maxSingles {
 		if err := p.listPart(ctx, &grown, "", topup.PaymentUnknown); err != nil {
 			return nil, err

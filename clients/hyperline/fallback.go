@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"topupd/clients"
-	"topupd/topup"
 )
 
 // idAlphabet is what the characters of a customer id behind its cus_ are made
@@ -25,83 +24,97 @@ const maxPrefix = len("cus_") + 3
 // byPrefix reads a list that is too long to be skipped through in parts, by the
 // beginning of the customer id. The filter is checked on every row; where it is
 // ignored, customers are read one by one.
-func (p *pass) byPrefix(ctx context.Context) (complete bool, err error) {
+func (p *pass) byPrefix(ctx context.Context) error {
 	if p.blocked(&p.noPrefixes) {
 		return p.customerByCustomer(ctx)
 	}
 	page, err := p.offset(ctx, "credits", bulkPath, nil, 0) // for the total of all parts
 	if err != nil {
-		return false, err
+		return err
 	}
-	found := map[key]bool{}
-	complete, err = p.parts(ctx, "cus_", found)
+	p.missing = ""
+	found, err := p.parts(ctx, "cus_")
 	if errors.Is(err, errFilterIgnored) {
 		p.log.Warn("the filter on customer_id is ignored; reading customer by customer", slog.String("provider", p.name))
 		p.block(&p.noPrefixes)
 		return p.customerByCustomer(ctx)
 	}
-	return complete && err == nil && len(found) == page.total, err
+	if p.missing == "" && found < page.total {
+		p.missing = fmt.Sprintf("%d of %d balances were not shown", page.total-found, page.total)
+	}
+	return err
 }
 
 var errFilterIgnored = errors.New("the filter is ignored")
 
-// parts reads the parts below a prefix and notes in found whose balances it saw.
-func (p *pass) parts(ctx context.Context, prefix string, found map[key]bool) (complete bool, err error) {
-	complete = true
+// parts reads the parts below a prefix and counts their rows.
+func (p *pass) parts(ctx context.Context, prefix string) (found int, err error) {
 	for _, next := range idAlphabet {
 		part := prefix + string(next)
-		s, err := p.scan(ctx, part, p.hand)
+		s := p.scan("credits", bulkPath, part, p.hand)
+		err := s.read(ctx)
 		switch {
-		case s != nil && s.unrelated > 0:
-			return false, errFilterIgnored
+		case s.unrelated > 0:
+			return 0, errFilterIgnored
 		case errors.Is(err, errCutShort) && len(part) < maxPrefix:
-			below, err := p.parts(ctx, part, found)
+			below, err := p.parts(ctx, part)
 			if err != nil {
-				return false, err
+				return 0, err
 			}
-			complete = complete && below
+			found += below
 			continue
 		case err != nil:
-			return false, fmt.Errorf("reading balances of customers %s…: %w", part, err)
+			return 0, fmt.Errorf("reading balances of customers %s…: %w", part, err)
 		}
-		for k := range s.rows {
-			found[k] = true
-		}
-		complete = complete && s.consistent()
+		p.twice = append(p.twice, s.twice...)
+		found += len(s.rows) + s.extra
+		p.lacks(s.missing())
 	}
-	return complete, nil
+	return found, nil
 }
 
-// customerWorkers is how many customers are read at once. The rate budget is the
-// real bound; this only hides the latency.
-const customerWorkers = 4
+// lacks notes what was not shown; the first of several is told.
+func (p *pass) lacks(missing string) {
+	if p.missing == "" {
+		p.missing = missing
+	}
+}
 
 // customerByCustomer reads the balances of every customer by its own list: one
 // read each, so slow, but it needs no more than the right to read credits.
-func (p *pass) customerByCustomer(ctx context.Context) (complete bool, err error) {
+func (p *pass) customerByCustomer(ctx context.Context) error {
 	book, err := p.book(ctx)
 	if err != nil {
-		return false, fmt.Errorf("listing customers: %w", err)
+		return fmt.Errorf("listing customers: %w", err)
+	}
+	p.missing = ""
+	if !book.complete {
+		p.missing = "the list of customers was not read to its end"
 	}
 	var mu sync.Mutex // held while a page is handed over, too
 	var ready []credit
-	complete = book.complete
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(customerWorkers)
+	group.SetLimit(inFlight)
 	for id := range book.customers {
 		group.Go(func() error {
 			one := &reader{Client: p.Client, class: p.class}
-			s, credits, err := one.ownCredits(ctx, id)
+			var credits []credit
+			s := one.scan("credits_of_customer", path("/v1/customers/", string(id), "/credits"), string(id), func(_ context.Context, page []credit) error {
+				credits = append(credits, page...)
+				return nil
+			})
+			err := s.read(ctx)
 			mu.Lock()
 			defer mu.Unlock()
-			p.reads += one.reads
+			p.join(one)
 			switch {
 			case clients.Refused(err, http.StatusNotFound):
 				return nil // deleted meanwhile
 			case err != nil:
 				return fmt.Errorf("customer %s: %w", id, err)
 			}
-			complete = complete && s.consistent()
+			p.twice = append(p.twice, s.twice...)
+			p.lacks(s.missing())
 			if ready = append(ready, credits...); len(ready) < pageSize {
 				return nil
 			}
@@ -111,25 +124,7 @@ func (p *pass) customerByCustomer(ctx context.Context) (complete bool, err error
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return false, err
+		return err
 	}
-	return complete, p.hand(ctx, ready)
-}
-
-// ownCredits reads the list of one customer.
-func (r *reader) ownCredits(ctx context.Context, id topup.CustomerID) (s *scan, credits []credit, err error) {
-	s = &scan{rows: map[key]credit{}, disagree: map[key]bool{}, total: -1}
-	const maxPages = 20
-	for n := range maxPages {
-		page, err := r.offset(ctx, "credits_of_customer", path("/v1/customers/", string(id), "/credits"), nil, n*pageSize)
-		if err != nil {
-			return nil, nil, err
-		}
-		credits = append(credits, s.see(page, string(id), n == 0)...)
-		if page.last(n * pageSize) {
-			return s, credits, nil
-		}
-	}
-	s.unending = true
-	return s, credits, nil
+	return p.hand(ctx, ready)
 }

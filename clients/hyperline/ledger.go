@@ -118,7 +118,7 @@ type look struct {
 	since  time.Time
 
 	found map[string]topup.Topup
-	pages map[int]span // by number
+	pages map[int]days // by number
 	total int
 	moved bool
 	whole bool // every page that matters was read
@@ -126,15 +126,15 @@ type look struct {
 	last  clients.Response
 }
 
-// span is what one page covers.
-type span struct {
+// days is what one page covers.
+type days struct {
 	oldest, newest time.Time
 	falling        bool // newest first within the page
 	rising         bool
 }
 
 func (l *look) read(ctx context.Context) error {
-	l.pages, l.total = map[int]span{}, -1
+	l.pages, l.total = map[int]days{}, -1
 	if ended, err := l.page(ctx, 0); err != nil || ended {
 		l.whole = ended
 		return err
@@ -168,7 +168,7 @@ func (l *look) read(ctx context.Context) error {
 // page reads the page with a number; ended tells that it is certainly the last.
 func (l *look) page(ctx context.Context, n int) (ended bool, err error) {
 	at := path("/v1/customers/", string(l.target.Customer), "/credits/", string(l.target.Product), "/transactions")
-	page, err := l.offset(ctx, "transactions", at, url.Values{"type": {l.kind}}, n*pageSize)
+	page, err := l.window(ctx, "transactions", at, url.Values{"type": {l.kind}}, n*pageSize)
 	if err != nil {
 		return false, err
 	}
@@ -185,8 +185,8 @@ func (l *look) page(ctx context.Context, n int) (ended bool, err error) {
 	return page.last(n * pageSize), err
 }
 
-func (l *look) see(list []clients.Object) (span, error) {
-	s := span{falling: true, rising: true}
+func (l *look) see(list []clients.Object) (days, error) {
+	s := days{falling: true, rising: true}
 	before := time.Time{}
 	for _, row := range list {
 		if c, p := row.Text("customer_id"), row.Text("product_id"); c != string(l.target.Customer) || row.Has("product_id") && p != string(l.target.Product) {
@@ -237,7 +237,7 @@ func (l *look) falling() bool {
 	return first.falling && last.falling && !first.oldest.Before(last.newest) && last.oldest.Before(first.newest)
 }
 
-func (l *look) ends() (first, last span) {
+func (l *look) ends() (first, last days) {
 	n := 0
 	for number := range l.pages {
 		n = max(n, number)

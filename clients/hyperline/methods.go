@@ -33,7 +33,7 @@ func (r *reader) paymentMethods(ctx context.Context, id topup.CustomerID) ([]pay
 	const op, maxPages = "payment_methods", 5
 	var methods []paymentMethod
 	for n := range maxPages {
-		page, err := r.offset(ctx, op, path("/v1/customers/", string(id), "/payment-methods"), nil, n*pageSize)
+		page, err := r.window(ctx, op, path("/v1/customers/", string(id), "/payment-methods"), nil, n*pageSize)
 		if err != nil {
 			return nil, err
 		}

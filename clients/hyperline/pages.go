@@ -30,9 +30,35 @@ type offsetPage struct {
 
 // offset reads the page that begins at skip.
 func (r *reader) offset(ctx context.Context, op, path string, filter url.Values, skip int) (offsetPage, error) {
+	return r.some(ctx, op, path, filter, skip, pageSize)
+}
+
+// window reads the rows from skip to skip + pageSize. Some servers give fewer rows
+// than they are asked for: then it goes on behind what came, until the total. The
+// page is as old as the first answer.
+func (r *reader) window(ctx context.Context, op, path string, filter url.Values, skip int) (offsetPage, error) {
+	page, err := r.offset(ctx, op, path, filter, skip)
+	if err != nil {
+		return page, err
+	}
+	page.rows = page.rows[:min(len(page.rows), pageSize)]
+	for n := len(page.rows); n > 0 && len(page.rows) < pageSize && (page.total < 0 || skip+len(page.rows) < page.total); {
+		next, err := r.some(ctx, op, path, filter, skip+len(page.rows), pageSize-len(page.rows))
+		if err != nil {
+			return page, err
+		}
+		n = min(len(next.rows), pageSize-len(page.rows))
+		page.rows = append(page.rows, next.rows[:n]...)
+		page.total = next.total
+	}
+	return page, nil
+}
+
+// some reads at most take rows from skip on.
+func (r *reader) some(ctx context.Context, op, path string, filter url.Values, skip, take int) (offsetPage, error) {
 	query := url.Values{}
 	maps.Copy(query, filter)
-	query.Set("take", strconv.Itoa(pageSize))
+	query.Set("take", strconv.Itoa(take))
 	query.Set("skip", strconv.Itoa(skip))
 	resp, err := r.get(ctx, op, path, query)
 	if err != nil {
@@ -65,10 +91,10 @@ func (p offsetPage) last(skip int) bool {
 	return skip+pageSize >= p.total
 }
 
-// whole reads a count from 0 to a million; -1 for everything else.
+// whole reads a count from 0 to a thousand million; -1 for everything else.
 func whole(text string) int {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 || n > 1_000_000 {
+	if err != nil || n < 0 || n > 1_000_000_000 {
 		return -1
 	}
 	return n

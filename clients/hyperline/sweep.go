@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"topupd/clients"
@@ -17,46 +16,40 @@ import (
 const bulkPath = "/v1/customers/credits"
 
 const (
-	// maxScans is how often the bulk list is read when rows move meanwhile.
+	// maxScans is how often the bulk list is read when it did not show everything.
 	maxScans = 3
-	// maxBulkPages bounds one scan: 200,000 balances. Nobody's sweep of more
-	// would end in time.
-	maxBulkPages = 2000
+	// maxAgain is the longest list that is read again for that.
+	maxAgain = 5000
 	// retryRefused is how long a way that was refused is not tried again.
 	retryRefused = 10 * time.Minute
 )
-
-// key is one balance.
-type key struct {
-	customer topup.CustomerID
-	product  topup.ProductID
-}
 
 // Sweep reads every balance of the products and hands each page over as it was
 // read. It is complete only if the list was read consistently to its end: a target
 // that is absent from an incomplete sweep may still exist. Reads does not count
 // repeated tries.
 func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
-	p := &pass{reader: c.polling(), products: products, page: page}
+	p := &pass{reader: c.polling(), wanted: products, page: page, products: map[topup.ProductID]*offered{}}
 	p.progress = func() error {
 		if err := page(topup.Page{}); err != nil {
 			return errHanding{err}
 		}
 		return nil
 	}
-	complete, err := p.credits(ctx)
-	sweep := topup.Sweep{Complete: complete && err == nil, Reads: p.reads}
+	err := p.credits(ctx)
+	sweep := topup.Sweep{Complete: p.missing == "" && err == nil, Missing: p.missing, Reads: p.reads}
 	if err != nil {
 		return sweep, fmt.Errorf("%s: reading balances: %w", c.name, err)
 	}
+	c.noteTwice(p.twice)
 	return sweep, nil
 }
 
 // pass is one reading of every balance.
 type pass struct {
 	*reader
-	products []topup.ProductID
-	page     func(topup.Page) error
+	wanted []topup.ProductID
+	page   func(topup.Page) error
 
 	// accounts is one reading of the customers, the same for all pages: of a large
 	// account it takes as long as the balances, and reading it again in between
@@ -64,6 +57,17 @@ type pass struct {
 	accounts map[topup.CustomerID]customer
 	listed   bool // the whole list was read for customers that accounts misses
 	singles  int  // customers that were read one by one
+
+	products map[topup.ProductID]*offered // that were asked for a mark
+	missing  string                       // what was not shown; "" when everything was
+	twice    []key                        // balances that stand in two rows
+}
+
+// offered is what a pass knows of a product: one that cannot be read is not asked
+// for again until the next.
+type offered struct {
+	product product
+	err     error
 }
 
 // errHanding is that whoever takes the pages wants no more.
@@ -75,7 +79,7 @@ func (e errHanding) Unwrap() error { return e.error }
 func (p *pass) hand(ctx context.Context, credits []credit) error {
 	wanted := make([]credit, 0, len(credits))
 	for _, credit := range credits {
-		if slices.Contains(p.products, credit.product) {
+		if slices.Contains(p.wanted, credit.product) {
 			wanted = append(wanted, credit)
 		}
 	}
@@ -102,26 +106,31 @@ func (p *pass) hand(ctx context.Context, credits []credit) error {
 
 // defaultThreshold falls back to the mark of the product. One that cannot be read
 // leaves the reading without a mark; the sweep goes on.
-func (r *reader) defaultThreshold(ctx context.Context, reading *topup.Reading) {
+func (p *pass) defaultThreshold(ctx context.Context, reading *topup.Reading) {
 	if reading.Threshold != nil {
 		return
 	}
-	p, err := r.product(ctx, reading.Target.Product, productAge)
-	if err != nil {
-		r.log.Warn("product threshold cannot be read", slog.String("provider", r.name),
-			slog.String("product", string(reading.Target.Product)), slog.Any("err", err))
-		return
+	id := reading.Target.Product
+	known, ok := p.products[id]
+	if !ok {
+		known = &offered{}
+		if known.product, known.err = p.product(ctx, id, productAge); known.err != nil {
+			p.log.Warn("product threshold cannot be read", slog.String("provider", p.name), slog.String("product", string(id)), slog.Any("err", known.err))
+		}
+		p.products[id] = known
 	}
-	p.mark(reading)
+	if known.err == nil {
+		known.product.mark(reading)
+	}
 }
 
 // credits reads all balances by the cheapest way that works: the bulk list, its
 // parts where it is cut short, and customer by customer where it is refused. The
 // customers come first: their list is long too, and balances would age meanwhile.
-func (p *pass) credits(ctx context.Context) (complete bool, err error) {
+func (p *pass) credits(ctx context.Context) error {
 	book, err := p.book(ctx)
 	if err != nil {
-		return false, fmt.Errorf("listing customers: %w", err)
+		return fmt.Errorf("listing customers: %w", err)
 	}
 	p.accounts = book.customers
 	if p.blocked(&p.noBulk) {
@@ -130,27 +139,25 @@ func (p *pass) credits(ctx context.Context) (complete bool, err error) {
 	if p.blocked(&p.cut) {
 		return p.byPrefix(ctx)
 	}
-	complete, err = p.bulk(ctx)
+	err = p.bulk(ctx)
 	_, unwanted := errors.AsType[errHanding](err)
 	e, isAnswer := errors.AsType[*clients.Error](err)
 	switch {
-	case err == nil:
-		return complete, nil
-	case unwanted:
-		return false, err
+	case err == nil || unwanted:
+		return err
 	case errors.Is(err, errCutShort):
 		p.block(&p.cut)
 		return p.byPrefix(ctx)
 	case isAnswer && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound):
 		p.log.Warn("the list of all balances is refused; reading customer by customer",
 			slog.String("provider", p.name), slog.Any("err", err))
-		complete, err = p.customerByCustomer(ctx)
+		err = p.customerByCustomer(ctx)
 		if err == nil {
 			p.block(&p.noBulk)
 		}
-		return complete, err
+		return err
 	default:
-		return false, err
+		return err
 	}
 }
 
@@ -175,115 +182,48 @@ var errCutShort = errors.New("the list is longer than may be skipped")
 // skipLimit is where a 400 means errCutShort.
 const skipLimit = 10_000
 
-// bulk reads the whole list, again when rows moved meanwhile.
-func (p *pass) bulk(ctx context.Context) (complete bool, err error) {
+// bulk reads the whole list, and again where it did not show everything. A long
+// list is not: the next sweep begins at once.
+func (p *pass) bulk(ctx context.Context) error {
 	for range maxScans {
-		s, err := p.scan(ctx, "", p.hand)
+		s := p.scan("credits", bulkPath, "", p.hand)
+		err := s.read(ctx)
+		p.missing = s.missing()
 		if err != nil {
-			return false, err
+			return err
 		}
-		if s.consistent() {
-			return true, nil
+		p.twice = append(p.twice, s.twice...)
+		if short := s.short(); short == 0 && !s.torn || s.total > maxAgain || p.shortAgain(short) {
+			return nil
 		}
 	}
-	return false, nil
+	return nil
 }
 
-// scan is one pass over the bulk list, or the part of it whose customer ids begin
-// with a prefix.
-type scan struct {
-	rows      map[key]credit
-	disagree  map[key]bool
-	total     int
-	moved     bool // the total changed on the way, or rows came twice
-	unread    int  // rows that do not say whose they are
-	unending  bool
-	unrelated int // rows that the prefix filter should have kept out
+// shortAgain tells whether the list lacked as much the last time, too. Some say
+// that they are longer than they are, and reading them again shows no more.
+func (c *Client) shortAgain(short int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	same := short > 0 && c.shortBy == short
+	c.shortBy = short
+	return same
 }
 
-// scan reads the list to its end and hands each page's balances over.
-func (r *reader) scan(ctx context.Context, prefix string, hand func(context.Context, []credit) error) (*scan, error) {
-	filter := map[string][]string{}
-	if prefix != "" {
-		filter["customer_id__startsWith"] = []string{prefix}
-	}
-	s := &scan{rows: map[key]credit{}, disagree: map[key]bool{}, total: -1}
-	for n := range maxBulkPages {
-		skip := n * pageSize
-		if r.mayNotSkip(skip) {
-			return s, errCutShort
-		}
-		page, err := r.offset(ctx, "credits", bulkPath, filter, skip)
-		if clients.Refused(err, http.StatusBadRequest) && skip+pageSize > skipLimit {
-			return s, errCutShort
-		}
-		if err != nil {
-			return s, err
-		}
-		credits := s.see(page, prefix, n == 0)
-		if n == 0 && r.mayNotSkip(s.total-pageSize) { // the end is out of reach
-			return s, errCutShort
-		}
-		if err := hand(ctx, credits); err != nil {
-			return s, err
-		}
-		if page.last(skip) {
-			return s, nil
-		}
-		if s.unrelated > 0 {
-			return s, nil // the filter is ignored: the rest would be the whole list
-		}
-	}
-	s.unending = true
-	return s, nil
+// listsTwice tells whether the balance stood in two rows when it was looked at
+// last.
+func (c *Client) listsTwice(k key) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.twice[k]
 }
 
-// see takes in a page and returns its balances. Two rows of one pass that disagree
-// are no reading: which of them is the balance is unknown.
-func (s *scan) see(page offsetPage, prefix string, first bool) []credit {
-	if first {
-		s.total = page.total
+func (c *Client) noteTwice(keys []key) {
+	twice := make(map[key]bool, len(keys))
+	for _, k := range keys {
+		twice[k] = true
 	}
-	if page.total != s.total {
-		s.moved = true
-	}
-	var order []key
-	for _, row := range page.rows {
-		c, err := readCredit(row, page.SentAt)
-		if err != nil {
-			s.unread++
-			continue
-		}
-		if !strings.HasPrefix(strings.ToLower(string(c.customer)), strings.ToLower(prefix)) {
-			s.unrelated++
-			continue
-		}
-		k := key{c.customer, c.product}
-		before, ok := s.rows[k]
-		if ok {
-			s.moved = true
-			if !before.same(c) {
-				s.disagree[k] = true
-			}
-		}
-		s.rows[k] = c
-		order = append(order, k)
-	}
-	credits := make([]credit, 0, len(order))
-	for i, k := range order {
-		if slices.Contains(order[i+1:], k) {
-			continue // its last row on the page counts
-		}
-		c := s.rows[k]
-		if s.disagree[k] && c.bad == "" {
-			c.bad = "duplicate rows disagree"
-		}
-		credits = append(credits, c)
-	}
-	return credits
-}
-
-// consistent tells whether the pages add up to the list that each of them names.
-func (s *scan) consistent() bool {
-	return !s.moved && !s.unending && s.unread == 0 && s.unrelated == 0 && s.total == len(s.rows)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.twice = twice
 }

@@ -171,8 +171,8 @@ func TestHostileRows(t *testing.T) {
 		{"2^63 is no balance", []string{row("cus_a", `"current_balance":9223372036854775808`)}, 1, "current_balance", "", 1, true},
 		{"1e400 is no balance", []string{row("cus_a", `"current_balance":1e400`)}, 1, "current_balance", "", 1, true},
 		{"a thousandth is exact", []string{row("cus_a", `"current_balance":10.005`)}, 1, "", "10.005", 1, true},
-		{"the same row twice is one", []string{row("cus_a", `"current_balance":5`), row("cus_a", `"current_balance":5`)}, 2, "", "5", 1, false},
-		{"two rows that disagree are none", []string{row("cus_a", `"current_balance":5`), row("cus_a", `"current_balance":5000`)}, 2, "duplicate rows disagree", "", 1, false},
+		{"the same row twice is none", []string{row("cus_a", `"current_balance":5`), row("cus_a", `"current_balance":5`)}, 2, "lists this balance twice", "", 1, true},
+		{"two rows that disagree are none", []string{row("cus_a", `"current_balance":5`), row("cus_a", `"current_balance":5000`)}, 2, "lists this balance twice", "", 1, true},
 		{"a row of nobody makes the list incomplete", []string{row("cus_a", `"current_balance":5`), row("", `"current_balance":5`)}, 2, "", "5", 1, false},
 		{"an id with a space is nobody's", []string{row("cus_a", `"current_balance":5`), row("cus_ a", `"current_balance":5`)}, 2, "", "5", 1, false},
 		{"a row that is none makes the list incomplete", []string{row("cus_a", `"current_balance":5`), "7"}, 2, "", "5", 1, false},
@@ -238,8 +238,8 @@ func TestAnIgnoredPaymentMethodFilterIsNoticed(t *testing.T) {
 	if known || len(sweep.Readings) != 250 || !sweep.Complete {
 		t.Errorf("%d readings, complete %v, payment methods known: %v", len(sweep.Readings), sweep.Complete, known)
 	}
-	if lists.Load() != 4 { // the whole list, and the first page that gives it away
-		t.Errorf("%d pages of customers were read, want 4", lists.Load())
+	if lists.Load() > 6 { // the whole list from both ends, and the first page that gives it away
+		t.Errorf("%d pages of customers were read, want 4, or 2 more where the ends meet", lists.Load())
 	}
 }
 

@@ -137,6 +137,7 @@ var profiles = map[string]func(*emulator.Options){
 	"expiry_minutes":         func(o *emulator.Options) { o.Hyperline.Profile.ExpiryShown = emulator.ExpiryMinutes },
 	"oldest_first":           func(o *emulator.Options) { o.Hyperline.Profile.RowsOldestFirst = true },
 	"sort_ignored":           func(o *emulator.Options) { o.Hyperline.Profile.InvoiceSortIgnored = true },
+	"small_pages":            func(o *emulator.Options) { o.Hyperline.Profile.MaxTake = 50 },
 	"small_currency":         func(o *emulator.Options) { o.Hyperline.Profile.SmallCurrency = true },
 	"type_ignored":           func(o *emulator.Options) { o.Hyperline.Profile.TypeFilterIgnored = true },
 	"talkover_strings":       func(o *emulator.Options) { o.Talkover.Profile.Money = emulator.MoneyString },
