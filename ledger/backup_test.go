@@ -150,6 +150,7 @@ func TestARestoreForgetsTheLogOfTheOldFile(t *testing.T) {
 	kept := sentPurchase(t, daemon)
 	from := copied(t, path)
 	lost := planRequest(t, daemon, "cus_2")
+	lost.Purchase.Rule = "another" // of which no first purchase is under way
 	if _, err := daemon.Plan(t.Context(), lost); err != nil {
 		t.Fatal(err)
 	}

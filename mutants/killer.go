@@ -57,6 +57,7 @@ func killers(root string) []killer {
 		ledger("ledger, SQLite", "^TestContract$/^sqlite$"),
 		ledger("ledger, schema", "^TestTheSchemaRefuses$/^sqlite$"),
 		ledger("ledger, lineage", "^TestADatabaseThatMovedGivesNoRights$/.*/^sqlite$"),
+		ledger("ledger, file", "^Test(ASecondName|AFileThat|NothingIsBoughtBefore|ADamagedLedger|ARestoreForgets|AnUnknownFilesystem)"),
 		ledger("ledger, PostgreSQL", "."),
 	}
 	if histories, _ := filepath.Glob(filepath.Join(root, "sim", "*_test.go")); len(histories) > 0 {

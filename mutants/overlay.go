@@ -23,8 +23,8 @@ var ledgerSwitch []byte
 // schemaHook lets mutants change a database right after its migrations, before
 // anybody works on it.
 var schemaHook = edit{
-	"ledger/migrate.go", "\treturn applied, explained(err)\n",
-	"\tif err == nil && len(applied) > 0 {\n\t\terr = s.mutate(ctx, topup.Mutant)\n\t}\n\treturn applied, explained(err)\n",
+	"ledger/migrate.go", "\treturn applied, explained(s.granting(err))\n",
+	"\tif err == nil && len(applied) > 0 {\n\t\terr = s.mutate(ctx, topup.Mutant)\n\t}\n\treturn applied, explained(s.granting(err))\n",
 }
 
 // overlay writes the product's files with the switches of all mutants into

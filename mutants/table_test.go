@@ -83,7 +83,7 @@ func TestSwitching(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("ledger/migrate.go", "package ledger\n\nimport \"context\"\n\n\treturn applied, explained(err)\n")
+	write("ledger/migrate.go", "package ledger\n\nimport \"context\"\n\n\treturn applied, explained(s.granting(err))\n")
 	write("topup/a.go", "package topup\n\nif one {\n}\nif two {\n}\nif two {\n}\n")
 	for _, tt := range []struct {
 		name  string
