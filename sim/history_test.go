@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"topupd/clients"
 	"topupd/clients/emulator"
 )
 
@@ -31,8 +32,9 @@ type history struct {
 	Length   time.Duration // how long usage and events last
 
 	Sweep, Cooldown, Latency time.Duration
-	Usage, UsageScale        int // of a credit per second and customer, at most: 250 with scale 3 is a quarter
-	Cap                      int // purchases a day and customer
+	Usage, UsageScale        int            // of a credit per second and customer, at most: 250 with scale 3 is a quarter
+	Cap                      int            // purchases a day and customer
+	Limits                   clients.Limits // of the daemon; zero = as good as none
 	RefillBig                bool
 	Park                     bool // unclear.policy: park at Hyperline
 

@@ -129,9 +129,14 @@ func (r *replica) options(base string) clients.Options {
 		defer mu.Unlock()
 		return rng.Float64()
 	}
+	limits := r.w.h.Limits
+	if limits.SharePercent == 0 {
+		plenty := clients.Rate{Count: 100_000, Window: time.Second}
+		limits = clients.Limits{Reads: plenty, Writes: plenty, SharePercent: 100}
+	}
 	return clients.Options{
 		BaseURL: u, PurchaseTimeout: timeout, Now: r.now, Rand: jitter,
-		Limits: clients.Limits{Reads: clients.Rate{Count: 100_000, Window: time.Second}, Writes: clients.Rate{Count: 100_000, Window: time.Second}, SharePercent: 100},
+		Limits: limits,
 		Dial:   func(ctx context.Context, _, _ string) (net.Conn, error) { return r.w.net.dial(ctx, r) },
 	}
 }
