@@ -78,6 +78,39 @@ func TestNothingScansALargeTable(t *testing.T) {
 	}
 }
 
+// Whatever the number of targets, a process that takes over remembers all of
+// them, and targets lists all.
+func TestAllTargetsAreRemembered(t *testing.T) {
+	t.Parallel()
+	const rows = 100_001
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			t.Parallel()
+			url := migrated(t, engine.name, engine.fresh(t))
+			s := open(t, url, ledger.Options{})
+			takeLease(t, s)
+			if _, err := rawSQL(t, url).ExecContext(t.Context(), fmt.Sprintf(`INSERT INTO snapshot (provider, customer, product, provider_name, customer_name, product_name,
+					at, since_at, reason, text, rule, rule_version, purchase, detail, evaluations)
+				WITH RECURSIVE num(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM num WHERE i < %d)
+				SELECT '%s', 'cus_' || i, 'itm', '', '', '', 1, 1, 'enough', '', '', '', '', '', 1 FROM num`, rows, provider)); err != nil {
+				t.Fatal(err)
+			}
+			known, err := s.Snapshot(t.Context(), provider)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := map[topup.Target]bool{}
+			for _, e := range known {
+				seen[e.Target] = true
+			}
+			listed, err := s.Targets(t.Context(), ledger.Filter{})
+			if err != nil || len(known) != rows || len(seen) != rows || len(listed) != rows {
+				t.Errorf("remembered %d, %d of them different, listed %d, %v; want %d", len(known), len(seen), len(listed), err, rows)
+			}
+		})
+	}
+}
+
 // operator does everything that a ledger is asked for once.
 type operator struct {
 	t        *testing.T
@@ -85,7 +118,6 @@ type operator struct {
 	large    ledgertest.Large
 	provider topup.ProviderID
 	lease    topup.Lease
-	request  topup.PlanRequest
 	p        topup.Purchase
 	now      time.Time
 }
@@ -148,8 +180,10 @@ func (o *operator) buying() []operation {
 		}},
 		{"answer", func(ctx context.Context) (err error) {
 			yes := topup.Answer{Verdict: topup.Yes, Reference: "inv_new", Written: 1}
-			o.p, err = o.s.Answer(ctx, topup.AnswerRequest{Purchase: o.p, Permit: token, Answer: yes,
-				Change: func(row topup.Purchase, now time.Time) topup.Change { return topup.Answered(row, yes, true, now) }})
+			o.p, err = o.s.Answer(ctx, topup.AnswerRequest{
+				Purchase: o.p, Permit: token, Answer: yes,
+				Change: func(row topup.Purchase, now time.Time) topup.Change { return topup.Answered(row, yes, true, now) },
+			})
 			return err
 		}},
 		{"advance to the end", func(ctx context.Context) error {

@@ -82,12 +82,12 @@ func (s *Store) alone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer one.Close()
+	defer one.Close() //nolint:errcheck // it goes back to the pool
 	other, err := s.db.Connx(ctx)
 	if err != nil {
 		return err
 	}
-	defer other.Close()
+	defer other.Close() //nolint:errcheck // as above
 	var set, kept, seen string
 	err = errors.Join(
 		one.GetContext(ctx, &set, `SELECT set_config('topupd.session', '`+token+`', false)`), // hexadecimal and dashes

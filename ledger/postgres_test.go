@@ -351,7 +351,7 @@ func TestALeaseIsRenewedBesideALargeFirstSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sweep.Rollback() //nolint:errcheck // it ends as it began, with nothing
+	defer sweep.Rollback()
 	if _, err := sweep.ExecContext(t.Context(), `INSERT INTO snapshot (provider, customer, product, provider_name, customer_name, product_name,
 		at, since_at, reason, text, rule, rule_version, purchase, detail, evaluations)
 		VALUES ($1, 'cus_1', 'itm', '', '', '', 1, 1, 'enough', '', '', '', '', '', 1)`, string(provider)); err != nil {

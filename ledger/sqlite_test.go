@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -256,5 +257,37 @@ func TestMigrateWaitsForTheDaemonsLock(t *testing.T) {
 	}
 	if applied, err := command.Migrate(t.Context()); len(applied) != 0 || err != nil {
 		t.Errorf("nothing to migrate needs no lock: %v, %v", applied, err)
+	}
+}
+
+// A large sweep is stored in parts, between which a purchase gets its permit.
+func TestAPermitWaitsForNoLargeSweep(t *testing.T) {
+	t.Parallel()
+	s := open(t, engines[1].fresh(t), ledger.Options{})
+	p, lease := plannedPurchase(t, s), takeLease(t, s)
+	sweep := make([]topup.Evaluation, 20_000)
+	for i := range sweep {
+		sweep[i] = topup.Evaluation{
+			Target: topup.Target{Provider: provider, Customer: topup.CustomerID(fmt.Sprintf("cus_%05d", i)), Product: "itm"}, At: time.Now(), Reason: topup.Enough,
+		}
+	}
+	stored := make(chan error, 1)
+	go func() { stored <- s.RecordEvaluations(t.Context(), sweep) }()
+	seen := func(f ledger.Filter) int {
+		list, err := s.Targets(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	eventually(t, "the sweep has begun to be stored", func() bool { return seen(ledger.Filter{Limit: 1}) > 0 })
+	if _, err := s.Permit(t.Context(), permission(t, p, lease)); err != nil {
+		t.Fatal(err)
+	}
+	if n := seen(ledger.Filter{Customer: "cus_19999"}); n != 0 {
+		t.Error("the permit came after the whole sweep")
+	}
+	if err := <-stored; err != nil || seen(ledger.Filter{}) != len(sweep) {
+		t.Errorf("stored %d of %d, %v", seen(ledger.Filter{}), len(sweep), err)
 	}
 }

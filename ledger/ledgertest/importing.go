@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ var importing = map[string]func(*testing.T, Opener){
 	"so does a bill, which tells its price alone":                contradictedByABill,
 	"what is known by its bill alone stands for a month":         billsStand,
 	"a bill that a person calls somebody else's does not block":  externalBill,
+	"many rows are several transactions":                         importedInParts,
 }
 
 func addition(id string, at time.Time) topup.Topup {
@@ -258,4 +260,20 @@ func externalBill(t *testing.T, open Opener) {
 	if got := d.standing(acme).ForeignBills; len(got) != 0 {
 		t.Errorf("bills that block after they were read again: %v", got)
 	}
+}
+
+// importedInParts: the provider is held for a part of the rows only, so an error
+// among the last ones takes back that part.
+func importedInParts(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	var rows []topup.Topup
+	for i := range 350 {
+		rows = append(rows, addition(fmt.Sprint("row_", i), noon.Add(-time.Hour)))
+	}
+	rows[349].ID = strings.Repeat("x", 301)
+	if n, err := d.store.Import(t.Context(), acme, rows); err == nil || n != 300 {
+		t.Errorf("imported %d, %v; want an error after 300", n, err)
+	}
+	d.imports(49, rows[:349]...)
+	d.imports(0, rows[:349]...)
 }
