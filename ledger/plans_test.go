@@ -25,9 +25,10 @@ var largeTables = []string{"purchase", "target", "permit", "evidence", "foreign_
 // mostRows bounds what one step of a plan reads: the largest page.
 const mostRows = 2500
 
-// everyTarget is the one question whose answer is all rows of a provider:
-// everything that the ledger holds about a target counts in each decision.
-var everyTarget = regexp.MustCompile(` FROM target WHERE provider = (\?|\$1)$`)
+// everyTarget are the questions that read all rows of a provider: everything that
+// the ledger holds about a target counts in each decision, and every ten minutes
+// each is asked whether a clock has left something of it in the future.
+var everyTarget = regexp.MustCompile(` FROM target WHERE provider = (\?|\$1)(\s+AND \(ended_at > [^)]*\))?$`)
 
 // largeRows is how many rows the tables get. TOPUPD_TEST_ROWS=1000000 is a long
 // life; below 10,000 the server rightly reads whole tables.
@@ -235,6 +236,7 @@ func (o *operator) reading() []operation {
 			}
 			return err
 		}},
+		{"rewind", func(ctx context.Context) error { return o.s.Rewind(ctx, o.provider) }},
 		{"due", func(ctx context.Context) error {
 			_, due, err := o.s.Due(ctx, o.provider, 1000)
 			if err == nil && len(due) != o.large.Open {

@@ -48,6 +48,11 @@ func looking() []mutant {
 			Edits: []edit{unless("topup/follow.go", `if !i.Alone()`)},
 		},
 		{
+			Name: "ahead-is-over", Promises: "P5 P7",
+			Rule:  "a cooldown that a clock has put ahead begins anew, it is not over",
+			Edits: []edit{before("ledger/rewind.go", "\t\t\t*past, wrong = &at, true", "\t\t\tif MUTANT {\n\t\t\t\t*past, wrong = nil, true\n\t\t\t\tcontinue\n\t\t\t}\n")},
+		},
+		{
 			Name: "claim-released", Promises: "P3",
 			Rule:  "a declined purchase keeps the invoice that it claimed",
 			Edits: []edit{before("topup/follow.go", "\tc.Next.Payment = PaymentVoid\n", "\tif MUTANT {\n\t\tc.Next.Reference = \"\"\n\t}\n")},

@@ -100,6 +100,13 @@ func (d *desk) Due(ctx context.Context, provider topup.ProviderID, limit int) (t
 	return d.Store.Due(ctx, provider, limit)
 }
 
+func (d *desk) Rewind(ctx context.Context, provider topup.ProviderID) error {
+	if err := d.enter("rewind", string(provider)); err != nil {
+		return err
+	}
+	return d.Store.Rewind(ctx, provider)
+}
+
 func (d *desk) Others(ctx context.Context, p topup.Purchase, since time.Time) (topup.Others, error) {
 	if err := d.enter("others", p.ID); err != nil {
 		return topup.Others{}, err

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// MostBetweenLooks is the longest wait for the next look at a purchase.
+const MostBetweenLooks = 24 * time.Hour
+
 // paymentEvery is how often an open payment is asked for after the purchase
 // settled: card retries of the provider come hours apart, and a payment that
 // never ends must not cost reads for ever.
@@ -15,7 +18,7 @@ func paymentEvery(age time.Duration) time.Duration {
 	case age < 72*time.Hour:
 		return 2 * time.Hour
 	default:
-		return 24 * time.Hour
+		return MostBetweenLooks
 	}
 }
 

@@ -94,6 +94,11 @@ type Ledger interface {
 	// Advance stores a change if the purchase is still at Next.Revision. Errors:
 	// ErrOvertaken, ErrInDoubt, ErrRefused.
 	Advance(context.Context, Change) (Purchase, error)
+	Answers
+}
+
+// Answers keep what requests brought, and what is learnt too late to change anything.
+type Answers interface {
 	// Answer stores what became of a permitted request: in one transaction it
 	// waits for whoever is changing the purchase, reads it, and stores the change.
 	// A permit is answered once; asked again, or for a permit that was never

@@ -14,6 +14,9 @@ type Queue interface {
 	// Due returns the purchases of a provider whose next look is due, and the
 	// database clock.
 	Due(ctx context.Context, provider ProviderID, limit int) (now time.Time, due []Purchase, err error)
+	// Rewind puts right what a clock of the database that was ahead has left in the
+	// future: see Rewound.
+	Rewind(ctx context.Context, provider ProviderID) error
 	// Stop throws a switch of topupd's own. It tells whether it was not thrown yet.
 	Stop(context.Context, Pause) (began bool, err error)
 }
@@ -59,7 +62,8 @@ type Reconciler struct {
 	// Observe is told everything that happens. It must not block.
 	Observe func(Event)
 
-	looks, repeats crew
+	looks, repeats       crew
+	visitedAt, rewoundAt time.Time // by the database clock
 }
 
 // Wait returns when nothing is under way any more. A look may lead to a repeat.
@@ -89,6 +93,9 @@ func (r *Reconciler) Visit(ctx context.Context, lease Lease) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("listing the purchases that are due: %w", err)
 	}
+	if err := r.rewind(ctx, now); err != nil {
+		return 0, err
+	}
 	var following []Purchase
 	for _, p := range due {
 		switch p.State {
@@ -111,6 +118,23 @@ func (r *Reconciler) Visit(ctx context.Context, lease Lease) (int, error) {
 	}
 	r.follow(ctx, following, now)
 	return len(due), nil
+}
+
+// rewind has what lies too far in the future put right, now and then and whenever
+// the database's clock has gone back, as soon as that clock agrees with ours.
+func (r *Reconciler) rewind(ctx context.Context, now time.Time) error {
+	if now.Before(r.visitedAt.Add(-clocksAgree)) {
+		r.rewoundAt = time.Time{}
+	}
+	r.visitedAt = now
+	if now.Sub(r.rewoundAt).Abs() < rewindEvery || now.Sub(r.Purchaser.Clock()).Abs() > clocksAgree {
+		return nil
+	}
+	if err := r.Queue.Rewind(ctx, r.ID); err != nil {
+		return fmt.Errorf("putting right what a clock that was ahead has left: %w", err)
+	}
+	r.rewoundAt = now
+	return nil
 }
 
 // crew does things beside the visits, for each purchase one at a time.

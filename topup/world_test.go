@@ -249,6 +249,7 @@ type memory struct {
 	declines int
 	foreign  []Topup
 	pauses   []Pause
+	rewinds  int
 	doubt    bool // the next permit's commit is in doubt, and was stored
 	refuse   error
 }
@@ -346,6 +347,19 @@ func (m *memory) Append(_ context.Context, _ string, e ...Evidence) error {
 func (m *memory) Stop(_ context.Context, p Pause) (bool, error) {
 	m.pauses = append(m.pauses, p)
 	return true, nil
+}
+
+func (m *memory) Rewind(context.Context, ProviderID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rewinds++
+	for id, p := range m.rows {
+		if c, wrong := Rewound(p, m.world.now); wrong {
+			c.Next.Revision++
+			m.rows[id] = c.Next
+		}
+	}
+	return nil
 }
 
 func (m *memory) Due(context.Context, ProviderID, int) (time.Time, []Purchase, error) {

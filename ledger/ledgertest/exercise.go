@@ -25,6 +25,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"permit", permitting},
 		{"advance", advancing},
 		{"answer", answering},
+		{"rewind", rewinding},
 		{"import", importing},
 		{"proving prices", proving},
 		{"refusing", refusing},
