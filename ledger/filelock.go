@@ -75,6 +75,17 @@ func wasMade(path string) bool {
 	return err == nil && strings.Contains(string(text), "\n"+path+"\n")
 }
 
+// servedAs tells whether a daemon holds the ledger under this very path.
+func servedAs(path string) bool {
+	f, err := os.Open(path + ".lock")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	return errors.Is(err, syscall.EWOULDBLOCK) && strings.Contains(content(f), "\n"+path+"\n")
+}
+
 func content(f *os.File) string {
 	text := make([]byte, 4200)
 	n, _ := f.ReadAt(text, 0)

@@ -84,14 +84,26 @@ func oneName(path string) (os.FileInfo, error) {
 		return nil, fmt.Errorf("%s cannot be opened; check the owner and mode of the file and its folder: it is a %s, not a file", path, kindOf(info))
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink != 1 {
-		return nil, fmt.Errorf("%s has %d names (hard links), and %s; find them with find / -xdev -inum %d, and delete all but this one",
-			path, stat.Nlink, why, stat.Ino)
+		return info, fmt.Errorf("%w: %s has %d names (hard links), and %s; find them with find / -xdev -inum %d, and delete all but this one",
+			errHardLinks, path, stat.Nlink, why, stat.Ino)
 	}
 	if isMountPoint(path) {
 		return nil, fmt.Errorf("%s is mounted as a single file: what SQLite writes beside it (%s-wal) stays outside and is lost with the newest purchases; mount its folder instead",
 			path, filepath.Base(path))
 	}
 	return info, nil
+}
+
+var errHardLinks = errors.New("the ledger has a second name")
+
+// ledgerFile is oneName for a store. A person's pause is stored also beside a
+// daemon that works under just this name, whoever has linked the file meanwhile.
+func ledgerFile(path string, o Options) (os.FileInfo, error) {
+	info, err := oneName(path)
+	if errors.Is(err, errHardLinks) && !o.Lock && servedAs(path) {
+		return info, nil
+	}
+	return info, err
 }
 
 func kindOf(info os.FileInfo) string {

@@ -61,6 +61,15 @@ func TestASecondNameOfTheFileIsRefused(t *testing.T) {
 		t.Errorf("a reader through a symbolic link: %v", err)
 	}
 
+	must(t, os.Link(path, hard)) // as cp -al does
+	person := open(t, "sqlite:"+path, ledger.Options{})
+	if _, err := person.Pause(t.Context(), topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "look into it"}); err != nil {
+		t.Errorf("a pause beside a daemon whose file got a second name: %v", err)
+	}
+	must(t, person.Close())
+	refuses(t, "a pause under the second name", hard, ledger.Options{}, hard+" has 2 names")
+	must(t, os.Remove(hard))
+
 	moved := filepath.Join(filepath.Dir(path), "moved.db")
 	must(t, os.Rename(path, moved))
 	refuses(t, "the file under a new name", moved, ledger.Options{Lock: true}, "open already")

@@ -107,7 +107,7 @@ func (s *Store) prepareFile(ctx context.Context, path string, o Options) error {
 	if err := settled(path); err != nil {
 		return err
 	}
-	if _, err := oneName(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if _, err := ledgerFile(path, o); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	s.guard = func(ctx context.Context) (func(), error) {
@@ -124,7 +124,7 @@ func (s *Store) prepareFile(ctx context.Context, path string, o Options) error {
 		if err := createFile(path); err != nil {
 			return err
 		}
-		info, err := oneName(path)
+		info, err := ledgerFile(path, o)
 		if err != nil {
 			return err
 		}
