@@ -7,13 +7,16 @@ import (
 	"topupd/topup"
 )
 
+// guess is a number that nothing is counted by: how fast, for how long.
+type guess = float64 //nolint:forbidigo // no amount of money or credits is ever one
+
 // Pace is how fast a target uses its credits up, learnt from its own readings.
 // The zero Pace is not known. It is a guess about the future and never an
 // amount: what is bought does not depend on it.
 type Pace struct {
-	Hourly float64 `json:"hourly"` // credits an hour, over the last hour that was watched
-	Over   float64 `json:"over"`   // seconds, of at most an hour, that Hourly was learnt over
-	Peak   float64 `json:"peak"`   // the highest Hourly of a whole while; it halves every week
+	Hourly guess `json:"hourly"` // credits an hour, over the last hour that was watched
+	Over   guess `json:"over"`   // seconds, of at most an hour, that Hourly was learnt over
+	Peak   guess `json:"peak"`   // the highest Hourly of a whole while; it halves every week
 }
 
 const (
@@ -33,7 +36,7 @@ func (p Pace) Learn(from, to topup.Credits, elapsed time.Duration) Pace {
 	if elapsed <= 0 || to > from {
 		return p
 	}
-	used := (float64(from) - float64(to)) / float64(topup.Credit)
+	used := guess(from-to) / guess(topup.Credit)
 	kept := math.Exp(-elapsed.Seconds() / paceOver.Seconds())
 	fresh := paceOver.Seconds() * (1 - kept)
 	over := p.Over*kept + fresh
@@ -62,8 +65,8 @@ func (p Pace) Uses(elapsed time.Duration) topup.Credits {
 	if !p.Known() || elapsed <= 0 {
 		return 0
 	}
-	credits := paceSlack * max(p.Hourly, p.Peak) * elapsed.Hours() * float64(topup.Credit)
-	if credits >= float64(math.MaxInt64/2) {
+	credits := paceSlack * max(0, p.Hourly, p.Peak) * elapsed.Hours() * guess(topup.Credit)
+	if credits >= math.MaxInt64/2 {
 		return math.MaxInt64 / 2
 	}
 	return topup.Credits(math.Ceil(credits))

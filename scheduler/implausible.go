@@ -152,6 +152,11 @@ func (p *pass) lift(ctx context.Context, targets []topup.Target, why string) err
 		return err
 	}
 	if lifted > 0 {
+		p.w.mu.Lock()
+		for _, target := range targets {
+			p.w.tracked[target].doubted = true // decided about anew at the end of this pass
+		}
+		p.w.mu.Unlock()
 		p.w.Log.LogAttrs(ctx, slog.LevelWarn, "hold lifted", slog.String("provider", p.w.Name), slog.Int("targets", lifted), slog.String("reason", why))
 	}
 	return p.consult(ctx)

@@ -19,6 +19,7 @@ type account struct {
 	hidden    bool // the provider does not show it
 	native    string
 	refreshed time.Duration // how much older the provider's stamp is than the read
+	stamp     time.Time     // the stamp, when it does not move
 }
 
 // provider is a billing provider in memory. Its charges are the judge.
@@ -73,9 +74,13 @@ func (p *provider) do(change func(*provider)) {
 
 func (p *provider) reading(customer topup.CustomerID, a *account) topup.Reading {
 	now := time.Now()
+	stamp := now.Add(-a.refreshed)
+	if !a.stamp.IsZero() {
+		stamp = a.stamp
+	}
 	return topup.Reading{
 		Target: target(customer), CustomerName: "Customer " + string(customer), ProductName: "API credits",
-		Balance: a.balance, Bad: a.bad, Threshold: a.threshold, ThresholdFrom: "customer", ReadAt: now, RefreshedAt: now.Add(-a.refreshed),
+		Balance: a.balance, Bad: a.bad, Threshold: a.threshold, ThresholdFrom: "customer", ReadAt: now, RefreshedAt: stamp,
 		Native: a.native, Account: topup.Account{Currency: "EUR", PaymentMethod: topup.PaymentCard},
 	}
 }
