@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -280,5 +281,63 @@ func TestFaultNamesAreUnique(t *testing.T) {
 	slices.Sort(names)
 	if got := len(slices.Compact(slices.Clone(names))); got != len(names) {
 		t.Errorf("%d of %d names are different", got, len(names))
+	}
+}
+
+// TestALargeAccountIsServedPageByPage: a page of a long list costs no more than
+// one of a short list, whatever else goes on in between.
+func TestALargeAccountIsServedPageByPage(t *testing.T) {
+	t.Parallel()
+	const count = 30_000
+	began := time.Now()
+	e := New(Options{Seed: 3, Hyperline: HyperlineOptions{Customers: count, MissingCards: 0.01, Reads: -1}})
+	made := time.Since(began)
+	ask := func(path string) []byte {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+DefaultToken)
+		e.Handler().ServeHTTP(w, r)
+		if w.Code != 200 {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+		return w.Body.Bytes()
+	}
+	seen := map[string]bool{}
+	began = time.Now()
+	for _, filter := range []string{"missing", "card", "errored"} {
+		for cursor := ""; ; {
+			var page struct {
+				Data []struct{ ID string }
+				Next *string `json:"next_cursor"`
+			}
+			must(t, json.Unmarshal(ask("/v2/customers?status=all&limit=100&payment_method_type__in="+filter+"&cursor="+cursor), &page))
+			for _, c := range page.Data {
+				seen[c.ID] = true
+			}
+			if page.Next == nil {
+				break
+			}
+			cursor = *page.Next
+		}
+	}
+	listed := time.Since(began)
+	if len(seen) != count {
+		t.Errorf("%d customers were listed, want %d", len(seen), count)
+	}
+	began = time.Now()
+	for skip := 0; skip < count; skip += 10_000 {
+		ask(fmt.Sprintf("/v1/customers/credits?take=100&skip=%d", skip))
+		e.Tick(time.Now())
+	}
+	balances := time.Since(began)
+	t.Logf("made in %s, customers listed in %s, ten pages of balances and ticks in %s", made, listed, balances)
+	// Work that grows with the account on each page would take many times as long as
+	// making it did; a slow machine is slow at both.
+	if listed > 20*made || balances > 2*made {
+		t.Errorf("made in %s, but customers listed in %s, ten pages of balances and ticks in %s", made, listed, balances)
+	}
+	must(t, e.SetCard(FirstCustomer, CardMissing))
+	if !strings.Contains(string(ask("/v2/customers?status=all&limit=100&order=asc&payment_method_type__in=missing")), FirstCustomer) {
+		t.Error("a change of a card does not show in the list")
 	}
 }

@@ -51,6 +51,7 @@ func TestEachPurchaseFaultDoesWhatItSays(t *testing.T) {
 		{"redirect_307", outcome{307, 0, false, false}, outcome{307, 0, false, false}},
 		{"wrong_amount", outcome{201, 1, true, true}, outcome{200, 1, true, true}},
 		{"execute_late", outcome{0, 0, false, false}, outcome{0, 0, false, false}},
+		{"refuse", outcome{400, 0, false, true}, outcome{422, 0, false, true}},
 	} {
 		t.Run(tt.fault, func(t *testing.T) {
 			t.Parallel()
@@ -78,8 +79,8 @@ func TestEachPurchaseFaultDoesWhatItSays(t *testing.T) {
 
 func TestEveryPurchaseFaultIsTried(t *testing.T) {
 	t.Parallel()
-	if got := len(purchaseRates); got != 16 {
-		t.Errorf("%d purchase faults: the table above has 16 and none", got)
+	if got := len(purchaseRates); got != 17 {
+		t.Errorf("%d purchase faults: the table above has 17 and none", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,16 +94,69 @@ func (h *hyperline) listCustomers(c *call) answer {
 	if statuses == nil {
 		statuses = []string{"active"}
 	}
-	var rows []*customer
-	for _, owner := range h.customers {
-		status := slices.Contains(statuses, "all") || slices.Contains(statuses, owner.status())
+	all := slices.Contains(statuses, "all")
+	texts := filtered(c.query, "name", "currency", "country", "external_id", "billing_email", "search", "custom_properties[plan]")
+	list := h.listing(c, func(owner *customer) bool {
+		status := all || slices.Contains(statuses, owner.status())
 		method := methods == nil || slices.Contains(methods, owner.methodType())
-		if status && method && owner.matches(c) && created.match(owner.created) && updated.match(owner.updated) {
-			rows = append(rows, owner)
+		return status && method && (!texts || owner.matches(c)) && created.match(owner.created) && updated.match(owner.updated)
+	})
+	return cursor(c, list.rows, list.find, func(owner *customer) string { return owner.id }, (*customer).wire)
+}
+
+// listing is the whole answer to one question about customers, page after page.
+type listing struct {
+	rows []*customer
+	at   map[string]int // by id
+}
+
+func (l *listing) find(id string) int {
+	if at, ok := l.at[id]; ok {
+		return at
+	}
+	return -1
+}
+
+// maxListings bounds the answers that are kept: a large account has many pages,
+// and few questions are asked about it.
+const maxListings = 16
+
+// listing keeps what wanted selects until a customer changes.
+func (h *hyperline) listing(c *call, wanted func(*customer) bool) *listing {
+	question := maps.Clone(c.query)
+	for _, name := range []string{"cursor", "limit", "include_total"} {
+		question.Del(name)
+	}
+	key := question.Encode()
+	if l := h.listings[key]; l != nil {
+		return l
+	}
+	l := &listing{at: map[string]int{}}
+	for _, owner := range h.customers {
+		if wanted(owner) {
+			l.rows = append(l.rows, owner)
 		}
 	}
-	inOrder(c, rows, func(owner *customer) (time.Time, time.Time) { return owner.created, owner.updated }, "updated_at")
-	return cursor(c, rows, func(owner *customer) string { return owner.id }, (*customer).wire)
+	inOrder(c, l.rows, func(owner *customer) (time.Time, time.Time) { return owner.created, owner.updated }, "updated_at")
+	for at, owner := range l.rows {
+		l.at[owner.id] = at
+	}
+	if len(h.listings) >= maxListings || h.listings == nil {
+		h.listings = map[string]*listing{}
+	}
+	h.listings[key] = l
+	return l
+}
+
+// touched is said of every change that a list of customers may show.
+func (h *hyperline) touched() { clear(h.listings) }
+
+// shownErrored is how the card of a customer looks after a decline.
+func (h *hyperline) shownErrored(owner *customer) {
+	if owner.errored != h.opts.Profile.ErroredAfterDecline {
+		owner.errored = h.opts.Profile.ErroredAfterDecline
+		h.touched()
+	}
 }
 
 // inOrder sorts rows that are in order of creation: by the second time if sort
@@ -151,6 +205,7 @@ func (h *hyperline) archiveCustomer(c *call) answer {
 		return message(http.StatusNotFound, "Customer not found")
 	}
 	owner.archived, owner.updated = true, c.now
+	h.touched()
 	return jsonAnswer(http.StatusOK, owner.wire())
 }
 

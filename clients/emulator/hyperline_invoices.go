@@ -164,7 +164,8 @@ func (h *hyperline) listInvoices(c *call) answer {
 	if !h.opts.Profile.InvoiceSortIgnored {
 		inOrder(c, rows, func(inv *invoice) (time.Time, time.Time) { return inv.issued, inv.issued }, "emitted_at")
 	}
-	return cursor(c, rows, func(inv *invoice) string { return inv.id }, (*invoice).wire)
+	find := func(id string) int { return slices.IndexFunc(rows, func(inv *invoice) bool { return inv.id == id }) }
+	return cursor(c, rows, find, func(inv *invoice) string { return inv.id }, (*invoice).wire)
 }
 
 // has applies the status filter, whose words are more than the statuses.

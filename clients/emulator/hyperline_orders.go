@@ -59,7 +59,7 @@ func (h *hyperline) pays(o order) bool {
 // when the order is refused without a trace.
 func (h *hyperline) place(o order, now time.Time) *invoice {
 	if !h.pays(o) && o.style == DeclineRefused {
-		o.credit.owner.errored = h.opts.Profile.ErroredAfterDecline
+		h.shownErrored(o.credit.owner)
 		return nil
 	}
 	h.use(o.credit, now)
@@ -113,7 +113,7 @@ func (h *hyperline) attempt(inv *invoice, by string, decline bool, now time.Time
 		h.retryLater(inv, now)
 	default:
 		p.errorType, p.errorText = "insufficient_funds", "Your card has insufficient funds."
-		owner.errored = h.opts.Profile.ErroredAfterDecline
+		h.shownErrored(owner)
 		h.retryLater(inv, now)
 	}
 }

@@ -92,8 +92,9 @@ type cursorPage[T any] struct {
 }
 
 // cursor answers one page of all, which is in the order asked for. A cursor
-// names the last row seen by its id, so rows added meanwhile move nothing.
-func cursor[T, W any](c *call, all []T, id func(T) string, show func(T) W) answer {
+// names the last row seen by its id, so rows added meanwhile move nothing; find
+// says where that is, or -1.
+func cursor[T, W any](c *call, all []T, find func(id string) int, id func(T) string, show func(T) W) answer {
 	limit := 50
 	if bad := number(c.query, "limit", &limit, 1, 100); bad != nil {
 		return *bad
@@ -101,7 +102,7 @@ func cursor[T, W any](c *call, all []T, id func(T) string, show func(T) W) answe
 	from := 0
 	if token := c.query.Get("cursor"); token != "" {
 		last, err := base64.RawURLEncoding.DecodeString(token)
-		at := slices.IndexFunc(all, func(row T) bool { return id(row) == string(last) })
+		at := find(string(last))
 		if err != nil || at < 0 {
 			return invalid("query params", "cursor", "Invalid cursor")
 		}

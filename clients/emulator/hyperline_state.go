@@ -14,6 +14,8 @@ type hyperline struct {
 	customers []*customer
 	byID      map[string]*customer
 	credits   []*credit // in the order of the bulk list
+	listings  map[string]*listing
+	ticked    int       // whose turn it is next in tick
 	listed    []*credit // the bulk list, when it has a balance twice; else nil
 	product   *product
 	invoices  []*invoice // in the order of their making
@@ -193,6 +195,7 @@ func (h *hyperline) addCustomer(n int, speed float64, now time.Time) {
 	c.email = fmt.Sprintf("billing@%s.example", c.externalID)
 	h.customers = append(h.customers, c)
 	h.byID[c.id] = c
+	h.touched()
 	if n < h.opts.Customers-h.opts.Unattached {
 		h.draw(h.attach(newCredit(c, h.product, created)), speed, now)
 	}
@@ -270,9 +273,16 @@ func (c *customer) credit(product string) *credit {
 	return nil
 }
 
-// tick does the provider's own work for everybody.
+// tickedAtOnce bounds the customers of one tick, so that a large account is still
+// served in between.
+const tickedAtOnce = 5000
+
+// tick does the provider's own work for everybody, in turns where they are many.
 func (h *hyperline) tick(now time.Time) {
-	for _, cr := range h.credits {
+	for range min(tickedAtOnce, len(h.credits)) {
+		h.ticked %= len(h.credits)
+		cr := h.credits[h.ticked]
+		h.ticked++
 		h.use(cr, now)
 		cr.refresh(now, h.opts.Profile)
 		h.native(cr, now)

@@ -10,6 +10,9 @@ import (
 // pageRows is how many charges and requests the page lists, newest first.
 const pageRows = 50
 
+// pageCustomers bounds the customers on the page.
+const pageCustomers = 1000
+
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>topupd emulator</title>
 <style>
@@ -34,7 +37,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <table><tr><th class="n">no.</th><th>at</th><th>provider</th><th>customer</th><th>fault</th><th class="n">answered</th><th>executed</th><th>key</th></tr>
 {{range .Requests}}<tr><td class="n">{{.Seq}}</td><td>{{.ReceivedAt.Format "15:04:05"}}</td><td>{{.Provider}}</td><td><code>{{.Customer}}</code></td><td class="bad">{{.Fault}}</td><td class="n">{{if .Status}}{{.Status}}{{else}}no answer{{end}}</td><td>{{if .Executed}}yes{{else if .Replayed}}replayed{{else}}no{{end}}</td><td><code>{{.Key}}</code></td></tr>
 {{end}}</table>
-<h2>Customers <span class="note">{{len .Customers}}</span></h2>
+<h2>Customers <span class="note">{{.Count}}{{if gt .Count (len .Customers)}}, the first {{len .Customers}}{{end}}</span></h2>
 <table><tr><th>provider</th><th>id</th><th>name</th><th class="n">balance</th><th class="n">threshold</th><th class="n">per second</th><th>card</th><th>own top-up</th></tr>
 {{range .Customers}}<tr><td>{{.Provider}}</td><td><code>{{.ID}}</code></td><td>{{.Name}}{{if .Archived}} <span class="note">archived</span>{{end}}</td><td class="n">{{.Balance}}</td><td class="n">{{.Threshold}}</td><td class="n">{{.PerSecond}}</td><td class="{{if ne .Card "good"}}low{{end}}">{{.Card}}</td><td>{{if .AutoTopup}}on{{end}}</td></tr>
 {{end}}</table></body></html>
@@ -42,10 +45,10 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 
 // page is what a human looks at.
 func (e *Emulator) page(rw http.ResponseWriter, _ *http.Request) {
-	books, faults := e.Books(), e.Faults()
+	books, faults, customers := e.Books(), e.Faults(), e.Customers()
 	rw.Header().Set("Content-Type", htmlType)
 	err := pageTemplate.Execute(rw, map[string]any{
-		"Faults": faults.Active(), "Next": faults.Next, "Customers": e.Customers(),
+		"Faults": faults.Active(), "Next": faults.Next, "Customers": customers[:min(len(customers), pageCustomers)], "Count": len(customers),
 		"Captured": len(books.Captured()), "Ordered": len(books.Charges), "Received": len(books.Requests),
 		"Charges": newest(books.Charges), "Requests": newest(books.Requests),
 	})

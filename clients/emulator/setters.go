@@ -175,6 +175,7 @@ func (e *Emulator) SetCard(id string, card Card) error {
 				cr.owner.methodID = e.hyperline.id("pm_")
 			}
 			cr.owner.card, cr.owner.errored, cr.owner.updated = card, false, now
+			e.hyperline.touched()
 			for _, inv := range cr.owner.invoices {
 				if inv.status == "error" && (card == CardGood || card == CardDirectDebit) && !inv.collecting() {
 					e.hyperline.attempt(inv, "card", false, now)
@@ -233,6 +234,7 @@ func (e *Emulator) Archive(id string) error {
 	e.world.locked(func(now time.Time) {
 		if owner := e.hyperline.byID[id]; owner != nil {
 			owner.archived, owner.updated, err = true, now, nil
+			e.hyperline.touched()
 		}
 		if e.hyperline.product.id == id {
 			e.hyperline.product.archived, err = true, nil
