@@ -37,6 +37,10 @@ type evaluationRow struct {
 	RefreshedAt    *int64 `db:"refreshed_at"`
 	Purchase       string `db:"purchase"`
 	Detail         string `db:"detail"`
+
+	rehearsed bool   // in dry run
+	Judged    *int64 // what it is held against from now on; nil = what it was
+	JudgedAt  *int64
 }
 
 const evaluationColumns = `provider, customer, product, provider_name, customer_name, product_name, at, since_at, reason, text,
@@ -55,6 +59,7 @@ func evaluationRowOf(e topup.Evaluation) evaluationRow {
 		BalanceMicro: (*int64)(e.Balance), ThresholdMicro: (*int64)(e.Threshold),
 		ReadAt: optional(&e.ReadAt), RefreshedAt: optional(&e.RefreshedAt),
 		Purchase: e.Purchase, Detail: bound(string(e.Detail), maxDetail),
+		rehearsed: e.DryRun,
 	}
 }
 
@@ -127,6 +132,9 @@ type numbered struct {
 }
 
 func (t tx) record(ctx context.Context, rows []evaluationRow) error {
+	if err := t.judge(ctx, rows); err != nil {
+		return err
+	}
 	numbers, err := t.updateSnapshots(ctx, rows)
 	if err != nil {
 		return fmt.Errorf("storing the latest evaluations: %w", err)
@@ -153,13 +161,13 @@ func (t tx) record(ctx context.Context, rows []evaluationRow) error {
 }
 
 func (t tx) updateSnapshots(ctx context.Context, rows []evaluationRow) (map[topup.Target]numbered, error) {
-	const columns = 19
+	const columns = 21
 	args := make([]any, 0, len(rows)*columns)
 	for _, r := range rows {
-		args = append(append(args, int64(1)), r.args()...)
+		args = append(append(args, int64(1), r.Judged, r.JudgedAt), r.args()...)
 	}
 	var list []numbered
-	err := t.list(ctx, &list, `INSERT INTO snapshot (evaluations, `+evaluationColumns+`) VALUES `+places(len(rows), columns)+`
+	err := t.list(ctx, &list, `INSERT INTO snapshot (evaluations, judged_micro, judged_at, `+evaluationColumns+`) VALUES `+places(len(rows), columns)+`
 		ON CONFLICT (provider, customer, product) DO UPDATE SET evaluations = snapshot.evaluations + 1,
 			since_at = CASE WHEN snapshot.reason = excluded.reason THEN snapshot.since_at ELSE excluded.since_at END,
 			provider_name = excluded.provider_name, customer_name = excluded.customer_name, product_name = excluded.product_name,
@@ -167,7 +175,9 @@ func (t tx) updateSnapshots(ctx context.Context, rows []evaluationRow) (map[topu
 			rule = excluded.rule, rule_version = excluded.rule_version,
 			balance_micro = excluded.balance_micro, threshold_micro = excluded.threshold_micro,
 			read_at = excluded.read_at, refreshed_at = excluded.refreshed_at,
-			purchase = excluded.purchase, detail = excluded.detail
+			purchase = excluded.purchase, detail = excluded.detail,
+			judged_micro = coalesce(excluded.judged_micro, snapshot.judged_micro),
+			judged_at = coalesce(excluded.judged_at, snapshot.judged_at)
 		RETURNING provider, customer, product, since_at, evaluations`, args...)
 	if err != nil {
 		return nil, err

@@ -15,8 +15,8 @@ import (
 // Plan opens a purchase, in state planned, or refuses: nothing is stored then.
 // It is the one place where purchases begin, and so where P1, P6 and P12 are
 // kept. Errors: topup.ErrPurchaseOpen, ErrFactsOvertaken, ErrFactsTooOld,
-// ErrPaused, ErrRuleStopped, ErrHeld, ErrProvingPrice, *CapError, ErrFirstHold,
-// ErrProviderStopped (also: quarantined), ErrLeaseLost, ErrInDoubt.
+// ErrPaused, ErrRuleStopped, ErrHeld, ErrChangeHeld, ErrProvingPrice, *CapError,
+// ErrFirstHold, ErrProviderStopped (also: quarantined), ErrLeaseLost, ErrInDoubt.
 func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, error) {
 	var planned topup.Purchase
 	var newToken bool
@@ -34,6 +34,9 @@ func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, 
 			return err
 		}
 		if err := t.mayPlan(ctx, r, provider, target, now); err != nil {
+			return err
+		}
+		if err := t.takeChange(ctx, r.Purchase, now); err != nil {
 			return err
 		}
 		newToken = provider.Stopped != ""

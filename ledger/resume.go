@@ -18,6 +18,7 @@ type Resumed struct {
 	Stop        bool // a refused token was forgiven
 	Hold        bool // the hold of a new provider ended early
 	Quarantine  bool
+	Changed     int // targets that only a change of terms had made low, and that it held
 }
 
 // String lists what was lifted, for the log of actions.
@@ -33,6 +34,7 @@ func (r Resumed) String() string {
 	}
 	count(r.Suspensions, "suspensions or back-offs")
 	count(r.Implausible, "implausible holds")
+	count(r.Changed, "targets held after a change of terms")
 	count(int(bit(r.Stop)), "stop")
 	count(int(bit(r.Hold)), "first hold")
 	count(int(bit(r.Quarantine)), "quarantine")
@@ -108,6 +110,36 @@ func pausesOf(active []topup.Pause, ids []string) ([]topup.Pause, error) {
 	return list, nil
 }
 
+// ChangePause, as an id, is the hold on targets of a rule that only a change of
+// terms has made low: no row among the pauses, but listed and lifted like one.
+const ChangePause = "change"
+
+// withChange adds the hold after a change of the rule's terms, if it holds anybody.
+func (t tx) withChange(ctx context.Context, active []topup.Pause, rule string, now time.Time) ([]topup.Pause, error) {
+	var held int
+	if err := t.get(ctx, &held, `SELECT count(customer) FROM raised WHERE rule = ?`, rule); err != nil || held == 0 {
+		return active, err
+	}
+	left, err := t.changeLeft(ctx, rule, now)
+	if err != nil || held <= left {
+		return active, err
+	}
+	return append(active, topup.Pause{
+		ID: ChangePause, Scope: topup.PauseRule, Subject: rule, Cause: "a change", By: Itself, At: now,
+		Reason: fmt.Sprintf("%d targets are low only because the terms have changed, %d of them may be bought for", held, max(0, left)),
+	}), nil
+}
+
+// acceptChange ends the hold after a change of the rule's terms: it is meant so, and
+// what was bought for until now does not count against the next change.
+func (t tx) acceptChange(ctx context.Context, rule string) (int, error) {
+	if _, err := t.exec(ctx, `DELETE FROM raised_bought WHERE rule = ?`, rule); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `DELETE FROM raised WHERE rule = ?`, rule)
+	return int(n), err
+}
+
 // NoPause, as an id, resumes what else holds a scope, and leaves its pauses.
 const NoPause = "none"
 
@@ -131,11 +163,19 @@ func (s *Store) Resume(ctx context.Context, p topup.Pause, ids ...string) (Resum
 		if err != nil {
 			return err
 		}
-		if r.Pauses, err = t.toLift(ctx, p, ids, now); err != nil {
+		lifted, err := t.toLift(ctx, p, ids, now)
+		if err != nil {
 			return err
 		}
-		if err := t.deletePauses(ctx, r.Pauses); err != nil {
-			return err
+		for _, q := range lifted {
+			if q.ID == ChangePause {
+				r.Changed, err = t.acceptChange(ctx, subject)
+			} else {
+				r.Pauses, err = append(r.Pauses, q), t.deletePauses(ctx, []topup.Pause{q})
+			}
+			if err != nil {
+				return err
+			}
 		}
 		if p.Scope == topup.PauseCustomer {
 			err = t.liftCustomer(ctx, provider, subject, &r)
@@ -168,6 +208,11 @@ func (t tx) toLift(ctx context.Context, p topup.Pause, ids []string, now time.Ti
 		return nil, err
 	}
 	active = slices.DeleteFunc(active, func(q topup.Pause) bool { return !sameSwitch(p, q) })
+	if p.Scope == topup.PauseRule {
+		if active, err = t.withChange(ctx, active, p.Subject, now); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case len(ids) > 0:
 		return pausesOf(active, ids)
@@ -217,7 +262,16 @@ func (t tx) liftCustomer(ctx context.Context, provider, customer string, r *Resu
 		query, args = query+` AND provider = ?`, append(args, provider)
 	}
 	n, err := t.exec(ctx, query, args...)
+	if err != nil {
+		return err
+	}
 	r.Suspensions = int(n)
+	query, args = `DELETE FROM raised WHERE customer = ?`, []any{customer}
+	if provider != "" {
+		query, args = query+` AND provider = ?`, append(args, provider)
+	}
+	n, err = t.exec(ctx, query, args...)
+	r.Changed = int(n)
 	return err
 }
 

@@ -110,6 +110,9 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 			row.into(&standing)
 		}
 		standing.Pauses = about(pauses, target)
+		if standing.Raised, err = v.change(ctx, target, now); err != nil {
+			return err
+		}
 		open, err := v.purchases(ctx, `provider = ? AND customer = ? AND product = ? AND `+isOpen,
 			string(target.Provider), string(target.Customer), string(target.Product))
 		if err != nil {
@@ -170,6 +173,9 @@ func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known
 			return err
 		}
 		if err := v.addFalls(ctx, known, provider, base); err != nil {
+			return err
+		}
+		if err := v.addChanges(ctx, known, provider, base); err != nil {
 			return err
 		}
 		return v.addOpenAndPauses(ctx, known, provider, pauses)

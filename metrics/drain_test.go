@@ -54,7 +54,7 @@ type ready struct{}
 
 func (ready) Ready() (ok bool, body string) { return true, "" }
 
-func (ready) Reload(context.Context) error { return nil }
+func (ready) Reload(context.Context) (string, error) { return "", nil }
 
 func TestAScraperThatDoesNotRead(t *testing.T) {
 	for _, tt := range []struct {

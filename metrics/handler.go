@@ -23,8 +23,9 @@ type Health interface {
 	// what it lacks, or what to look at although it works.
 	Ready() (ok bool, body string)
 	// Reload reads the configuration again. After an error the old one is
-	// still in use; the text tells a person what to mend.
-	Reload(context.Context) error
+	// still in use; the text tells a person what to mend. The body, when there is
+	// one, tells what the new one changes at once.
+	Reload(context.Context) (body string, err error)
 }
 
 // Handler is what the server serves.
@@ -88,11 +89,12 @@ func (h Handler) reload(ctx context.Context) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 		defer cancel()
-		if err := h.Health.Reload(ctx); err != nil {
+		body, err := h.Health.Reload(ctx)
+		if err != nil {
 			text(w, http.StatusInternalServerError, err.Error())
 			return
 		}
-		text(w, http.StatusOK, "reloaded")
+		text(w, http.StatusOK, "reloaded\n"+body)
 	}
 }
 

@@ -24,11 +24,11 @@ type daemon struct {
 
 func (d daemon) Ready() (ok bool, body string) { return d.ok, d.body }
 
-func (d daemon) Reload(ctx context.Context) error {
+func (d daemon) Reload(ctx context.Context) (string, error) {
 	if d.reload == nil {
-		return nil
+		return "2 targets are low now\n", nil
 	}
-	return d.reload(ctx)
+	return "", d.reload(ctx)
 }
 
 // serve runs a server until the test ends and returns its URL.
@@ -95,7 +95,7 @@ func TestThePages(t *testing.T) {
 		{"a balancer may ask by HEAD", "HEAD", "/-/healthy", ready, nil, 200, "", ""},
 		{"ready, with what to look at", "GET", "/-/ready", ready, nil, 200, "warning: the last reload was refused\n", ""},
 		{"not ready says what it lacks", "GET", "/-/ready", daemon{body: "the ledger is unreachable"}, nil, 503, "the ledger is unreachable\n", ""},
-		{"reload", "POST", "/-/reload", ready, nil, 200, "reloaded\n", ""},
+		{"reload", "POST", "/-/reload", ready, nil, 200, "reloaded\n2 targets are low now\n", ""},
 		{"a refused reload says why", "POST", "/-/reload", daemon{reload: func(context.Context) error {
 			return errors.New("rules/vip.yml:3: no such product")
 		}}, nil, 500, "rules/vip.yml:3: no such product\n", ""},

@@ -57,7 +57,7 @@ func Decide(f Facts) Decision {
 	d := Decision{}
 	for _, check := range []func(*Facts, *Decision) bool{
 		known, readable, belowThreshold,
-		switchedOn, notOpen, notHeld, payable, rested, priceShown,
+		switchedOn, notOpen, notHeld, notChanged, payable, rested, priceShown,
 		proven, confirmed, stillTrue, billsPaid, creditsCame, withinCaps,
 	} {
 		if check(&f, &d) {
@@ -127,18 +127,7 @@ func (f *Facts) newest() *topup.Reading {
 	return f.Reading
 }
 
-// threshold is the customer's or product's mark, the rule's number, or the
-// rule's default, in that order of preference as the rule says.
-func threshold(f *Facts) *topup.Credits {
-	switch t := f.Rule.Threshold; {
-	case t.Fixed != nil:
-		return t.Fixed
-	case f.newest().Threshold != nil:
-		return f.newest().Threshold
-	default:
-		return t.Default
-	}
-}
+func threshold(f *Facts) *topup.Credits { return f.Rule.ThresholdOf(f.newest()) }
 
 // belowThreshold: strictly below; exactly at the threshold is enough.
 func belowThreshold(f *Facts, d *Decision) bool {
@@ -207,6 +196,16 @@ func notHeld(f *Facts, d *Decision) bool {
 	default:
 		return false
 	}
+}
+
+// notChanged: the target is low by usage, or too few are low only because their
+// terms have changed for a person to be asked first (P14). A repeat was counted
+// when it was planned.
+func notChanged(f *Facts, d *Decision) bool {
+	if c := f.Standing.Raised; f.Repeating == nil && c.Holds(f.newest().Balance) {
+		return d.say(topup.ChangeHeld, "%s, and as many as a change may make low were bought for: topupd resume --rule %s if it is meant so", c, f.Rule.Name)
+	}
+	return false
 }
 
 // payable: the customer can be charged at all, by both readings.

@@ -72,6 +72,11 @@ func open(f *Facts, state topup.State) *topup.Purchase {
 	return f.Standing.Open
 }
 
+// raised is a change that made the target low.
+func raised(left int) *topup.Raised {
+	return &topup.Raised{Rule: "api-credits", Old: 20 * topup.Credit, New: 100 * topup.Credit, At: noon.Add(-time.Hour), Left: left}
+}
+
 // stopped is a stop of topupd's own.
 func stopped(rule string) topup.Pause {
 	return topup.Pause{Scope: topup.PauseRule, Subject: rule, Cause: topup.StopPrice, By: "topupd", Reason: "billed 220", At: noon.Add(-time.Hour)}
@@ -161,6 +166,26 @@ var rowsOfChoices = []row{
 	{"a stop is left when the pause is over", func(f *Facts) {
 		f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", ago(0)), stopped("api-credits")}
 	}, topup.RuleStopped, ""},
+	{"a change of the terms made it low, and too many others", func(f *Facts) { f.Standing.Raised = raised(0) }, topup.ChangeHeld, "rose from 20 to 100"},
+	{"a change made it low, and some may be bought for", func(f *Facts) { f.Standing.Raised = raised(1) }, topup.Buy, ""},
+	{"more were bought for than may be now", func(f *Facts) { f.Standing.Raised = raised(-3) }, topup.ChangeHeld, ""},
+	{"a rule where there was none made it low", func(f *Facts) {
+		f.Standing.Raised = raised(0)
+		f.Standing.Raised.Old = topup.NoTerms
+	}, topup.ChangeHeld, "no rule was for it until"},
+	{"it has fallen below the old threshold too", func(f *Facts) {
+		f.Standing.Raised = raised(0)
+		both(f, 20*topup.Credit-1)
+	}, topup.Buy, ""},
+	{"it is exactly at the old threshold", func(f *Facts) {
+		f.Standing.Raised = raised(0)
+		both(f, 20*topup.Credit)
+	}, topup.ChangeHeld, ""},
+	{"it fell below the old threshold while it was read", func(f *Facts) {
+		f.Standing.Raised = raised(0)
+		f.Confirmation.Reading.Balance = 20*topup.Credit - 1
+	}, topup.Buy, ""},
+	{"what is held is said before a confirm read", func(f *Facts) { f.Standing.Raised, f.Confirmation = raised(0), nil }, topup.ChangeHeld, ""},
 	{"enough is said before paused", func(f *Facts) {
 		f.Standing.Pauses = []topup.Pause{pause(topup.PauseAll, "", nil)}
 		both(f, 100*topup.Credit)

@@ -77,6 +77,20 @@ type Threshold struct {
 	Default  *topup.Credits `json:"default_micro,omitempty"`
 }
 
+// ThresholdOf is the customer's or product's mark, the rule's number, or the
+// rule's default, in that order of preference as the rule says; nil when there is
+// none.
+func (r *Rule) ThresholdOf(reading *topup.Reading) *topup.Credits {
+	switch t := r.Threshold; {
+	case t.Fixed != nil:
+		return t.Fixed
+	case reading.Threshold != nil:
+		return reading.Threshold
+	default:
+		return t.Default
+	}
+}
+
 // Buy is what one purchase may be. All bundles are in one currency.
 type Buy struct {
 	Bundles         []Bundle `json:"bundles"` // at least one

@@ -144,6 +144,7 @@ func TestARefusedPlanIsAReason(t *testing.T) {
 		{"a cap that filled up meanwhile", &topup.CapError{Cap: topup.Cap{Scope: topup.CapGlobal, Period: topup.CapDay, Limit: 3}}, topup.OverCap},
 		{"a pause thrown meanwhile", topup.ErrPaused, topup.Paused},
 		{"a rule stopped meanwhile", topup.ErrRuleStopped, topup.RuleStopped},
+		{"held after a change", topup.ErrChangeHeld, topup.ChangeHeld},
 		{"a hold meanwhile", topup.ErrHeld, topup.Implausible},
 		{"a purchase opened meanwhile", topup.ErrPurchaseOpen, topup.Confirming},
 		{"the first hold by the database clock", topup.ErrFirstHold, topup.Confirming},

@@ -232,6 +232,8 @@ func refusal(d rules.Decision, err error) (rules.Decision, error) {
 		d.Reason = topup.Paused
 	case errors.Is(err, topup.ErrRuleStopped):
 		d.Reason = topup.RuleStopped
+	case errors.Is(err, topup.ErrChangeHeld):
+		d.Reason = topup.ChangeHeld
 	case errors.Is(err, topup.ErrHeld):
 		d.Reason = topup.Implausible
 	case errors.Is(err, topup.ErrProvingPrice):

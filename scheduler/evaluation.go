@@ -17,7 +17,7 @@ func evaluation(provider string, r *topup.Reading, d rules.Decision, f rules.Fac
 		ReadAt: r.ReadAt, RefreshedAt: r.RefreshedAt,
 	}
 	if f.Rule != nil {
-		e.Rule, e.RuleVersion = f.Rule.Name, f.Rule.Version
+		e.Rule, e.RuleVersion, e.DryRun = f.Rule.Name, f.Rule.Version, f.Rule.DryRun
 	}
 	if r.Bad == "" {
 		balance := r.Balance

@@ -147,14 +147,14 @@ func TestStoryARefusedRepeatProvesNothingAboutTheFirst(t *testing.T) {
 }
 
 // TestStoryThePriceRisesBetweenConfirmReadAndCharge: P10. The charge is at the
-// new price. The true amount is stored, and the rule is paused before anything
+// new price. The true amount is stored, and the rule is stopped before anything
 // else is bought.
 func TestStoryThePriceRisesBetweenConfirmReadAndCharge(t *testing.T) {
 	s := play(t, alone(2, 1, 0), func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.once("step permitted", 0, func(*replica) { _ = s.emu.SetPrice(emulator.SmallPack, 22_000) })
 		s.at(3*time.Minute, func() { s.balance(0, "80") })
-		s.when(s.paused, func() { s.tell("", "* the rule is paused") })
+		s.when(s.paused, func() { s.tell("", "* the rule is stopped") })
 		s.endBy(10*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
 	})
 	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, Reason: topup.FailedMismatch, By: "answer", Of: "api", Requests: 1})
@@ -195,7 +195,7 @@ func (s *script) dearer() {
 		s.t.Errorf("charged %v, want 220.00 EUR", got)
 	}
 	if s.pausesThrown == 0 {
-		s.t.Error("the rule was not paused")
+		s.t.Error("the rule was not stopped")
 	}
 }
 

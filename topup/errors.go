@@ -14,6 +14,8 @@ var (
 	ErrPaused = errors.New("paused")
 	// ErrRuleStopped: topupd itself has stopped the rule because of what it saw (P12).
 	ErrRuleStopped = errors.New("the rule is stopped")
+	// ErrChangeHeld: only a change of the terms made the target low, as it did too many others (P14).
+	ErrChangeHeld = errors.New("held back after a change of the terms")
 	// ErrHeld: the target is held for a person, as implausible (P14).
 	ErrHeld = errors.New("held for a person")
 	// ErrProvingPrice: another purchase goes first, to show that the price is what is billed (P10).

@@ -31,6 +31,7 @@ const (
 	PriceMismatch       Reason = "price_mismatch"
 	RuleStopped         Reason = "rule_stopped"
 	PriceUnproven       Reason = "price_unproven"
+	ChangeHeld          Reason = "change_held"
 	CurrencyMismatch    Reason = "currency_mismatch"
 	CustomerInactive    Reason = "customer_inactive"
 	NoPaymentMethod     Reason = "no_payment_method"
@@ -62,7 +63,7 @@ func Reasons() []Reason {
 		Buy, Enough,
 		StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice,
 		Paused, DryRun, Excluded, NoRule, NativeAutoTopup,
-		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, CurrencyMismatch, CustomerInactive,
+		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch, CustomerInactive,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable,
 	}
@@ -77,7 +78,7 @@ func (r Reason) Class() Class {
 		return ClassWaiting
 	case Paused, DryRun, Excluded, NoRule, NativeAutoTopup:
 		return ClassChosen
-	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, CurrencyMismatch, CustomerInactive,
+	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch, CustomerInactive,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable:
 		return ClassTrouble

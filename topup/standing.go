@@ -33,6 +33,7 @@ type Standing struct {
 	UnusedToday int        // of them, all of this UTC day
 
 	Pauses      []Pause    // that may cover the target, widest first; those of rules are matched by the rule's name
+	Raised      *Raised    // why it is low only by a change; nil when it is not
 	FirstSeenAt *time.Time // when the ledger first knew the provider
 	Stopped     string     // why the provider refuses us; "" when it does not
 	Implausible string     // why the target is held for a person; "" when it is not
@@ -62,6 +63,7 @@ type Evaluation struct {
 	Text         string // the decision in words
 	Rule         string
 	RuleVersion  string
+	DryRun       bool     // of the rule; not kept
 	Balance      *Credits // nil when it was bad
 	Threshold    *Credits // nil when there is none
 	ReadAt       time.Time

@@ -90,6 +90,10 @@ var reasonWords = map[topup.Reason]words{
 		"no bill has shown yet that this price is what the provider charges, and purchases go one at a time until one does",
 		"look at the invoices of the purchases made at this price (topupd purchases list): one whose bill is missing, or has other things on it, cannot show its price. If the provider is slow, wait; the next one goes every two minutes.",
 	},
+	topup.ChangeHeld: {
+		"only a change of the terms made it low, as it did too many others",
+		"look at who is low with topupd targets; if the change is meant so, topupd resume --rule NAME --reason \"…\"; if not, take it back and reload.",
+	},
 	topup.CurrencyMismatch: {
 		"the customer is billed in another currency than the rule buys in",
 		"add a rule with match: {currency: …} and a bundle in that currency.",

@@ -19,7 +19,8 @@ type app struct {
 	stdin          io.Reader
 	getenv         func(string) string
 	now            func() time.Time
-	config         string // path of the configuration file
+	config         string   // path of the configuration file
+	rules          []string // rule files instead of the configured ones
 
 	terminal bool           // stdout is one: times are local, short and in one zone
 	asks     bool           // stdin is one: a person can be asked

@@ -15,18 +15,20 @@ import (
 
 // planCmd says who would be charged now.
 type planCmd struct {
-	DetailedExitcode bool `name:"detailed-exitcode" help:"Exit 0 when nothing would be bought, 2 when something would, 1 after an error."`
+	Rules            []string `type:"path" help:"Rule files instead of those of the configuration: what they would do." placeholder:"FILE"`
+	DetailedExitcode bool     `name:"detailed-exitcode" help:"Exit 0 when nothing would be bought, 2 when something would, 1 after an error."`
 	outputFlags
 }
 
 func (*planCmd) Help() string {
-	return `Reads every balance, reads the low ones again with everything that must hold right before buying, and asks the same rules as the daemon. It takes the two readings back to back instead of confirm_after apart, and counts what it would buy against the caps. It writes nothing, at the provider or in the ledger.
+	return `Reads every balance, reads the low ones again with everything that must hold right before buying, and asks the same rules as the daemon. It takes the two readings back to back instead of confirm_after apart, and counts what it would buy against the caps. Whom only a change of the terms makes low, against what the daemon judged by last, is held after the first few, as the daemon would. It writes nothing, at the provider or in the ledger.
 
 The reads count against the provider's rate limit; rate_limit.share of them is used. In the formats json, jsonl and csv there is a record for everybody whose balance is not enough.
 
 Examples:
 
     topupd plan
+    topupd plan --rules rules/new.yml
     topupd plan --detailed-exitcode || echo "somebody is low, or it failed"
     topupd plan -o jsonl`
 }
@@ -47,6 +49,7 @@ func (c *planCmd) Run(a *app) error {
 }
 
 func (c *planCmd) run(a *app) (bought bool, err error) {
+	a.rules = c.Rules
 	l, err := a.load()
 	if err != nil {
 		return false, err
@@ -226,6 +229,9 @@ func (p *planning) print(l *loaded) {
 	}
 	if held := p.chosen(heldBack); len(held) > 0 {
 		a.printf("\nBelow the threshold, but would not buy\n%s", a.heldTable(held))
+	}
+	for _, line := range p.changed() {
+		a.printf("%s\n", a.fold(line, 0))
 	}
 	if odd := p.chosen(unclear); len(odd) > 0 {
 		a.printf("\nCannot be judged\n%s", a.heldTable(odd))

@@ -43,6 +43,9 @@ type planLedger interface {
 type history interface {
 	claims
 	Targets(ctx context.Context, f ledger.Filter) ([]topup.Evaluation, error)
+	// Judged and ChangeBought say what a change of the terms is measured against.
+	Judged(ctx context.Context, provider topup.ProviderID) (map[topup.Target]topup.Credits, error)
+	ChangeBought(ctx context.Context, rule string) (int, error)
 }
 
 // swept is what one connection gave.
@@ -222,6 +225,7 @@ func (p *planning) withForeign(ctx context.Context, target topup.Target, s topup
 // settle decides about the low targets in the daemon's order, each with what
 // the ones before it leave of the caps.
 func (p *planning) settle() error {
+	changes := planChanges{p: p, judged: map[topup.ProviderID]map[topup.Target]topup.Credits{}, left: map[string]int{}}
 	for _, x := range p.chosen(func(x *prospect) bool { return x.facts.Confirmation != nil }) {
 		caps := append(slices.Clone(p.book.Caps), x.facts.Rule.Caps...)
 		over, err := p.tally.over(p.a.ctx, x.target(), x.facts.Rule.Name, x.d.Order.Price, caps)
@@ -230,6 +234,9 @@ func (p *planning) settle() error {
 		}
 		x.facts.OverCap = over
 		x.d = rules.Decide(x.facts)
+		if err := changes.hold(x); err != nil {
+			return err
+		}
 		if wouldBuy(x) {
 			p.tally.add(x.target(), x.facts.Rule.Name, x.d.Order.Price)
 		}

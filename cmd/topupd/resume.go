@@ -130,6 +130,9 @@ func liftedLines(r ledger.Resumed) []string {
 	}
 	add(r.Suspensions, "suspension or back-off")
 	add(r.Implausible, "hold on implausible balances")
+	if r.Changed > 0 {
+		lines = append(lines, fmt.Sprintf("the hold after a change of the terms on %s", plural(r.Changed, "target")))
+	}
 	for _, flag := range []struct {
 		set  bool
 		text string

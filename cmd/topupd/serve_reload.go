@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"topupd/config"
+	"topupd/scheduler"
 )
 
 func (d *daemon) reloadOnSignal(ctx context.Context) {
@@ -22,14 +23,15 @@ func (d *daemon) reloadOnSignal(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			_ = d.Reload(ctx) // it has said what is wrong
+			_, _ = d.Reload(ctx) // it has said what is wrong
 		}
 	}
 }
 
 // Reload reads the rules and caps again. Everything else needs a restart, and a
-// change of it is refused by name. After an error the old ones stay in use.
-func (d *daemon) Reload(ctx context.Context) error {
+// change of it is refused by name. After an error the old ones stay in use. The
+// body says how many become low at once by the new ones, and what they would cost.
+func (d *daemon) Reload(ctx context.Context) (body string, err error) {
 	fresh, err := d.reload()
 	if err == nil {
 		err = d.reloadable(fresh)
@@ -39,14 +41,29 @@ func (d *daemon) Reload(ctx context.Context) error {
 		d.broken.Store(&text)
 		d.metrics.Reloaded(false, d.now())
 		d.options.log.LogAttrs(ctx, slog.LevelError, "reload", slog.Any("err", err))
-		return err
+		return "", err
 	}
+	body = d.preview(ctx, fresh.book)
 	d.rulebook.Store(fresh.book)
 	d.broken.Store(nil)
 	d.createSeries()
 	d.metrics.Reloaded(true, d.now())
 	d.options.log.LogAttrs(ctx, slog.LevelInfo, "reload", slog.Int("rules", len(fresh.book.Rules.Rules)))
-	return nil
+	return body, nil
+}
+
+// preview tells whom a rulebook makes low at once, by the last sweeps.
+func (d *daemon) preview(ctx context.Context, book *scheduler.Rulebook) string {
+	var body strings.Builder
+	for _, l := range d.lines {
+		for _, low := range l.watch.Preview(book) {
+			d.options.log.LogAttrs(ctx, slog.LevelWarn, "reload makes low", slog.String("provider", l.Name), slog.String("rule", low.Rule),
+				slog.Int("targets", low.Targets), slog.Int("at_once", low.AtOnce), slog.String("price_excluding_tax", low.Cost()))
+			fmt.Fprintf(&body, "%s, rule %s: %s low only by the new terms, %s excluding tax; at most %d bought for before topupd resume --rule %s\n",
+				l.Name, low.Rule, plural(low.Targets, "target"), low.Cost(), low.AtOnce, low.Rule)
+		}
+	}
+	return body.String()
 }
 
 // reloadable tells what changed that a reload cannot bring.

@@ -41,6 +41,9 @@ func (e listed) Error() string { return e.l.problems.Text(e.l.files) }
 // read is load without a verdict.
 func (a *app) read() *loaded {
 	cfg, problems := config.Load(a.config, a.getenv)
+	if len(a.rules) > 0 {
+		cfg.RuleFiles = a.rules
+	}
 	in := rules.Context{
 		GlobalCaps: cfg.Limits.Global, ProviderCaps: cfg.Limits.Provider,
 		DryRun: cfg.Mode == config.DryRun, Now: a.now(), Dir: filepath.Dir(a.config), Getenv: a.getenv,

@@ -32,6 +32,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"caps", capping},
 		{"leases", leasing},
 		{"people", people},
+		{"changes", changing},
 		{"standing", standings},
 		{"falls", falling},
 		{"history", history},

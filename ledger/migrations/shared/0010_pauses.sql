@@ -25,3 +25,47 @@ DROP TABLE pause_before_stacks;
 
 -- Whom resuming a rule sets free.
 CREATE INDEX target_refused ON target (refusal_rule) WHERE refusal_rule <> '';
+
+-- By which threshold each target was judged last, whatever the decision was:
+-- what "low under the old terms" means. The smallest number = no rule was for it.
+ALTER TABLE snapshot ADD COLUMN judged_micro BIGINT;
+ALTER TABLE snapshot ADD COLUMN judged_at BIGINT;
+UPDATE snapshot SET judged_micro = threshold_micro, judged_at = at WHERE balance_micro IS NOT NULL AND threshold_micro IS NOT NULL;
+
+-- Since when the credits of a product are watched at a provider. early = 1: since
+-- the ledger's first hour, when every rule is new and none is a change.
+CREATE TABLE watched (
+  provider TEXT   NOT NULL,
+  product  TEXT   NOT NULL,
+  since_at BIGINT NOT NULL,
+  early    BIGINT NOT NULL CONSTRAINT watched_early_is_a_bool CHECK (early IN (0, 1)),
+  PRIMARY KEY (provider, product)
+);
+INSERT INTO watched (provider, product, since_at, early) SELECT DISTINCT provider, product, 0, 1 FROM snapshot;
+
+-- Targets that are low only by a change of terms and were not bought for since.
+CREATE TABLE raised (
+  provider  TEXT   NOT NULL,
+  customer  TEXT   NOT NULL,
+  product   TEXT   NOT NULL,
+  rule      TEXT   NOT NULL CONSTRAINT raised_rule_bounded CHECK (length(rule) BETWEEN 1 AND 200),
+  old_micro BIGINT NOT NULL,                   -- whoever falls below this is low by usage
+  new_micro BIGINT NOT NULL,
+  at        BIGINT NOT NULL,
+  PRIMARY KEY (provider, customer, product)
+);
+CREATE INDEX raised_of_rule ON raised (rule, at);
+CREATE INDEX raised_of_customer ON raised (customer);
+
+-- The purchases that only a change has brought about, per rule; n of change_count
+-- serialises those that are being planned.
+CREATE TABLE raised_bought (
+  purchase TEXT   NOT NULL PRIMARY KEY,
+  rule     TEXT   NOT NULL,
+  at       BIGINT NOT NULL
+);
+CREATE INDEX raised_bought_of_rule ON raised_bought (rule, at);
+CREATE TABLE change_count (
+  rule TEXT   NOT NULL PRIMARY KEY,
+  n    BIGINT NOT NULL
+);
