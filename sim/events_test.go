@@ -58,6 +58,11 @@ func (w *world) strike(e event) {
 	case dbAway:
 		w.away.Store(true)
 		w.after(e.For, func() { w.away.Store(false); w.readsBad = w.now() })
+	case allAway:
+		for n := range w.replicas {
+			w.kill(n, e.For)
+		}
+		w.after(e.For, func() { w.readsBad = w.now() })
 	case dbClock:
 		w.dbSkew.set(e.For)
 		w.after(e.For.Abs(), func() {

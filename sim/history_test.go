@@ -9,6 +9,7 @@ import (
 
 	"topupd/clients"
 	"topupd/clients/emulator"
+	"topupd/rules"
 )
 
 // weather is how often things go wrong in a history.
@@ -36,6 +37,7 @@ type history struct {
 	Cap                      int            // purchases a day and customer
 	Limits                   clients.Limits // of the daemon; zero = as good as none
 	RefillBig                bool
+	MonthEnd                 bool // credits expire with their month, which ends half-way
 	Park                     bool // unclear.policy: park at Hyperline
 
 	// What the provider leaves open. The three times add up to less than the
@@ -78,6 +80,7 @@ const (
 	ownClock    kind = "clock of a replica"
 	theirClock  kind = "clock of the provider"
 	dbAway      kind = "database away"
+	allAway     kind = "every daemon away"
 	doubt       kind = "doubt" // the Nth commit of What answers in doubt; stored when For > 0
 	reload      kind = "reload"
 	rename      kind = "rename"
@@ -168,8 +171,46 @@ func generate(seed uint64, purchases int, only weather) history {
 		perMinute *= 0.8
 	}
 	h.Length = max(10*time.Minute, min(4*time.Hour, time.Duration(float64(purchases)/perMinute*float64(time.Minute))))
-	h.Events = h.draw(rng, purchases)
+	h.MonthEnd = rng.IntN(4) == 0
+	h.Events = append(h.draw(rng, purchases), h.drawLong(rng)...)
+	slices.SortStableFunc(h.Events, func(a, b event) int { return int(a.At - b.At) })
 	return h
+}
+
+// begins is when the history begins.
+func (h *history) begins() time.Time {
+	if h.MonthEnd {
+		return time.Date(2026, time.December, 1, 0, 0, 0, 0, time.UTC).Add(-h.Length / 2)
+	}
+	return began
+}
+
+// expiry is what the Hyperline rule says about bought credits. Without at_least
+// the month takes what was bought on its last day.
+func (h *history) expiry() rules.Expiry {
+	if h.MonthEnd {
+		return rules.Expiry{EndOfMonth: true, Timezone: "UTC", AtLeast: time.Duration(h.Seed%2) * 7 * 24 * time.Hour}
+	}
+	return rules.Expiry{}
+}
+
+// drawLong adds an outage of ten minutes to an hour, in any weather: the
+// provider, the database or every daemon is away. Everybody's balance falls
+// meanwhile, and all of it is true.
+func (h *history) drawLong(rng *rand.Rand) []event {
+	if h.Length < time.Hour || rng.IntN(2) == 0 {
+		return nil
+	}
+	e := event{At: time.Duration(rng.Int64N(int64(h.Length / 2))), For: seconds(rng, 600, 3600)}
+	switch rng.IntN(3) {
+	case 0:
+		e.Kind, e.What = readFault, "outage"
+	case 1:
+		e.Kind = dbAway
+	default:
+		e.Kind = allAway
+	}
+	return []event{e}
 }
 
 // draw makes the events. A rate is per purchase for what happens to requests

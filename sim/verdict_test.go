@@ -85,7 +85,7 @@ func (j *judge) close() {
 	j.tally.histories, j.tally.held, j.tally.resolved = 1, j.held, j.resolvedBy
 	j.tally.captured = len(books.Captured())
 	j.tally.steps = j.w.gate.passed
-	j.tally.lived = j.w.now().Sub(began)
+	j.tally.lived = j.w.lived()
 }
 
 // one holds a purchase against the orders it made.

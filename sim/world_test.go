@@ -24,7 +24,7 @@ import (
 	"topupd/topup"
 )
 
-// began is when every history begins: not at midnight, not at a month's end.
+// began is when histories begin: not at midnight, not at a month's end.
 var began = time.Date(2026, 11, 20, 12, 7, 0, 0, time.UTC)
 
 const (
@@ -100,6 +100,9 @@ func (s *skew) set(d time.Duration) { s.ns.Store(int64(d)) }
 
 func (w *world) now() time.Time { return time.Now() }
 
+// lived is how long the history has been going on.
+func (w *world) lived() time.Duration { return w.now().Sub(w.h.begins()) }
+
 // dbNow is the database clock.
 func (w *world) dbNow() time.Time {
 	return time.Now().Add(w.dbSkew.get()).UTC().Truncate(time.Microsecond)
@@ -119,7 +122,7 @@ func (w *world) after(d time.Duration, do func()) {
 // tell adds a line to what happened, when somebody listens.
 func (w *world) tell(who topup.CustomerID, format string, args ...any) {
 	if w.tracing {
-		w.trace = append(w.trace, line2{at: w.now().Sub(began), who: who, text: fmt.Sprintf(format, args...)})
+		w.trace = append(w.trace, line2{at: w.lived(), who: who, text: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -129,7 +132,7 @@ func run(t *testing.T, h history, tracing bool) *judge {
 	uuid.SetRand(rand.NewChaCha8([32]byte{byte(h.Seed), byte(h.Seed >> 8), byte(h.Seed >> 16)})) // ids are part of the history
 	defer uuid.SetRand(nil)
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(began))
+		time.Sleep(time.Until(h.begins()))
 		w := newWorld(t, h)
 		w.tracing = tracing
 		w.drive()
@@ -255,7 +258,7 @@ func (w *world) hit(v *visitor) {
 	w.tell(customer, "%s: %s", v.by, step)
 	for i := 0; i < len(w.pending); i++ {
 		e := w.pending[i]
-		if e.What != step || w.now().Sub(began) < e.At {
+		if e.What != step || w.lived() < e.At {
 			continue
 		}
 		switch {
@@ -353,6 +356,7 @@ func (w *world) rulebook() *scheduler.Rulebook {
 			{PriceID: emulator.SmallPack, Credits: 120 * topup.Credit, Price: eur(200)},
 			{PriceID: emulator.LargePack, Credits: 600 * topup.Credit, Price: eur(900)},
 		}},
+		Expires:  w.h.expiry(),
 		Cooldown: w.h.Cooldown, ConfirmAfter: 5 * time.Second, MaxReadingAge: maxAge,
 		Unpaid:   rules.Unpaid{Card: 0, Other: 2},
 		Declines: rules.Declines{Backoff: 10 * time.Minute, MaxBackoff: 2 * time.Hour, SuspendAfter: 4},
