@@ -80,6 +80,8 @@ func (w *world) strike(e event) {
 		}
 	case reload:
 		w.locked(func() { w.version++ })
+	case raised:
+		w.raise(e.For)
 	case rename:
 		w.locked(func() { w.renamed = !w.renamed })
 		for i := range w.replicas {
@@ -95,6 +97,21 @@ func (w *world) strike(e event) {
 		w.resolve()
 	case answerFault, doubt: // these wait for their request
 	}
+}
+
+// raise raises the threshold of the Hyperline rule for a while. A person looks
+// after a quarter of an hour and lets the purchases be, if they are still held.
+func (w *world) raise(d time.Duration) {
+	w.locked(func() { w.high++; w.version++ })
+	w.judge.raised()
+	w.after(15*time.Minute, func() {
+		p := topup.Pause{Scope: topup.PauseRule, Subject: "api-credits", Reason: "they are to have more", By: "sim"}
+		if _, err := w.store.Resume(context.Background(), p, ledger.NoPause); err != nil && !errors.Is(err, topup.ErrNotFound) {
+			w.judge.breach("harness", "", "resuming: %v", err)
+		}
+		w.judge.allowed()
+	})
+	w.after(d, func() { w.locked(func() { w.high--; w.version++ }) })
 }
 
 // locked changes what processes look at without passing.
@@ -298,6 +315,7 @@ func (w *world) mend() {
 	ctx := context.Background()
 	w.usual()
 	w.priceBack()
+	w.locked(func() { w.high = 0 })
 	for _, c := range w.customers {
 		w.nativeOff(c.ID)
 		w.setCard(c.ID, emulator.CardGood)

@@ -86,8 +86,9 @@ const (
 	rename      kind = "rename"
 	pause       kind = "pause" // all, provider, rule or customer for a while
 	switched    kind = "environment switched"
-	burst       kind = "burst"  // everybody uses ten times as much for a while
-	person      kind = "person" // resolves what is parked, truthfully
+	burst       kind = "burst"            // everybody uses ten times as much for a while
+	person      kind = "person"           // resolves what is parked, truthfully
+	raised      kind = "threshold raised" // three times as high for a while: most customers are low by it
 )
 
 // String tells the event as a line of a story.
@@ -116,7 +117,7 @@ var (
 	answerFaults = []string{
 		"charge_then_500", "charge_then_hang", "charge_then_drop", "charge_then_truncate", "charge_then_html",
 		"fail_without_charging_500", "drop_without_charging", "hang_without_charging",
-		"decline", "decline_201_unpaid", "decline_no_credits", "throttle", "slow", "redirect_307", "wrong_amount", "execute_late",
+		"decline", "decline_201_unpaid", "decline_no_credits", "refuse", "throttle", "slow", "redirect_307", "wrong_amount", "execute_late",
 	}
 	readFaults = []string{
 		"read_500", "read_hang", "read_html", "read_truncate", "read_throttle",
@@ -313,6 +314,7 @@ func (h *history) drawTimed(rng *rand.Rand, at func() time.Duration, events *[]e
 	each(1, func() event { e := some(event{Kind: switched})(); e.For = seconds(rng, 10, 300); return e })
 	each(1, func() event { e := some(event{Kind: burst})(); e.For = seconds(rng, 10, 120); return e })
 	each(1, some(event{Kind: person}))
+	each(0.3, func() event { e := some(event{Kind: raised})(); e.For = seconds(rng, 300, 2400); return e })
 }
 
 func seconds(rng *rand.Rand, low, high int) time.Duration {

@@ -34,6 +34,8 @@ type judge struct {
 	archived map[topup.CustomerID]bool
 	prices   []time.Time
 	untold   [][2]time.Time // see doubt
+	waiting  bool           // the threshold was raised, and no person has said yes since
+	extra    int            // purchases meanwhile that only the raised threshold asks for
 	lowSince map[topup.CustomerID]time.Time
 	drySince map[topup.CustomerID]time.Time
 	states   map[topup.CustomerID]seenState
@@ -148,6 +150,11 @@ func (j *judge) plan(p topup.Purchase, f *file) {
 	if since, on := j.natives[p.Target.Customer]; on && f.planned.Sub(since) > maxAge+10*time.Second {
 		j.breach("P8", p.Target.Customer, "%s was planned although the provider tops up itself since %s", p.Short(), since)
 	}
+	if j.waiting && p.Rule == "api-credits" && p.BalanceBefore >= 100*topup.Credit {
+		if j.extra++; j.extra > max(5, j.w.h.Targets/10) {
+			j.breach("P14", p.Target.Customer, "%s at a balance of %s: purchase %d that only a raised threshold asks for, and no person said yes", p.Short(), p.BalanceBefore, j.extra)
+		}
+	}
 	n := 0
 	for _, other := range j.rows {
 		same := other.row.Target.Customer == p.Target.Customer && sameDay(other.row.PlannedAt, p.PlannedAt)
@@ -195,6 +202,15 @@ func (j *judge) native(c topup.CustomerID, on bool) {
 		delete(j.natives, c)
 	}
 }
+
+// raised and allowed bound the time in which a raised threshold charges only few.
+func (j *judge) raised() {
+	if !j.waiting {
+		j.waiting, j.extra = true, 0
+	}
+}
+
+func (j *judge) allowed() { j.waiting = false }
 
 func (j *judge) repriced() { j.prices = append(j.prices, j.w.now()) }
 

@@ -69,6 +69,7 @@ type world struct {
 	windows           []event // read faults that are active
 	version           int     // of the rules
 	renamed           bool
+	high              int // events that raise the threshold, now
 	leases            map[topup.ProviderID]heldLease
 	requests          map[topup.CustomerID]int
 	commits           map[string]int
@@ -364,6 +365,10 @@ func (w *world) rulebook() *scheduler.Rulebook {
 	}
 	if w.script != nil {
 		rule.Expires = w.script.expires
+	}
+	if w.high > 0 {
+		high := 300 * topup.Credit
+		rule.Threshold = rules.Threshold{Fixed: &high}
 	}
 	if w.h.RefillBig != (w.version%2 == 1) {
 		rule.Buy.RefillTo = &rules.Refill{TimesThreshold: 3 * topup.Credit}
