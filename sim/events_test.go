@@ -204,9 +204,9 @@ func (w *world) pause(e event, customer string) {
 	case "provider":
 		p.Scope, p.Provider = topup.PauseProvider, hyperlineID
 	case "rule":
-		p.Scope, p.ID = topup.PauseRule, "api-credits"
+		p.Scope, p.Subject = topup.PauseRule, "api-credits"
 	default:
-		p.Scope, p.ID = topup.PauseCustomer, customer
+		p.Scope, p.Subject = topup.PauseCustomer, customer
 	}
 	p, err := w.store.Pause(context.Background(), p)
 	if err != nil {
