@@ -11,9 +11,11 @@ import (
 // the answer makes to the purchase as it stands when nobody else is changing it,
 // and with it a provider's stop and whether the permit was used. The row is read
 // under its lock, so a commit of the permit that is still under way is waited
-// for. A permit that was answered, or never stored, changes nothing. Errors:
-// topup.ErrNotFound, ErrInDoubt; and, trying again being no use,
-// topup.ErrRefused (*RefusedError, ErrReferenceClaimed).
+// for. A permit that was answered changes nothing, and one that is not stored only
+// when the answer names something that was made: a failover may have lost the
+// permit after the request had left. Errors: topup.ErrNotFound, ErrInDoubt; and,
+// trying again being no use, topup.ErrRefused (*RefusedError,
+// ErrReferenceClaimed).
 func (s *Store) Answer(ctx context.Context, r topup.AnswerRequest) (topup.Purchase, error) {
 	var stored topup.Purchase
 	err := s.write(ctx, "answer", func(ctx context.Context, t tx) error {
@@ -35,11 +37,16 @@ func (s *Store) Answer(ctx context.Context, r topup.AnswerRequest) (topup.Purcha
 		if err != nil {
 			return err
 		}
-		if stored, err = row.purchase(); err != nil || waiting == 0 {
+		if stored, err = row.purchase(); err != nil {
 			return err
 		}
+		if waiting == 0 {
+			if lost, err := t.lostPermit(ctx, r); err != nil || !lost {
+				return err
+			}
+		}
 		change := r.Change(stored, now)
-		if change.Stop != "" {
+		if change.Stop != "" && waiting > 0 {
 			if err := t.stopProvider(ctx, r, change.Stop); err != nil {
 				return err
 			}
@@ -51,6 +58,17 @@ func (s *Store) Answer(ctx context.Context, r topup.AnswerRequest) (topup.Purcha
 		return topup.Purchase{}, fmt.Errorf("storing an answer to %s: %w", r.Purchase, err)
 	}
 	return stored, nil
+}
+
+// lostPermit tells whether an answer names what a request made whose permit the
+// ledger does not know any more.
+func (t tx) lostPermit(ctx context.Context, r topup.AnswerRequest) (bool, error) {
+	if r.Answer.Reference == "" {
+		return false, nil
+	}
+	var known int
+	err := t.get(ctx, &known, `SELECT count(*) FROM permit WHERE purchase_id = ? AND token = ?`, r.Purchase.ID, r.Permit)
+	return known == 0, err
 }
 
 // stopProvider stops it for the token that the permit was given for.

@@ -69,6 +69,16 @@ func answerWithoutPermit(t *testing.T, open Opener) {
 	if got := d.answer(p, topup.Answer{Verdict: topup.NotRun}); got.State != topup.Planned || got.Revision != p.Revision {
 		t.Errorf("without a permit: %s at revision %d, want planned at %d", got.State, got.Revision, p.Revision)
 	}
+	// A failover lost the permit, and the request was executed.
+	if got := d.answer(p, yes); got.State != topup.Planned {
+		t.Errorf("a yes without its permit: %s, want planned", got.State)
+	}
+	if s := d.standing(acme); s.ForeignAt == nil {
+		t.Error("what a request made whose permit was lost is not known")
+	}
+	if _, err := d.store.Permit(t.Context(), d.permission(p)); !errors.Is(err, topup.ErrOvertaken) {
+		t.Errorf("a permit beside it: %v, want ErrOvertaken", err)
+	}
 	p.ID = "00000000-0000-7000-8000-000000000000"
 	if _, err := d.store.Answer(t.Context(), reply(p, yes)); !errors.Is(err, topup.ErrNotFound) {
 		t.Errorf("a purchase that does not exist: %v, want ErrNotFound", err)
