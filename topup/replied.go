@@ -41,7 +41,11 @@ func lateYes(row Purchase, r Reply, now time.Time) (Change, FailureReason) {
 	case row.State == Sent, row.State == Parked:
 		return Answered(row, a, r.Books, now), FailedNone
 	case row.Reference == a.Reference:
-		return Change{Next: row, Evidence: []Evidence{answerEvidence(row, row.State, a)}}, FailedNone
+		c := Change{Next: row, Evidence: []Evidence{answerEvidence(row, row.State, a)}}
+		if row.ReferenceBy == "evidence" { // the answer is the better witness
+			c.Next.ReferenceBy = "answer"
+		}
+		return c, FailedNone
 	case row.ReferenceBy == "evidence" && row.rose() && (row.State == Confirmed || row.State == Settled):
 		return named(row, a), FailedNone
 	case row.ReferenceBy == "evidence" && row.State == Confirmed:

@@ -76,6 +76,19 @@ func TestAYesUnderAnotherPurchasesReferenceEnds(t *testing.T) {
 	}
 }
 
+// TestALateYesIsTheBetterWitness: the books were faster than an answer that the
+// database did not take at once.
+func TestALateYesIsTheBetterWitness(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for by, want := range map[string]string{"evidence": "answer", "answer": "answer", "person": "person"} {
+		row := Purchase{State: Confirmed, PermitToken: "mine", SentAt: &at, LastSentAt: &at, Reference: "inv_1", ReferenceBy: by}
+		c, failure := Replied(row, Reply{Answer: Answer{Verdict: Yes, Reference: "inv_1"}, Permit: "mine", Books: true}, at)
+		if c.Next.State != Confirmed || c.Next.Reference != "inv_1" || c.Next.ReferenceBy != want || failure != FailedNone || len(c.Foreign) > 0 {
+			t.Errorf("by %s: %s under %s by %s, %q", by, c.Next.State, c.Next.Reference, c.Next.ReferenceBy, failure)
+		}
+	}
+}
+
 // TestNeverRepeatIsNotForgotten: P4. A key that is of no use, or one that made
 // something, is not used again because a later request certainly did not run.
 func TestNeverRepeatIsNotForgotten(t *testing.T) {
