@@ -23,6 +23,11 @@ func deciding() []mutant {
 			Edits: []edit{{decide, `c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter`, `c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter && !MUTANT`}},
 		},
 		{
+			Name: "old-first-low-counts", Promises: "P5",
+			Rule:  "a reading that replaces one that was too old is the first of two",
+			Edits: []edit{{"scheduler/check.go", `t.reading, t.spell.low = *c.fresh, c.fresh.ReadAt`, `t.reading, t.spell.low = *c.fresh, map[bool]time.Time{false: c.fresh.ReadAt, true: t.spell.low}[MUTANT]`}},
+		},
+		{
 			Name: "stale-balance-counts", Promises: "P5",
 			Rule:  "a balance older than the newest known credit addition decides nothing",
 			Edits: []edit{unless(decide, `if newest != nil`)},

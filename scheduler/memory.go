@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"topupd/rules"
@@ -174,10 +175,11 @@ func (t *tracked) stands() topup.Reason {
 // moved tells whether something is new that what a check found may hang on: the
 // account, what the ledger knows of the target, the rules, or who is paused.
 func (t *tracked) moved(standing topup.Standing, book *Rulebook) bool {
-	pauses := ""
+	var list strings.Builder
 	for _, p := range standing.Pauses {
-		pauses += p.ID + p.String() + "\n"
+		list.WriteString(p.ID + p.String() + "\n")
 	}
+	pauses := list.String()
 	moved := t.book != nil && (t.news || t.version != standing.Version || t.book != book || t.pauses != pauses)
 	t.news, t.version, t.book, t.pauses = false, standing.Version, book, pauses
 	return moved

@@ -11,9 +11,14 @@ import (
 	"topupd/topup"
 )
 
-// consultEvery is how old what the ledger knows may be when a page is decided on.
-// A purchase is decided on fresh facts all the same: each check asks again.
-const consultEvery = 5 * time.Second
+const (
+	// consultEvery is how old what the ledger knows may be when a page is decided
+	// on. A purchase is decided on fresh facts all the same: each check asks again.
+	consultEvery = 5 * time.Second
+	// consultShare bounds what asking about everybody costs in a large account: it
+	// rests this many times as long as it took.
+	consultShare = 10
+)
 
 // pass is one sweep under way. Each page is decided on, recorded and queued as it
 // comes, so that the age of a reading never depends on the size of the account,
@@ -25,6 +30,7 @@ type pass struct {
 	standings map[topup.Target]topup.Standing
 	base      topup.Standing
 	consulted time.Time
+	fresh     time.Duration // for how long that is good enough
 
 	began time.Time
 	long  bool  // longer than readings may be old, and said so
@@ -37,6 +43,7 @@ func (p *pass) consult(ctx context.Context) (err error) {
 	if p.standings, p.base, err = p.w.Standings.Standings(ctx, p.w.ID); err != nil {
 		return fmt.Errorf("reading the ledger: %w", err)
 	}
+	p.fresh = max(consultEvery, consultShare*p.w.Now().Sub(p.consulted))
 	p.w.noteOpen(p.standings)
 	return nil
 }
@@ -57,7 +64,7 @@ func (p *pass) take(ctx context.Context, page topup.Page) error {
 	if len(page.Readings) == 0 {
 		return nil
 	}
-	if w.Now().Sub(p.consulted) >= consultEvery {
+	if w.Now().Sub(p.consulted) >= p.fresh {
 		if err := p.consult(ctx); err != nil {
 			return err
 		}

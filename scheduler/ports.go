@@ -20,13 +20,18 @@ type Reader interface {
 	// Confirm reads everything that must hold right before buying the order.
 	// Whatever cannot be read is an error.
 	Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error)
+	// Prepare freezes the request that buys the order.
+	Prepare(order topup.Order) (topup.Request, error)
+	CustomerReader
+}
+
+// CustomerReader reads what a provider knows of a customer.
+type CustomerReader interface {
 	// PaymentMethods names the customer's payment methods; the name changes with them.
 	PaymentMethods(ctx context.Context, target topup.Target) (string, error)
 	// Account reads the customer anew, from no memory: archived or missing ones are
 	// Inactive.
 	Account(ctx context.Context, target topup.Target) (topup.Account, error)
-	// Prepare freezes the request that buys the order.
-	Prepare(order topup.Order) (topup.Request, error)
 }
 
 // Leases hands out the right to work on a connection, by the database clock.
@@ -112,13 +117,18 @@ type Visitor interface {
 // Observer is told what the watching of a connection shows. Its methods must
 // not block.
 type Observer interface {
+	SweepObserver
 	Decided(provider, rule string, reason topup.Reason)
+	Targets(provider string, now time.Time, states []TargetState)
+	Recovered(provider string, below time.Duration)
+}
+
+// SweepObserver is told how the sweeps of a connection go.
+type SweepObserver interface {
 	Swept(provider, result string, duration time.Duration, at time.Time)
 	// Pace tells how long a pass takes: the newest one, or the one under way when
 	// that has taken longer already; and how old a reading may be.
 	Pace(provider string, takes, mayTake time.Duration)
-	Targets(provider string, now time.Time, states []TargetState)
-	Recovered(provider string, below time.Duration)
 }
 
 // TargetState is one target in the picture that a sweep gives.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -28,11 +29,7 @@ func (d *desk) Unpaid(context.Context) (map[topup.CustomerID]topup.Debt, error) 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked++
-	found := map[topup.CustomerID]topup.Debt{}
-	for customer, debt := range d.unpaid {
-		found[customer] = debt
-	}
-	return found, d.err
+	return maps.Clone(d.unpaid), d.err
 }
 
 func (d *desk) Offer(context.Context, topup.Order) (string, error) {
@@ -73,12 +70,18 @@ func TestWhatWouldChangeAReasonWakesIt(t *testing.T) {
 		want  topup.Reason
 		soon  time.Duration
 	}{
-		{"a bill is paid", func(_ *world, d *desk) { d.unpaid["cus"] = topup.Debt{Pending: 1} },
-			func(_ *world, d *desk) { d.set(func(d *desk) { delete(d.unpaid, "cus") }) }, topup.InvoiceUnpaid, 2 * time.Minute},
-		{"the price is put right", func(_ *world, d *desk) { d.offer = "costs more" },
-			func(_ *world, d *desk) { d.set(func(d *desk) { d.offer = "" }) }, topup.PriceMismatch, 2 * time.Minute},
-		{"the rules are loaded again", func(w *world, _ *desk) { w.reload(func(r *rules.Rule) { r.DryRun = true }) },
-			func(w *world, _ *desk) { w.reload(func(*rules.Rule) {}) }, topup.DryRun, 20 * time.Second},
+		{
+			"a bill is paid", func(_ *world, d *desk) { d.unpaid["cus"] = topup.Debt{Pending: 1} },
+			func(_ *world, d *desk) { d.set(func(d *desk) { delete(d.unpaid, "cus") }) }, topup.InvoiceUnpaid, 2 * time.Minute,
+		},
+		{
+			"the price is put right", func(_ *world, d *desk) { d.offer = "costs more" },
+			func(_ *world, d *desk) { d.set(func(d *desk) { d.offer = "" }) }, topup.PriceMismatch, 2 * time.Minute,
+		},
+		{
+			"the rules are loaded again", func(w *world, _ *desk) { w.reload(func(r *rules.Rule) { r.DryRun = true }) },
+			func(w *world, _ *desk) { w.reload(func(*rules.Rule) {}) }, topup.DryRun, 20 * time.Second,
+		},
 		{"a pause is lifted", func(w *world, d *desk) {
 			d.offer = "costs more"
 			w.ledger.change = func(s *topup.Standing) {
@@ -88,11 +91,13 @@ func TestWhatWouldChangeAReasonWakesIt(t *testing.T) {
 			d.set(func(d *desk) { d.offer = "" })
 			w.ledger.do(func(m *memory) { m.change = nil })
 		}, topup.PriceMismatch, 20 * time.Second},
-		{"the ledger learns something of the customer", func(_ *world, d *desk) { d.offer = "costs more" },
+		{
+			"the ledger learns something of the customer", func(_ *world, d *desk) { d.offer = "costs more" },
 			func(w *world, d *desk) {
 				d.set(func(d *desk) { d.offer = "" })
 				w.ledger.of("cus", func(s *topup.Standing) { s.Version++ })
-			}, topup.PriceMismatch, 20 * time.Second},
+			}, topup.PriceMismatch, 20 * time.Second,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {

@@ -26,7 +26,7 @@ func TestStoryManyWhoOweAndFewWhoPay(t *testing.T) {
 		owing = n
 	}
 	paying := owing / 25
-	const apart = 3 * time.Second
+	apart := min(3*time.Second, 5*time.Minute/time.Duration(paying))
 	h := alone(1, owing+paying, 0)
 	h.Sweep = 5 * time.Second
 	h.Limits = clients.Limits{
