@@ -207,7 +207,7 @@ func (h *hyperline) packed(p *purchase, o order, priceID string) (order, *answer
 	if o.price == nil {
 		return refuse(http.StatusNotFound, "Price not found")
 	}
-	if o.price.config.archived || p.fault == "refuse" {
+	if o.price.config.archived {
 		return refuse(http.StatusBadRequest, "The price is archived")
 	}
 	if o.price.config.currency != o.credit.owner.currency {

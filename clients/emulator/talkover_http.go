@@ -230,7 +230,7 @@ func (t *talkover) buy(p *purchaseRun, v *visit, now time.Time) answer {
 		return t.invalid("amount", "The amount must have at most two decimal places and not exceed 1000000.")
 	}
 	card := v.env.card(body.CardID)
-	if card == nil && body.CardID != "" || p.fault == "refuse" {
+	if card == nil && body.CardID != "" {
 		return t.invalid("payment_method_id", "The selected payment method is invalid.")
 	}
 	switch {
