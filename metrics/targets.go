@@ -22,6 +22,7 @@ type TargetState struct {
 	Reason       topup.Reason
 	TroubleSince time.Time // below the threshold for a trouble reason since; zero = it is not
 	DrySince     time.Time // at or below zero since; zero = it is not
+	Unserved     bool      // nobody buys for it: no rule, dry run, not active at the provider, or a threshold that is never passed
 	HeldSince    time.Time // held because it shows nothing since; zero = it is not
 	Unproven     bool      // bought for on a zero that only one stamp of an account shows
 }
@@ -75,12 +76,13 @@ type picture struct {
 	providers map[string]*snapshot
 	current   atomic.Pointer[[]prometheus.Metric]
 
-	balance, threshold, targets, below, dry, held, unproven, oldestTrouble, oldestDry, oldestHeld *prometheus.Desc
+	balance, threshold, targets, below, dry, unserved, held, unproven, oldestTrouble, oldestDry, oldestHeld *prometheus.Desc
 }
 
 // snapshot is what one provider's targets come to.
 type snapshot struct {
 	targets, dry          int
+	unserved              int // dry, and nobody buys for them
 	held, unproven        int
 	below                 map[string]int       // by reason
 	oldestTrouble         map[string]time.Time // by reason
@@ -110,7 +112,10 @@ func newPicture(o Options, log *slog.Logger) *picture {
 		targets: desc("topup_targets", "Targets seen in the newest sweep.", "provider"),
 		below: desc("topup_targets_below_threshold",
 			"Targets below their threshold, by the reason their newest evaluation ended in.", "provider", "reason"),
-		dry: desc("topup_targets_dry", "Targets whose balance is zero or less.", "provider"),
+		dry: desc("topup_targets_dry", "Targets whose balance is zero or less, of those that are bought for.", "provider"),
+		unserved: desc("topup_targets_dry_unserved",
+			"Targets whose balance is zero or less and that nobody buys for: no rule, dry run, not active at the provider, or a threshold that is never passed.",
+			"provider"),
 		oldestTrouble: desc("topup_targets_trouble_oldest_timestamp_seconds",
 			"Since when the longest-suffering target has been low without being bought for, by reason; 0 when there is none.",
 			"provider", "reason"),
@@ -128,7 +133,7 @@ func newPicture(o Options, log *slog.Logger) *picture {
 
 // Describe sends what the picture may hold.
 func (p *picture) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{p.balance, p.threshold, p.targets, p.below, p.dry, p.held, p.unproven, p.oldestTrouble, p.oldestDry, p.oldestHeld} {
+	for _, d := range []*prometheus.Desc{p.balance, p.threshold, p.targets, p.below, p.dry, p.unserved, p.held, p.unproven, p.oldestTrouble, p.oldestDry, p.oldestHeld} {
 		ch <- d
 	}
 }
@@ -183,7 +188,11 @@ func (p *picture) summarise(provider string, now time.Time, states []TargetState
 		if st.Unproven {
 			s.unproven++
 		}
-		if st.dry() {
+		switch {
+		case !st.dry():
+		case st.Unserved: // it would set the age for ever, and hide the next one
+			s.unserved++
+		default:
 			s.dry++
 			s.oldestDry = older(s.oldestDry, notAfter(now, st.DrySince))
 		}
@@ -214,6 +223,7 @@ func (p *picture) draw() {
 	for name, s := range p.providers {
 		gauge(p.targets, float64(s.targets), name)
 		gauge(p.dry, float64(s.dry), name)
+		gauge(p.unserved, float64(s.unserved), name)
 		gauge(p.oldestDry, timestamp(s.oldestDry), name)
 		gauge(p.held, float64(s.held), name)
 		gauge(p.oldestHeld, timestamp(s.oldestHeld), name)

@@ -207,8 +207,14 @@ func (t *tracked) decide(d rules.Decision, f rules.Facts, moved bool) {
 	}
 }
 
-func state(target topup.Target, t *tracked, d rules.Decision) TargetState {
-	s := TargetState{Target: target, Threshold: d.Threshold, Reason: t.reason(d), TroubleSince: t.troubled, DrySince: t.dry, Unproven: t.unproven}
+// unserved tells whether nobody buys for the target, however empty it is: that is
+// chosen, and no alert.
+func unserved(f rules.Facts, d rules.Decision, r *topup.Reading) bool {
+	return f.Rule == nil || f.Rule.DryRun || r.Account.Inactive != "" || d.Threshold != nil && *d.Threshold <= 0
+}
+
+func state(target topup.Target, t *tracked, d rules.Decision, f rules.Facts) TargetState {
+	s := TargetState{Target: target, Threshold: d.Threshold, Reason: t.reason(d), TroubleSince: t.troubled, DrySince: t.dry, Unserved: unserved(f, d, &t.reading), Unproven: t.unproven}
 	if s.Threshold == nil && t.below {
 		s.Threshold = t.threshold
 	}

@@ -180,7 +180,7 @@ func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.T
 	}
 	e, record = w.note(t, d, f)
 	w.enqueue(target, t, now)
-	t.shown = state(target, t, d)
+	t.shown = state(target, t, d, f)
 	if standing.DoubtedAt != nil {
 		t.shown.HeldSince = *standing.DoubtedAt
 	}

@@ -139,6 +139,7 @@ type TargetState struct {
 	Reason       topup.Reason
 	TroubleSince time.Time // since when below for a trouble reason; zero = not
 	DrySince     time.Time // since when at or below zero; zero = not
+	Unserved     bool      // nobody buys for it: no rule, dry run, not active at the provider, or a threshold that is never passed
 	HeldSince    time.Time // since when held because it shows nothing; zero = not
 	Unproven     bool      // bought for on a zero that only one stamp of an account shows
 }

@@ -17,11 +17,12 @@ const (
 	ProvingPrice Reason = "proving_price"
 
 	// Chosen: somebody wants it so.
-	Paused          Reason = "paused"
-	DryRun          Reason = "dry_run"
-	Excluded        Reason = "excluded"
-	NoRule          Reason = "no_rule"
-	NativeAutoTopup Reason = "native_auto_topup"
+	Paused           Reason = "paused"
+	DryRun           Reason = "dry_run"
+	Excluded         Reason = "excluded"
+	NoRule           Reason = "no_rule"
+	NativeAutoTopup  Reason = "native_auto_topup"
+	CustomerInactive Reason = "customer_inactive"
 
 	// Trouble: a customer may run dry.
 	StaleReading        Reason = "stale_reading"
@@ -33,7 +34,6 @@ const (
 	PriceUnproven       Reason = "price_unproven"
 	ChangeHeld          Reason = "change_held"
 	CurrencyMismatch    Reason = "currency_mismatch"
-	CustomerInactive    Reason = "customer_inactive"
 	NoPaymentMethod     Reason = "no_payment_method"
 	InvoiceUnpaid       Reason = "invoice_unpaid"
 	ForeignTopup        Reason = "foreign_topup"
@@ -62,8 +62,8 @@ func Reasons() []Reason {
 	return []Reason{
 		Buy, Enough,
 		StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice,
-		Paused, DryRun, Excluded, NoRule, NativeAutoTopup,
-		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch, CustomerInactive,
+		Paused, DryRun, Excluded, NoRule, NativeAutoTopup, CustomerInactive,
+		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable,
 	}
@@ -76,9 +76,9 @@ func (r Reason) Class() Class {
 		return ClassDone
 	case StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice:
 		return ClassWaiting
-	case Paused, DryRun, Excluded, NoRule, NativeAutoTopup:
+	case Paused, DryRun, Excluded, NoRule, NativeAutoTopup, CustomerInactive:
 		return ClassChosen
-	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch, CustomerInactive,
+	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch,
 		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable:
 		return ClassTrouble

@@ -53,6 +53,7 @@ var Metrics = map[string]Metric{
 	"topup_threshold_credits":                            gauge(nil, "provider", "customer", "product"),
 	"topup_targets":                                      gauge(nil, "provider"),
 	"topup_targets_below_threshold":                      gauge(map[string][]string{"reason": reasons}, "provider"),
+	"topup_targets_dry_unserved":                         gauge(nil, "provider"),
 	"topup_targets_dry":                                  gauge(nil, "provider"),
 	"topup_targets_trouble_oldest_timestamp_seconds":     gauge(map[string][]string{"reason": reasons}, "provider"),
 	"topup_targets_dry_oldest_timestamp_seconds":         gauge(nil, "provider"),
