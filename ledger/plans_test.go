@@ -25,10 +25,9 @@ var largeTables = []string{"purchase", "target", "permit", "evidence", "foreign_
 // mostRows bounds what one step of a plan reads: the largest page.
 const mostRows = 2500
 
-// everyTarget are the questions that read all rows of a provider: everything that
-// the ledger holds about a target counts in each decision, and every ten minutes
-// each is asked whether a clock has left something of it in the future.
-var everyTarget = regexp.MustCompile(` FROM target WHERE provider = (\?|\$1)(\s+AND \(ended_at > [^)]*\))?$`)
+// everyTarget is the one question that reads all rows of a provider at once: every
+// ten minutes each is asked whether a clock has left something of it in the future.
+var everyTarget = regexp.MustCompile(` FROM target WHERE provider = (\?|\$1)\s+AND \(ended_at > [^)]*\)$`)
 
 // largeRows is how many rows the tables get. TOPUPD_TEST_ROWS=1000000 is a long
 // life; below 10,000 the server rightly reads whole tables.

@@ -156,8 +156,8 @@ func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known
 		if err != nil {
 			return err
 		}
-		var rows []targetRow
-		if err := v.list(ctx, &rows, `SELECT `+targetColumns+` FROM target WHERE provider = ?`, string(provider)); err != nil {
+		rows, err := v.targetRows(ctx, provider)
+		if err != nil {
 			return err
 		}
 		var pauses []topup.Pause
@@ -181,6 +181,24 @@ func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known
 		return v.addOpenAndPauses(ctx, known, provider, pauses)
 	})
 	return known, base, err
+}
+
+// targetRows reads the targets of a provider page by page: no statement takes
+// longer for more customers. Each row holds its own version.
+func (v view) targetRows(ctx context.Context, provider topup.ProviderID) (rows []targetRow, err error) {
+	var last targetRow
+	for {
+		var page []targetRow
+		if err := v.list(ctx, &page, `SELECT `+targetColumns+` FROM target WHERE provider = ? AND (customer, product) > (?, ?)
+			ORDER BY customer, product LIMIT ?`, string(provider), last.Customer, last.Product, pageRows); err != nil {
+			return nil, err
+		}
+		rows = append(rows, page...)
+		if len(page) < pageRows {
+			return rows, nil
+		}
+		last = page[len(page)-1]
+	}
 }
 
 // baseStanding is what holds for every target of a provider.
