@@ -47,6 +47,7 @@ func (f failover) buys(s *ledger.Store, lease topup.Lease, customer topup.Custom
 
 func (f failover) buy(s *ledger.Store, lease topup.Lease, customer topup.CustomerID) error {
 	r := requestUnder(f.T, s, lease, customer)
+	r.Purchase.Rule += " of " + string(customer) // the first purchase of a rule goes alone
 	p, err := s.Plan(f.Context(), r)
 	if err == nil {
 		_, err = s.Permit(f.Context(), permission(f.T, p, lease))
