@@ -34,6 +34,11 @@ func reading() []mutant {
 			Edits: []edit{unless("clients/hyperline/books.go", `if matters && i.Credit && i.Unreadable != ""`)},
 		},
 		{
+			Name: "listed-twice-is-a-reading", Promises: "P13",
+			Rule:  "a balance that stands in two rows is no reading",
+			Edits: []edit{unless("clients/hyperline/scan.go", `if rows[k] > 1`)},
+		},
+		{
 			Name: "cached-environment", Promises: "P3",
 			Rule:  "who the token speaks for is asked of the provider, not of a cache",
 			Edits: []edit{{"clients/talkover/client.go", `if age == 0 {`, `if age == 0 || MUTANT {`}},
