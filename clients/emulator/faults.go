@@ -35,7 +35,6 @@ type Faults struct {
 	Redirect           float64 `json:"redirect_307"`       // not executed unless the client follows
 	WrongAmount        float64 `json:"wrong_amount"`       // executed at a price a tenth higher
 	ExecuteLate        float64 `json:"execute_late"`       // connection cut, executed later (2 s, or the provider's ExecuteLate)
-	Refuse             float64 `json:"refuse"`             // 400 at Hyperline, 422 at Talkover: not about the payment
 
 	// Reads: the whole answer.
 	Read500      float64 `json:"read_500"`
@@ -95,7 +94,6 @@ var (
 		{"redirect_307", func(f *Faults) *float64 { return &f.Redirect }},
 		{"wrong_amount", func(f *Faults) *float64 { return &f.WrongAmount }},
 		{"execute_late", func(f *Faults) *float64 { return &f.ExecuteLate }},
-		{"refuse", func(f *Faults) *float64 { return &f.Refuse }},
 	}
 	readRates = []rate{
 		{"read_500", func(f *Faults) *float64 { return &f.Read500 }},
