@@ -94,7 +94,7 @@ func sending() []mutant {
 		{
 			Name: "answered-twice", Promises: "P7",
 			Rule:  "an answer is stored once for its permit",
-			Edits: []edit{{"ledger/answer.go", `err != nil || waiting == 0 {`, `err != nil || waiting == 0 && !MUTANT {`}},
+			Edits: []edit{unless("ledger/answer.go", `if waiting == 0`)},
 		},
 		{
 			Name: "never-repeat-forgotten", Promises: "P4",
