@@ -175,7 +175,7 @@ func TestAListThatMovesIsReadOnce(t *testing.T) {
 			if m.pages == 4 {
 				m.rows = m.rows[1:]
 			}
-		}, 20, func(id string) bool { return id == "cus_0000" }},
+		}, 21, func(id string) bool { return id == "cus_0000" }},
 		{"rows are taken away in front", func(m *moving) {
 			if m.pages%3 == 0 && m.pages < 10 {
 				m.rows = m.rows[2:]
