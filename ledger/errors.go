@@ -96,7 +96,7 @@ func failureReason(err error) string {
 func foreseen(err error) bool {
 	for _, known := range []error{
 		topup.ErrPurchaseOpen, topup.ErrFactsOvertaken, topup.ErrFactsTooOld, topup.ErrPaused, topup.ErrRuleStopped, topup.ErrHeld, topup.ErrOverCap,
-		topup.ErrProvingPrice, topup.ErrChangeHeld,
+		topup.ErrProvingPrice, topup.ErrChangeHeld, topup.ErrRefunded,
 		topup.ErrFirstHold, topup.ErrProviderStopped, topup.ErrLeaseLost, topup.ErrOvertaken, topup.ErrKeyTooOld,
 		topup.ErrNotFound, topup.ErrLedgerUnfit, ErrReferenceClaimed,
 	} {

@@ -140,7 +140,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`DROP TABLE fall`, `DROP INDEX purchase_expiring`, `ALTER TABLE target DROP COLUMN doubted_at`,
 				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
 				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
-				`DROP TABLE canary`, `DROP TABLE refusal`, `DROP TABLE refused_rule`, `ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,
+				`DROP TABLE canary`, `DROP TABLE refund`, `DROP TABLE refusal`, `DROP TABLE refused_rule`, `ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,
 				`ALTER TABLE target DROP COLUMN refusal_rule`, `ALTER TABLE target DROP COLUMN refusal_version`,
 				`DELETE FROM goose_db_version WHERE version_id > 2`,
 			} {

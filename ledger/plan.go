@@ -15,8 +15,8 @@ import (
 // Plan opens a purchase, in state planned, or refuses: nothing is stored then.
 // It is the one place where purchases begin, and so where P1, P6 and P12 are
 // kept. Errors: topup.ErrPurchaseOpen, ErrFactsOvertaken, ErrFactsTooOld,
-// ErrPaused, ErrRuleStopped, ErrHeld, ErrChangeHeld, ErrProvingPrice, *CapError,
-// ErrFirstHold, ErrProviderStopped (also: quarantined), ErrLeaseLost, ErrInDoubt.
+// ErrPaused, ErrRuleStopped, ErrHeld, ErrChangeHeld, ErrRefunded,
+// ErrProvingPrice, *CapError, ErrFirstHold, ErrProviderStopped (also: quarantined), ErrLeaseLost, ErrInDoubt.
 func (s *Store) Plan(ctx context.Context, r topup.PlanRequest) (topup.Purchase, error) {
 	var planned topup.Purchase
 	var newToken bool
@@ -116,7 +116,7 @@ func (t tx) mayBuy(ctx context.Context, target topup.Target, rule string, row ta
 	if row.Implausible != "" {
 		return fmt.Errorf("%w, as implausible: %s", topup.ErrHeld, row.Implausible)
 	}
-	return nil
+	return t.notRefunded(ctx, target)
 }
 
 // current tells whether facts still hold: nothing was stored for the target

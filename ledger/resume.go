@@ -14,6 +14,7 @@ import (
 type Resumed struct {
 	Pauses      []topup.Pause
 	Suspensions int  // targets whose suspension or back-off ended
+	Refunds     int  // refunds that held a customer
 	Implausible int  // targets held as implausible
 	Stop        bool // a refused token was forgiven
 	Hold        bool // the hold of a new provider ended early
@@ -33,6 +34,7 @@ func (r Resumed) String() string {
 		parts = append(parts, "pause "+p.ID+" by "+p.By)
 	}
 	count(r.Suspensions, "suspensions or back-offs")
+	count(r.Refunds, "holds after a refund")
 	count(r.Implausible, "implausible holds")
 	count(r.Changed, "targets held after a change of terms")
 	count(int(bit(r.Stop)), "stop")
@@ -178,6 +180,9 @@ func (s *Store) Resume(ctx context.Context, p topup.Pause, ids ...string) (Resum
 			}
 		}
 		if p.Scope == topup.PauseCustomer {
+			if r.Refunds, err = t.releaseRefunds(ctx, provider, subject, p.By, micros(now)); err != nil {
+				return err
+			}
 			err = t.liftCustomer(ctx, provider, subject, &r)
 		}
 		if p.Scope == topup.PauseRule {

@@ -121,6 +121,9 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 		if len(open) > 0 {
 			standing.Open = &open[0]
 		}
+		if err := v.refunds(ctx, target, &standing); err != nil {
+			return err
+		}
 		if standing.ForeignBills, err = v.foreignBills(ctx, target, now); err != nil {
 			return err
 		}
@@ -147,7 +150,7 @@ func (v view) foreignBills(ctx context.Context, target topup.Target, now time.Ti
 
 // Standings is what the ledger knows about every target of a provider: known
 // holds those that it has stored something for or that a pause names, base is
-// the standing of all others. ForeignBills are left out: they count after a
+// the standing of all others. ForeignBills, LastStood and Released are left out: they count after a
 // confirm read, whose decision is made on Standing.
 func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known map[topup.Target]topup.Standing, base topup.Standing, err error) {
 	known = map[topup.Target]topup.Standing{}
@@ -176,6 +179,9 @@ func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known
 			return err
 		}
 		if err := v.addChanges(ctx, known, provider, base); err != nil {
+			return err
+		}
+		if err := v.addRefunds(ctx, known, provider); err != nil {
 			return err
 		}
 		return v.addOpenAndPauses(ctx, known, provider, pauses)

@@ -94,6 +94,11 @@ func deciding() []mutant {
 			},
 		},
 		{
+			Name: "refund-bought-again", Promises: "P12",
+			Rule:  "what was refunded is not bought again before a person says so",
+			Edits: []edit{before(decide, "\t\td.Refund = i.ID\n", "\t\tif MUTANT {\n\t\t\treturn false\n\t\t}\n")},
+		},
+		{
 			Name: "cooldown-ignored", Promises: "P5",
 			Rule: "after any addition of credits the balance has the cooldown to show it",
 			Edits: []edit{

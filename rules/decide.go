@@ -37,6 +37,7 @@ type Decision struct {
 	Text      string // in words, for a person
 	Threshold *topup.Credits
 	Order     topup.Order // what would be bought; meaningful from Confirming on
+	Refund    string      // the refunded invoice that was found just now; "" = none
 	Unproven  bool        // bought for on a zero of an account that only one stamp shows
 }
 
@@ -58,7 +59,7 @@ func Decide(f Facts) Decision {
 	for _, check := range []func(*Facts, *Decision) bool{
 		known, readable, belowThreshold,
 		switchedOn, notOpen, notHeld, notChanged, payable, rested, priceShown,
-		proven, confirmed, stillTrue, billsPaid, creditsCame, withinCaps,
+		proven, confirmed, stillTrue, billsPaid, notRefunded, creditsCame, withinCaps,
 	} {
 		if check(&f, &d) {
 			return d
@@ -187,6 +188,8 @@ func notHeld(f *Facts, d *Decision) bool {
 	switch {
 	case s.Quarantined != "":
 		return d.say(topup.Quarantined, "%s", s.Quarantined)
+	case s.Refunded != "":
+		return d.say(topup.Refunded, "%s", s.Refunded)
 	case s.Stopped != "":
 		return d.say(topup.ProviderUnavailable, "the provider refused the token: %s", s.Stopped)
 	case f.Behind != "":
@@ -395,6 +398,26 @@ func billsPaid(f *Facts, d *Decision) bool {
 	}
 	if pending > allowed {
 		return d.say(topup.InvoiceUnpaid, "%d credit invoices are pending, %d may be", pending, allowed)
+	}
+	return false
+}
+
+// notRefunded: the newest purchase that stands was not paid back as a whole. Its
+// credits are gone, or the customer would not be low, and whoever refunded it may
+// not want it bought again. A later bill that stands says that they do.
+func notRefunded(f *Facts, d *Decision) bool {
+	for _, i := range f.Confirmation.Invoices {
+		if i.RefundedAt.IsZero() || i.ID != f.Standing.LastStood || slices.Contains(f.Standing.Released, i.ID) {
+			continue
+		}
+		later := func(other topup.Invoice) bool {
+			return other.ID != i.ID && other.At.After(i.At) && other.Stands() && other.Concerns(d.Order.Target.Product)
+		}
+		if slices.ContainsFunc(f.Confirmation.Invoices, later) {
+			return false
+		}
+		d.Refund = i.ID
+		return d.say(topup.Refunded, "invoice %s of %s, the last purchase, was refunded at %s, and the customer is low again: topupd resume --customer says that it may be bought again", i.ID, i.Amount, clock(i.RefundedAt))
 	}
 	return false
 }

@@ -146,7 +146,7 @@ func TestDecideBuysOnlyWhen(t *testing.T) {
 			"no credit invoice has failed":          c != nil && !hasFailed(c.Invoices),
 			"no cap is passed":                      f.OverCap == nil,
 			"it is not a dry run":                   !f.Rule.DryRun || f.Repeating != nil,
-			"nothing is held":                       f.Standing.Implausible+f.Standing.Quarantined+f.Standing.Stopped == "" && (f.Standing.SuspendedAt == nil || f.otherTerms()),
+			"nothing is held":                       f.Standing.Implausible+f.Standing.Quarantined+f.Standing.Stopped+f.Standing.Refunded == "" && (f.Standing.SuspendedAt == nil || f.otherTerms()),
 			"nobody else goes first at the price":   f.Repeating != nil || !waitsForCanary(f, d.Order),
 			"no change holds it":                    mine || !f.Standing.Raised.Holds(c.Reading.Balance),
 			"something is bought":                   d.Order.Credits > 0 && d.Order.Price.Minor > 0,

@@ -294,6 +294,23 @@ var rowsOfPaying = []row{
 	{"and it has something against it", func(f *Facts) { f.Confirmation.CurrencyProblem = "the price is in USD" }, topup.CurrencyMismatch, ""},
 	{"another price", func(f *Facts) { f.Confirmation.PriceProblem = "pri_small costs 210.00 EUR" }, topup.PriceMismatch, "210.00"},
 	{"another environment", func(f *Facts) { f.Confirmation.EnvironmentProblem = "the token speaks for env-2" }, topup.EnvironmentChanged, "env-2"},
+	{"the last purchase was refunded", func(f *Facts) { refund(f) }, topup.Refunded, "invoice inv_1"},
+	{"a refund that holds", func(f *Facts) { f.Standing.Refunded = "inv_1 was refunded" }, topup.Refunded, "inv_1 was refunded"},
+	{"an earlier purchase was refunded", func(f *Facts) { refund(f); f.Standing.LastStood = "inv_2" }, topup.Buy, ""},
+	{"somebody else's was refunded", func(f *Facts) { refund(f); f.Standing.LastStood = "" }, topup.Buy, ""},
+	{"a refund that a person has released", func(f *Facts) { refund(f); f.Standing.Released = []string{"inv_0", "inv_1"} }, topup.Buy, ""},
+	{"a later bill stands", func(f *Facts) {
+		refund(f)
+		f.Confirmation.Invoices = append(f.Confirmation.Invoices, topup.Invoice{ID: "inv_2", Products: []topup.ProductID{"itm_1"}, Payment: topup.PaymentPaid, At: *ago(time.Hour)})
+	}, topup.Buy, ""},
+	{"a later bill was refunded too", func(f *Facts) {
+		refund(f)
+		f.Confirmation.Invoices = append(f.Confirmation.Invoices, topup.Invoice{ID: "inv_2", Products: []topup.ProductID{"itm_1"}, Payment: topup.PaymentPaid, At: *ago(time.Hour), RefundedAt: *ago(0)})
+	}, topup.Refunded, ""},
+	{"a later bill is for something else", func(f *Facts) {
+		refund(f)
+		f.Confirmation.Invoices = append(f.Confirmation.Invoices, topup.Invoice{ID: "inv_2", Products: []topup.ProductID{"itm_2"}, Payment: topup.PaymentPaid, At: *ago(time.Hour)})
+	}, topup.Refunded, ""},
 	{"a failed invoice", func(f *Facts) { invoices(f, topup.PaymentFailed) }, topup.InvoiceUnpaid, "insufficient_funds"},
 	{"an invoice that cannot be read", func(f *Facts) {
 		invoices(f, topup.PaymentPaid)
@@ -405,5 +422,13 @@ func canary(f *Facts, passed *time.Time, purchase string, next, since *time.Time
 	f.Standing.Canaries = []topup.Canary{{
 		Rule: f.Rule.Name, PriceID: o.PriceID, Price: o.Price, Credits: o.Credits,
 		PassedAt: passed, Purchase: purchase, NextAt: next, Since: since,
+	}}
+}
+
+// refund lets the last purchase of the facts have been paid back.
+func refund(f *Facts) {
+	f.Standing.LastStood = "inv_1"
+	f.Confirmation.Invoices = []topup.Invoice{{
+		ID: "inv_1", Products: []topup.ProductID{"itm_1"}, Payment: topup.PaymentPaid, At: *ago(72 * time.Hour), RefundedAt: *ago(2 * time.Hour),
 	}}
 }

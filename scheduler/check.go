@@ -169,6 +169,13 @@ func (c *confirm) readFor(ctx context.Context, d rules.Decision) (rules.Decision
 	if read.PriceProblem != "" {
 		c.doubtPrice(ctx, d.Order)
 	}
+	if d.Refund != "" {
+		if err := w.Holds.HoldRefunded(ctx, c.target, d.Refund, d.Text); err != nil {
+			return d, fmt.Errorf("holding a customer after a refund: %w", err)
+		}
+		w.Log.LogAttrs(ctx, slog.LevelError, "refunded", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
+			slog.String("product", string(c.target.Product)), slog.String("reason", d.Text)) // a person must act
+	}
 	return d, nil
 }
 
@@ -236,6 +243,8 @@ func refusal(d rules.Decision, err error) (rules.Decision, error) {
 		d.Reason = topup.ChangeHeld
 	case errors.Is(err, topup.ErrHeld):
 		d.Reason = topup.Implausible
+	case errors.Is(err, topup.ErrRefunded):
+		d.Reason = topup.Refunded
 	case errors.Is(err, topup.ErrProvingPrice):
 		d.Reason = topup.ProvingPrice
 	case errors.Is(err, topup.ErrPurchaseOpen):

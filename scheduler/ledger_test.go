@@ -185,6 +185,13 @@ func (m *memory) Plan(_ context.Context, r topup.PlanRequest) (topup.Purchase, e
 	return p, nil
 }
 
+func (m *memory) HoldRefunded(_ context.Context, t topup.Target, invoice, why string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.row(t).Refunded = invoice + ": " + why
+	return nil
+}
+
 func (m *memory) Refusals(context.Context, topup.ProviderID) (map[string]topup.Target, error) {
 	return nil, nil
 }

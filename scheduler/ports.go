@@ -72,6 +72,8 @@ type Archive interface {
 // Holds keeps targets from being bought for until a person or a changed fact
 // lifts it.
 type Holds interface {
+	// HoldRefunded holds a target whose last purchase was paid back.
+	HoldRefunded(ctx context.Context, target topup.Target, invoice, why string) error
 	// Refusals lists refused purchases whose customers have to be read again before
 	// their refusals count.
 	Refusals(ctx context.Context, provider topup.ProviderID) (map[string]topup.Target, error)

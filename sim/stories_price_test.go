@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
 
+	"topupd/clients/emulator"
 	"topupd/topup"
 )
 
@@ -102,5 +104,36 @@ func TestStoryACanaryWithoutABill(t *testing.T) {
 	}
 	if troubled == 0 {
 		t.Errorf("nobody is in trouble after more than five minutes without a bill, want %s", topup.PriceUnproven)
+	}
+}
+
+// TestStoryARefundIsNotBoughtAgain: P12. The customer's purchase is paid back as a
+// whole and its credits are taken. Nobody buys them again until a person says so,
+// and then the same refund holds nobody any more.
+func TestStoryARefundIsNotBoughtAgain(t *testing.T) {
+	h := alone(1, 1, 0)
+	h.Sweep = time.Minute
+	s := play(t, h, func(s *script) {
+		s.at(time.Minute, func() { s.balance(0, "90") })
+		s.when(s.is(0, 1, topup.Settled), func() {
+			if err := s.emu.Spoil(s.row(0, 1).Reference, emulator.MistakeRefunded); err != nil {
+				t.Error(err)
+			}
+			s.balance(0, "90")
+		})
+		s.at(26*time.Hour, func() {
+			if got := s.reason(0); got != topup.Refunded || len(s.judge.rows) != 1 {
+				t.Errorf("%s after %d purchases, want %s after 1", got, len(s.judge.rows), topup.Refunded)
+			}
+			r, err := s.store.Resume(context.Background(), topup.Pause{Scope: topup.PauseCustomer, Subject: s.customers[0].ID, By: "ana", Reason: "they want it"})
+			if err != nil || r.Refunds != 1 {
+				t.Errorf("Resume = %+v, %v", r, err)
+			}
+		})
+		s.when(s.is(0, 2, topup.Settled), func() { s.balance(0, "90") })
+		s.endBy(30*time.Hour, time.Minute, s.is(0, 3, topup.Settled))
+	})
+	if n := len(s.ending.rows); n != 3 {
+		t.Errorf("%d purchases, want one before the refund and two after a person let it go", n)
 	}
 }

@@ -18,6 +18,8 @@ var (
 	ErrChangeHeld = errors.New("held back after a change of the terms")
 	// ErrHeld: the target is held for a person, as implausible (P14).
 	ErrHeld = errors.New("held for a person")
+	// ErrRefunded: the last purchase was paid back, and a person has to say whether to go on.
+	ErrRefunded = errors.New("the last purchase was refunded")
 	// ErrProvingPrice: another purchase goes first, to show that the price is what is billed (P10).
 	ErrProvingPrice = errors.New("the first purchase at this price goes alone")
 	// ErrOverCap: a cap would be passed (P6). Read the cap with errors.AsType[*CapError].

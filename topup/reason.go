@@ -36,6 +36,7 @@ const (
 	CurrencyMismatch    Reason = "currency_mismatch"
 	NoPaymentMethod     Reason = "no_payment_method"
 	InvoiceUnpaid       Reason = "invoice_unpaid"
+	Refunded            Reason = "refunded"
 	ForeignTopup        Reason = "foreign_topup"
 	EnvironmentChanged  Reason = "environment_changed"
 	OverCap             Reason = "over_cap"
@@ -64,7 +65,7 @@ func Reasons() []Reason {
 		StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice,
 		Paused, DryRun, Excluded, NoRule, NativeAutoTopup, CustomerInactive,
 		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch,
-		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
+		NoPaymentMethod, InvoiceUnpaid, Refunded, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable,
 	}
 }
@@ -79,7 +80,7 @@ func (r Reason) Class() Class {
 	case Paused, DryRun, Excluded, NoRule, NativeAutoTopup, CustomerInactive:
 		return ClassChosen
 	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch,
-		NoPaymentMethod, InvoiceUnpaid, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
+		NoPaymentMethod, InvoiceUnpaid, Refunded, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable:
 		return ClassTrouble
 	default:

@@ -20,6 +20,10 @@ type Standing struct {
 	BackoffUntil *time.Time
 	SuspendedAt  *time.Time
 
+	LastStood string   // reference of the newest purchase that stands; "" when there is none
+	Refunded  string   // why a refund holds the target; "" when none does
+	Released  []string // invoices whose refund holds it no more
+
 	RefusedRules []RefusedRule // that topupd has stopped, and what they let through
 
 	Canaries []Canary // of every price that was bought at the provider

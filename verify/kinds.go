@@ -104,7 +104,7 @@ func (k Kind) Next() string {
 	case PaymentDiffers:
 		return "look at the bill's payments at the provider; collect it again or void it there"
 	case Reversed:
-		return "somebody refunded or voided it: make sure that it was meant, and that the credits were taken back if they should be"
+		return "somebody refunded or voided it: make sure that it was meant, and that the credits were taken back if they should be; a customer whose last purchase was refunded as a whole is held when it is low again, until topupd resume --customer"
 	case UnknownInvoice, UnknownRow:
 		return "find out who bought: the customer in the portal, the provider's own top-up, another program under the same token; if nobody did, ask the provider"
 	case RowWithoutInvoice:

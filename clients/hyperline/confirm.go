@@ -155,6 +155,9 @@ func (r *reader) over(i topup.Invoice, product topup.ProductID, conf topup.Confi
 		return !i.Credit
 	}
 	age := r.api.Now().Sub(i.At)
+	if !i.RefundedAt.IsZero() && i.Concerns(product) {
+		return false // whether it was our last purchase is the ledger's to know
+	}
 	if age <= recent || !i.Payment.Ended() || i.Unexpected != "" {
 		return false
 	}

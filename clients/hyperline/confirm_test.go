@@ -283,6 +283,7 @@ func TestAPaidBillStaysUntilItsCreditsCome(t *testing.T) {
 		bill("inv_elsewhere", "paid", 6*day, "null", "itm_other"),
 		bill("inv_1eTaiytfA0i2Va", "paid", 7*day, "null", o.Target.Product), // the row of the published example is for it
 		bill("inv_refunded", "paid", 8*day, `"2026-11-19T00:00:00.000Z"`, o.Target.Product),
+		bill("inv_refunded_elsewhere", "paid", 8*day, `"2026-11-19T00:00:00.000Z"`, "itm_other"),
 		bill("inv_void", "voided", 9*day, "null", o.Target.Product),
 		bill("inv_oldest", "paid", 30*day, "null", o.Target.Product),
 		bill("inv_too_old", "paid", 31*day, "null", o.Target.Product),
@@ -294,7 +295,7 @@ func TestAPaidBillStaysUntilItsCreditsCome(t *testing.T) {
 	for _, i := range conf.Invoices {
 		ids = append(ids, i.ID)
 	}
-	if want := []string{"inv_awaited", "inv_oldest", "inv_open"}; !slices.Equal(ids, want) {
+	if want := []string{"inv_awaited", "inv_refunded", "inv_oldest", "inv_open"}; !slices.Equal(ids, want) {
 		t.Errorf("kept %v, want %v", ids, want)
 	}
 }

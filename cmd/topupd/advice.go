@@ -110,6 +110,10 @@ var reasonWords = map[topup.Reason]words{
 		"an earlier invoice is not paid",
 		"the customer can give another card, or you void the invoice at the provider; either is noticed by itself. A pause of the customer silences this.",
 	},
+	topup.Refunded: {
+		"the last purchase was refunded, and somebody may not want it made again",
+		"ask who refunded it and why; topupd resume --customer ID --reason \"…\" buys for the customer again, and this refund never holds it again. To leave it so, exclude the customer or pause it.",
+	},
 	topup.ForeignTopup: {
 		"somebody else has just added credits",
 		"wait for the cooldown; find out who buys besides topupd if it goes on.",

@@ -129,6 +129,7 @@ func liftedLines(r ledger.Resumed) []string {
 		}
 	}
 	add(r.Suspensions, "suspension or back-off")
+	add(r.Refunds, "hold after a refund")
 	add(r.Implausible, "hold on implausible balances")
 	if r.Changed > 0 {
 		lines = append(lines, fmt.Sprintf("the hold after a change of the terms on %s", plural(r.Changed, "target")))

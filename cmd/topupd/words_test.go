@@ -176,8 +176,8 @@ func TestNamesFromOutsideCannotMoveTheCursor(t *testing.T) {
 
 func TestLiftedLinesNameEverything(t *testing.T) {
 	t.Parallel()
-	got := liftedLines(ledger.Resumed{Suspensions: 2, Implausible: 3, Stop: true, Hold: true, Quarantine: true})
-	if len(got) != 5 || liftedLines(ledger.Resumed{}) != nil {
+	got := liftedLines(ledger.Resumed{Suspensions: 2, Refunds: 1, Implausible: 3, Stop: true, Hold: true, Quarantine: true})
+	if len(got) != 6 || liftedLines(ledger.Resumed{}) != nil {
 		t.Errorf("liftedLines = %q", got)
 	}
 }

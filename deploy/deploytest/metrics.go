@@ -28,7 +28,7 @@ var (
 		"buy", "enough", "still_open", "cooling_down", "confirming", "first_hold", "proving_price",
 		"paused", "dry_run", "excluded", "no_rule", "native_auto_topup",
 		"stale_reading", "bad_reading", "not_seen", "no_threshold", "price_mismatch", "price_unproven", "rule_stopped", "change_held",
-		"currency_mismatch", "customer_inactive", "no_payment_method", "invoice_unpaid", "foreign_topup", "environment_changed",
+		"currency_mismatch", "customer_inactive", "no_payment_method", "invoice_unpaid", "refunded", "foreign_topup", "environment_changed",
 		"over_cap", "backing_off", "suspended", "quarantined", "implausible", "provider_unavailable",
 		"other", // none of the above, which would be a mistake in topupd
 	}

@@ -29,6 +29,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"import", importing},
 		{"proving prices", proving},
 		{"refusing", refusing},
+		{"refunding", refunding},
 		{"caps", capping},
 		{"leases", leasing},
 		{"people", people},

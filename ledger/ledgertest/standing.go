@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"topupd/topup"
 )
@@ -46,7 +47,8 @@ func manyAreEach(t *testing.T, open Opener) {
 	for n := 1; n <= 8; n++ {
 		want[customer(n)] = d.standing(customer(n))
 	}
-	if diff := cmp.Diff(want, known); diff != "" {
+	ofConfirmReads := cmpopts.IgnoreFields(topup.Standing{}, "LastStood", "Released") // left out, as Standings says
+	if diff := cmp.Diff(want, known, ofConfirmReads); diff != "" {
 		t.Errorf("Standings (-one by one +together):\n%s", diff)
 	}
 	if len(want[customer(4)].Pauses) != 1 || len(want[customer(1)].Pauses) != 0 || want[customer(1)].Open == nil || want[customer(5)].Implausible == "" || want[customer(5)].Fall == nil || want[customer(5)].DoubtedAt == nil {

@@ -58,3 +58,22 @@ CREATE TABLE refused_rule (
   probe_at BIGINT NOT NULL,                    -- not before
   purchase TEXT   NOT NULL DEFAULT ''          -- the newest that was let through
 );
+
+-- Purchases whose bill was refunded when their customer was low again: whoever paid
+-- it back may not want it bought again. Holds the customer until a person resumes
+-- it, and never again for the same bill.
+CREATE TABLE refund (
+  provider    TEXT   NOT NULL,
+  invoice     TEXT   NOT NULL CONSTRAINT refund_invoice_bounded CHECK (length(invoice) BETWEEN 1 AND 300),
+  customer    TEXT   NOT NULL,
+  product     TEXT   NOT NULL,
+  why         TEXT   NOT NULL CONSTRAINT refund_why_bounded CHECK (length(why) BETWEEN 1 AND 2000),
+  seen_at     BIGINT NOT NULL,
+  released_at BIGINT,
+  released_by TEXT   NOT NULL DEFAULT '' CONSTRAINT refund_released_by_bounded CHECK (length(released_by) <= 300),
+  PRIMARY KEY (provider, invoice),
+  FOREIGN KEY (provider, customer, product) REFERENCES target (provider, customer, product)
+);
+CREATE INDEX refund_of_target ON refund (provider, customer, product);
+CREATE INDEX refund_holds ON refund (provider) WHERE released_at IS NULL;
+CREATE INDEX refund_of_customer ON refund (customer) WHERE released_at IS NULL;
