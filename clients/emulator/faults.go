@@ -30,6 +30,7 @@ type Faults struct {
 	Decline            float64 `json:"decline"`            // Hyperline: as its profile says; Talkover: 402 PAYMENT_FAILED
 	DeclineUnpaid      float64 `json:"decline_201_unpaid"` // Hyperline: 201 and an unpaid invoice; Talkover: 200 with success false
 	DeclineNoCredits   float64 `json:"decline_no_credits"` // Talkover: 402 INSUFFICIENT_CREDITS; Hyperline: as decline
+	Refuse             float64 `json:"refuse"`             // Hyperline: 400, Talkover: 422; not about the payment
 	Throttle           float64 `json:"throttle"`           // 429, not executed
 	Slow               float64 `json:"slow"`               // executed after a delay up to SlowFor
 	Redirect           float64 `json:"redirect_307"`       // not executed unless the client follows
@@ -89,6 +90,7 @@ var (
 		{"decline", func(f *Faults) *float64 { return &f.Decline }},
 		{"decline_201_unpaid", func(f *Faults) *float64 { return &f.DeclineUnpaid }},
 		{"decline_no_credits", func(f *Faults) *float64 { return &f.DeclineNoCredits }},
+		{"refuse", func(f *Faults) *float64 { return &f.Refuse }},
 		{"throttle", func(f *Faults) *float64 { return &f.Throttle }},
 		{"slow", func(f *Faults) *float64 { return &f.Slow }},
 		{"redirect_307", func(f *Faults) *float64 { return &f.Redirect }},
