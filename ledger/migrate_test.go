@@ -140,6 +140,8 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`DROP TABLE fall`, `DROP INDEX purchase_expiring`, `ALTER TABLE target DROP COLUMN doubted_at`,
 				`ALTER TABLE provider DROP COLUMN quarantined_at`, `ALTER TABLE provider DROP COLUMN quarantine_held`,
 				`ALTER TABLE provider DROP COLUMN quarantine_witness`, `ALTER TABLE provider DROP COLUMN known_at`,
+				`ALTER TABLE snapshot DROP COLUMN judged_micro`, `ALTER TABLE snapshot DROP COLUMN judged_at`,
+				`DROP TABLE watched`, `DROP TABLE raised`, `DROP TABLE raised_bought`, `DROP TABLE change_count`,
 				`DROP TABLE canary`, `DROP TABLE refund`, `DROP TABLE refusal`, `DROP TABLE refused_rule`, `ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,
 				`ALTER TABLE target DROP COLUMN refusal_rule`, `ALTER TABLE target DROP COLUMN refusal_version`,
 				`DELETE FROM goose_db_version WHERE version_id > 2`,
