@@ -323,7 +323,7 @@ func (w *world) mend() {
 			_ = w.emu.SwitchEnvironment(c.ID, c.ID)
 		}
 	}
-	for _, p := range w.judge.pauses {
+	for _, p := range slices.Clone(w.judge.pauses) {
 		w.unpause(p.Pause)
 	}
 	for _, c := range w.customers { // a person lifts what only a person may

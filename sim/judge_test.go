@@ -33,9 +33,9 @@ type judge struct {
 	cards    map[topup.CustomerID]time.Time
 	archived map[topup.CustomerID]bool
 	prices   []time.Time
-	untold   [][2]time.Time // see doubt
-	waiting  bool           // the threshold was raised, and no person has said yes since
-	extra    int            // purchases meanwhile that only the raised threshold asks for
+	untold   [][2]time.Time            // see doubt
+	waiting  bool                      // the threshold was raised, and no person has said yes since
+	extra    map[topup.CustomerID]bool // who is low by it alone; true: was bought for meanwhile
 	lowSince map[topup.CustomerID]time.Time
 	drySince map[topup.CustomerID]time.Time
 	states   map[topup.CustomerID]seenState
@@ -150,11 +150,7 @@ func (j *judge) plan(p topup.Purchase, f *file) {
 	if since, on := j.natives[p.Target.Customer]; on && f.planned.Sub(since) > maxAge+10*time.Second {
 		j.breach("P8", p.Target.Customer, "%s was planned although the provider tops up itself since %s", p.Short(), since)
 	}
-	if j.waiting && p.Rule == "api-credits" && p.BalanceBefore >= 100*topup.Credit {
-		if j.extra++; j.extra > max(5, j.w.h.Targets/10) {
-			j.breach("P14", p.Target.Customer, "%s at a balance of %s: purchase %d that only a raised threshold asks for, and no person said yes", p.Short(), p.BalanceBefore, j.extra)
-		}
-	}
+	j.change(p)
 	n := 0
 	for _, other := range j.rows {
 		same := other.row.Target.Customer == p.Target.Customer && sameDay(other.row.PlannedAt, p.PlannedAt)
@@ -164,6 +160,25 @@ func (j *judge) plan(p topup.Purchase, f *file) {
 	}
 	if n > j.w.h.Cap {
 		j.breach("P6", p.Target.Customer, "purchase %d of a day, the cap is %d", n, j.w.h.Cap)
+	}
+}
+
+// change counts the customers for whom a raised threshold alone was reason to buy.
+func (j *judge) change(p topup.Purchase) {
+	bought, low := j.extra[p.Target.Customer]
+	if !j.waiting || !low || bought || p.BalanceBefore < 100*topup.Credit {
+		delete(j.extra, p.Target.Customer) // whoever was bought for goes on under the new threshold
+		return
+	}
+	j.extra[p.Target.Customer] = true
+	n := 0
+	for _, bought := range j.extra {
+		if bought {
+			n++
+		}
+	}
+	if most := max(5, j.w.h.Targets/10); n > most {
+		j.breach("P14", p.Target.Customer, "%s at a balance of %s: customer %d whom only a raised threshold makes low, and no person said yes", p.Short(), p.BalanceBefore, n)
 	}
 }
 
@@ -205,8 +220,14 @@ func (j *judge) native(c topup.CustomerID, on bool) {
 
 // raised and allowed bound the time in which a raised threshold charges only few.
 func (j *judge) raised() {
-	if !j.waiting {
-		j.waiting, j.extra = true, 0
+	if j.waiting {
+		return
+	}
+	j.waiting, j.extra = true, map[topup.CustomerID]bool{}
+	for _, c := range j.w.emu.Customers()[:j.w.h.Targets] {
+		if amount(c.Balance).Cmp(decimal.MustNew(300, 0)) < 0 {
+			j.extra[topup.CustomerID(c.ID)] = false
+		}
 	}
 }
 
@@ -285,6 +306,9 @@ func (j *judge) swept(result string) {
 func (j *judge) picture(states []scheduler.TargetState) {
 	for _, s := range states {
 		j.states[s.Target.Customer] = seenState{s, j.w.now()}
+		if bought := j.extra[s.Target.Customer]; !bought && s.Balance != nil && *s.Balance >= 300*topup.Credit {
+			delete(j.extra, s.Target.Customer) // filled by somebody else: low by usage when it is low again
+		}
 	}
 }
 
