@@ -25,10 +25,11 @@ const (
 	classes    = iota
 )
 
-// parts are the parts of the classes, in hundredths. A sweep always gets its
+// parts are the parts of the classes, in hundredths; what is left goes to whom it
+// is urgent for, and to sweeps. A sweep always gets its
 // quarter, or every reading would be stale; nobody's retries can take it, nor
 // what the first read for a customer needs.
-var parts = [classes]int{Polling: 25, Evidence: 25, Confirming: 25, Retrying: 15, Comparing: 10}
+var parts = [classes]int{Polling: 25, Evidence: 25, Confirming: 25, Retrying: 10, Comparing: 5}
 
 // reserves are what a class leaves of the burst, in quarters of it, when it takes
 // more than its part: whoever comes next is more urgent.

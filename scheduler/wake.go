@@ -25,8 +25,8 @@ const (
 // confirm read for each.
 type Debtors interface {
 	// Unpaid counts the bills for credits that are not paid. An error when the
-	// list could not be read to its end.
-	Unpaid(ctx context.Context) (map[topup.CustomerID]topup.Debt, error)
+	// list could not be read to its end. With hurry first checks wait for it.
+	Unpaid(ctx context.Context, hurry bool) (map[topup.CustomerID]topup.Debt, error)
 }
 
 // Seller is a Reader that tells what the provider sells, whoever the customer is.
@@ -81,8 +81,9 @@ func (w *Watch) ask(ctx context.Context) {
 	if _, held := w.holding.current(); !held {
 		return
 	}
-	if reader, ok := w.Reader.(Debtors); ok && (w.queue.of(first) > 2*w.Workers || w.stopped(byBill) > 0) {
-		of, err := reader.Unpaid(ctx)
+	many := w.queue.of(first) > 2*w.Workers
+	if reader, ok := w.Reader.(Debtors); ok && (many || w.stopped(byBill) > 0) {
+		of, err := reader.Unpaid(ctx, many)
 		if err != nil {
 			w.Log.LogAttrs(ctx, slog.LevelWarn, "unpaid bills", slog.String("provider", w.Name), slog.Any("err", err))
 			of = nil

@@ -25,7 +25,7 @@ type desk struct {
 	asked  int
 }
 
-func (d *desk) Unpaid(context.Context) (map[topup.CustomerID]topup.Debt, error) {
+func (d *desk) Unpaid(context.Context, bool) (map[topup.CustomerID]topup.Debt, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked++

@@ -17,9 +17,13 @@ const maxUnpaidPages = 100
 // It asks for the documented status "outstanding" (Hyperline API reference, "List
 // invoices", read 2026-11-20), which leaves drafts and the like out. So the counts
 // may be too low, and whether a customer may be bought for is never decided by
-// them: they tell whose confirm read is worth making.
-func (c *Client) Unpaid(ctx context.Context) (map[topup.CustomerID]topup.Debt, error) {
-	r := &reader{Client: c, class: clients.Confirming} // it saves more of these than it takes
+// them: they tell whose confirm read is worth making. With hurry it goes before
+// first confirm reads, of which it saves more than it takes.
+func (c *Client) Unpaid(ctx context.Context, hurry bool) (map[topup.CustomerID]topup.Debt, error) {
+	r := c.retrying()
+	if hurry {
+		r.class = clients.Confirming
+	}
 	found, seen := map[topup.CustomerID]topup.Debt{}, map[string]bool{}
 	query := url.Values{"status": {"outstanding"}, "sort": {"created_at"}, "order": {"desc"}}
 	var ignored error

@@ -24,7 +24,7 @@ func TestUnpaidCountsTheBillsOfTheAccount(t *testing.T) {
 		}
 	}
 	before := w.reads()
-	got, err := w.client(t).Unpaid(t.Context())
+	got, err := w.client(t).Unpaid(t.Context(), true)
 	must(t, err)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("unpaid (-want +got):\n%s", diff)
@@ -52,14 +52,14 @@ func TestUnpaidSaysNothingItDoesNotKnow(t *testing.T) {
 		{"the list does not end", toPay(10_001), "more than 10000 unpaid bills"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := serve(t, account(tt.bills...)).Unpaid(t.Context())
+			got, err := serve(t, account(tt.bills...)).Unpaid(t.Context(), true)
 			if !contains(err, tt.want) || got != nil {
 				t.Errorf("%v, %v; want an error with %q", got, err, tt.want)
 			}
 		})
 	}
 	got, err := serve(t, account(append(toPay(2), bill("inv_other", time.Minute, `"status":"paid"`, `"status":"error"`),
-		bill("inv_seat", time.Minute, `"status":"paid"`, `"status":"to_pay"`, `"product_type":"credit"`, `"product_type":"flat"`))...)).Unpaid(t.Context())
+		bill("inv_seat", time.Minute, `"status":"paid"`, `"status":"to_pay"`, `"product_type":"credit"`, `"product_type":"flat"`))...)).Unpaid(t.Context(), true)
 	must(t, err)
 	if diff := cmp.Diff(map[topup.CustomerID]topup.Debt{"cus_1": {Pending: 2, Failed: 1}}, got); diff != "" {
 		t.Errorf("unpaid (-want +got):\n%s", diff)
