@@ -390,7 +390,7 @@ func expiringListed(t *testing.T, open Opener) {
 
 func fallsOfMany(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	const many = 10_000
+	const many = 10_000 / Slowdown
 	var all []topup.Target
 	for n := range many {
 		all = append(all, customer(n+1))
