@@ -296,7 +296,9 @@ func TestACommitThatNoStandbyHasIsInDoubt(t *testing.T) {
 	s := open(t, dsn, ledger.Options{})
 	lease := takeLease(t, s)
 	first := permission(t, plannedPurchase(t, s), lease)
-	other, err := s.Plan(t.Context(), planRequest(t, s, "cus_2"))
+	request := planRequest(t, s, "cus_2")
+	request.Purchase.Rule = "other" // the first purchase of a rule goes alone
+	other, err := s.Plan(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
