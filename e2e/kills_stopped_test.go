@@ -41,7 +41,7 @@ func TestAProcessThatWasStopped(t *testing.T) {
 			step: "answered", quiet: "60s", first: "settled", by: "answer", sent: 1,
 		},
 		"with the answer waiting, while another finds it": {
-			step: "answered", quiet: "4s", first: "settled", by: "evidence", says: "the provider's books show it", sent: 1,
+			step: "answered", quiet: "4s", first: "settled", by: "answer", says: "the provider's books show it", sent: 1, // the late answer names the same invoice
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

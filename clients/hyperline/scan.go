@@ -20,6 +20,9 @@ const (
 	inFlight = 6
 	// maxRows bounds one scan, for the memory's sake.
 	maxRows = 3_000_000
+	// maxStale is after how many pages in a row that show nothing new a list has no
+	// end: rows that move repeat a page or two, not as many as are read at once.
+	maxStale = 2 * inFlight
 	// maxDoubts bounds what of one scan is read again because rows moved.
 	maxDoubts = 40
 )
@@ -52,6 +55,7 @@ type scan struct {
 	unread    int           // rows that do not say whose they are
 	unrelated int           // rows that the prefix should have kept out
 	cut       bool          // the list is longer than maxRows
+	stale     int           // pages in a row that showed nothing new
 	torn      bool          // rows moved faster than they could be read again
 }
 
@@ -167,6 +171,8 @@ func (s *scan) more(skip int) bool {
 	switch {
 	case s.unrelated > 0: // the filter is ignored: the rest would be the whole list
 		return false
+	case s.stale >= maxStale: // skip is ignored: it would go on without end
+		return false
 	case s.total >= 0 && skip >= s.total, s.total < 0 && s.pages[len(s.pages)-1].rows < pageSize:
 		return false
 	default:
@@ -180,8 +186,12 @@ func (s *scan) take(ctx context.Context, page offsetPage, skip int) error {
 	at := sight{skip: skip, total: page.total}
 	s.pages = append(s.pages, span{sight: at, rows: len(page.rows)})
 	s.longest, s.total = max(s.longest, page.total), page.total
+	s.stale++
 	return s.pass(ctx, s.see(page, func(k key) {
 		before, known := s.rows[k]
+		if !known {
+			s.stale = 0
+		}
 		if known && (before.total == at.total || before == at) {
 			s.doubts[k] = append(s.doubts[k], before.skip, skip)
 		}
