@@ -49,10 +49,20 @@ func (k *killing) ends() {
 		}
 		last = time.Now()
 		k.person()
+		k.believe()
 		open, low := k.unsettled(), k.waiting()
 		left = fmt.Sprintf("%d purchases are open; low and not bought for: %v", open, low)
 		return open == 0 && len(low) == 0
 	})
+}
+
+// believe is a person who says that a Talkover account is empty indeed: its zero
+// would be believed after ten minutes, since nothing moves its stamp any more.
+func (k *killing) believe() {
+	k.t.Helper()
+	for _, row := range k.rows(`SELECT DISTINCT p.name FROM fall f JOIN provider p ON p.id = f.provider WHERE f.state = 'open' AND p.name <> 'hyperline'`) {
+		_, _, _ = k.place.run("resume", "--provider", row[0], "--by", "test", "--reason", "it is empty indeed") // another reading may have ended it
+	}
 }
 
 // audit holds the ledger against the providers' own books.

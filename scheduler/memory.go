@@ -68,7 +68,10 @@ func recalled(e topup.Evaluation) *tracked {
 		t.recalled = e.Reason
 		t.troubled = firstSet(since.TroubleSince, e.Since)
 		if takesPeople(e.Reason) { // so that many of them are not asked about at once by each new process
-			t.spell = spell{found: e.Reason, said: e.Text, checks: 1, began: e.At, checked: e.At}
+			t.spell = spell{found: e.Reason, said: e.Text, checks: 1, began: e.At}
+			if e.Reason != topup.Suspended && e.Reason != topup.Implausible {
+				t.spell.checked = e.At // of those two the record tells when a sweep saw them, not when they were checked
+			}
 		}
 	}
 	if !since.DrySince.IsZero() || e.Balance != nil && *e.Balance <= 0 {
