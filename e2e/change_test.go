@@ -26,9 +26,12 @@ func TestAChangeThatMakesManyLowAsksFirst(t *testing.T) {
 		"Rule api-credits: 34 targets low only by new terms", "5 would buy", "change_held")
 	status, body := d.reload()
 	contains(t, "the answer of the reload", body, "reloaded", "rule api-credits: 39 targets low only by the new terms", "at most 5 bought for")
-	if status != 200 || !d.has("reload makes low", map[string]any{"targets": 39.0, "at_once": 5.0}) {
+	if status != 200 {
 		t.Errorf("POST /-/reload = %d:\n%s", status, d.tail(5))
 	}
+	until(t, time.Minute, "the log to say it", func() bool {
+		return d.has("reload makes low", map[string]any{"targets": 39.0, "at_once": 5.0})
+	})
 	p.settles(5)
 	d.below("change_held", 34)
 	d.sweeps(3)
