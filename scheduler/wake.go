@@ -13,10 +13,11 @@ const (
 	// askEvery is how often the account as a whole is asked what may have changed
 	// for those whom people or days keep from being bought for.
 	askEvery = time.Minute
-	// askShare bounds what asking costs: it rests this many times as long as it took.
-	askShare = 4
+	// askShare bounds what asking costs: it rests this many times as long as it
+	// took, at least half of askEvery.
+	askShare = 1
 	// debtsKept is for how long the list of unpaid bills says who is worth a check.
-	debtsKept = 5 * time.Minute
+	debtsKept = 15 * time.Minute
 	// mostOffers bounds the orders whose price is asked for at a time.
 	mostOffers = 20
 )
@@ -86,9 +87,9 @@ func (w *Watch) ask(ctx context.Context) {
 		of, err := reader.Unpaid(ctx, many)
 		if err != nil {
 			w.Log.LogAttrs(ctx, slog.LevelWarn, "unpaid bills", slog.String("provider", w.Name), slog.Any("err", err))
-			of = nil
+		} else {
+			w.owing(of)
 		}
-		w.owing(of)
 	}
 	if seller, ok := w.Reader.(Seller); ok {
 		w.reprice(ctx, seller)
@@ -113,18 +114,13 @@ func (w *Watch) stopped(by func(topup.Reason) bool) (n int) {
 	return n
 }
 
-// owing takes in a list of unpaid bills; nil forgets the last one. Whose debt has
-// changed is woken, and who owes too much need not be asked about first.
+// owing takes in a list of unpaid bills. Whose debt has changed is woken, and who
+// owes too much need not be asked about first.
 func (w *Watch) owing(of map[topup.CustomerID]topup.Debt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := w.debts
-	w.debts = debts{of: of}
-	if of == nil {
-		return
-	}
-	now := w.Now()
-	w.debts.at = now
+	before, now := w.debts, w.Now()
+	w.debts = debts{of: of, at: now}
 	for target, t := range w.tracked {
 		if t.decided != topup.Confirming {
 			continue
@@ -139,24 +135,26 @@ func (w *Watch) owing(of map[topup.CustomerID]topup.Debt) {
 }
 
 // debt is what the list of unpaid bills says against buying; "" when it says
-// nothing. The caller holds mu.
-func (w *Watch) debt(target topup.Target, t *tracked, now time.Time) string {
+// nothing against it. known is false when there is no list that is young enough.
+// The caller holds mu.
+func (w *Watch) debt(target topup.Target, t *tracked, now time.Time) (text string, known bool) {
 	method := t.reading.Account.PaymentMethod
 	if w.debts.at.IsZero() || now.Sub(w.debts.at) > debtsKept || t.unpaid == nil || method == topup.PaymentUnknown {
-		return ""
+		return "", false
 	}
 	owed := w.debts.of[target.Customer]
 	if t.unpaid.Tolerates(owed, method) {
-		return ""
+		return "", true
 	}
 	return fmt.Sprintf("the account's list of unpaid bills of %s has %d pending and %d failed ones for credits; %d may be pending",
-		w.debts.at.UTC().Format(time.RFC3339), owed.Pending, owed.Failed, t.unpaid.Allowed(method))
+		w.debts.at.UTC().Format(time.RFC3339), owed.Pending, owed.Failed, t.unpaid.Allowed(method)), true
 }
 
 // told is the spell of a target after the list of unpaid bills was read: what it
 // says stands until a check has found more, or the list says otherwise.
-func (s spell) told(debt string) spell {
+func (s spell) told(debt string, known bool) spell {
 	switch {
+	case !known: // without a list, what it said waits for its check
 	case debt != "" && (s.found == "" || s.found.Class() == topup.ClassWaiting):
 		s.found, s.said = topup.InvoiceUnpaid, debt
 	case debt == "" && s.found == topup.InvoiceUnpaid && s.checks == 0:

@@ -126,10 +126,12 @@ func TestTheHealthyGoBeforeThoseWhoOwe(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		at   time.Duration // when the healthy become low
+		fail bool          // the list cannot be read any more by then
 	}{
-		{"at the same time", 0},
-		{"while the others are checked", 20 * time.Second},
-		{"ten minutes later", 10 * time.Minute},
+		{"at the same time", 0, false},
+		{"while the others are checked", 20 * time.Second, false},
+		{"ten minutes later", 10 * time.Minute, false},
+		{"after the list became too old", debtsKept + time.Minute, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
@@ -144,10 +146,10 @@ func TestTheHealthyGoBeforeThoseWhoOwe(t *testing.T) {
 					healthy = append(healthy, topup.CustomerID(fmt.Sprintf("pays_%02d", i)))
 					w.balance(healthy[i], 500)
 				}
-				// Two checks a second and worker: what the budget gives to a confirm read.
+				// Slower than the budget makes a confirm read.
 				w.do(func(p *provider) {
 					p.confirmErr = func(topup.Order) error { return nil }
-					p.confirmTime = 500 * time.Millisecond
+					p.confirmTime = 3 * time.Second
 				})
 				fall := func() {
 					for _, customer := range healthy {
@@ -158,7 +160,13 @@ func TestTheHealthyGoBeforeThoseWhoOwe(t *testing.T) {
 					fall()
 				}
 				p := w.run(t, "a", options)
-				after(tt.at)
+				after(tt.at / 20)
+				d.set(func(d *desk) {
+					if tt.fail {
+						d.err = errors.New("HTTP 500")
+					}
+				})
+				after(tt.at - tt.at/20)
 				fall()
 				after(time.Minute)
 				if got := w.charged(); len(got) != len(healthy) {

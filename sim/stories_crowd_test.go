@@ -19,8 +19,7 @@ import (
 // Within the default limits each of these is bought for within a minute of its
 // fall and does not run dry, and the sweeps take at most twice as long as they
 // would if nobody were low. TOPUPD_SIM_CROWD=5000 is the size that the limits are
-// hardest on: 200 fall then, in ten minutes. With a fall every 1.5 s the limits
-// are used up, by about seven reads for each purchase.
+// hardest on: 200 fall then, in ten minutes.
 func TestStoryManyWhoOweAndFewWhoPay(t *testing.T) {
 	owing := 500
 	if n, err := strconv.Atoi(os.Getenv("TOPUPD_SIM_CROWD")); err == nil {
@@ -53,13 +52,18 @@ func TestStoryManyWhoOweAndFewWhoPay(t *testing.T) {
 			s.balance(i, "1") // emptier than who pays
 		}
 		for i := range paying {
-			s.at(time.Minute+time.Duration(i)*apart, func() {
-				fell[s.customers[i].ID] = s.now()
-				s.balance(i, "99")
-				if err := s.emu.SetUsage(s.customers[i].ID, decimal.One); err != nil {
+			at := time.Minute + time.Duration(i)*apart
+			usage := func(perSecond decimal.Decimal) {
+				if err := s.emu.SetUsage(s.customers[i].ID, perSecond); err != nil {
 					t.Error(err)
 				}
+			}
+			s.at(at, func() {
+				fell[s.customers[i].ID] = s.now()
+				s.balance(i, "99")
+				usage(decimal.One)
 			})
+			s.at(at+61*time.Second, func() { usage(decimal.Zero) }) // or it would soon be low again
 		}
 		s.at(time.Minute+time.Duration(paying)*apart+time.Minute, s.end)
 	})
