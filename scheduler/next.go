@@ -57,6 +57,8 @@ func next(s spell, decided topup.Reason, confirmAfter time.Duration, now time.Ti
 		return time.Time{}, idle
 	case s.found == "" || s.found == topup.Suspended: // its card has changed
 		return second, first
+	case s.found.Class() == topup.ClassWaiting: // for another purchase, or for facts: nothing against this one
+		return laterOf(second, s.wokenOr(s.retry(retryFirst, retryMost, now))), first
 	case s.woken.After(s.began):
 		return laterOf(second, s.woken), again
 	case takesPeople(s.found):
@@ -64,6 +66,14 @@ func next(s spell, decided topup.Reason, confirmAfter time.Duration, now time.Ti
 	default:
 		return laterOf(second, s.retry(retryFirst, retryMost, now)), again
 	}
+}
+
+// wokenOr is when the spell was woken since the newest check, else the time given.
+func (s spell) wokenOr(when time.Time) time.Time {
+	if s.woken.After(s.began) {
+		return s.woken
+	}
+	return when
 }
 
 // retry doubles the wait with each check in a row, from shortest to longest.
