@@ -25,6 +25,12 @@ var engines = []struct {
 // open opens a migrated ledger until the test ends.
 func open(t testing.TB, url string, o ledger.Options) *ledger.Store {
 	t.Helper()
+	path, isSQLite := strings.CutPrefix(url, "sqlite:")
+	if _, err := os.Stat(path); isSQLite && path != ":memory:" && errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile(path, schema(t), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s, err := ledger.Open(t.Context(), url, o)
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +40,9 @@ func open(t testing.TB, url string, o ledger.Options) *ledger.Store {
 			t.Error(err)
 		}
 	})
+	if path == ":memory:" {
+		ledger.Load(t, s, schema(t))
+	}
 	if !o.ReadOnly {
 		if _, err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -50,9 +59,7 @@ func TestContract(t *testing.T) {
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			t.Parallel()
-			ledgertest.Exercise(t, func(t testing.TB, o ledger.Options) *ledger.Store {
-				return open(t, migrated(t, engine.name, engine.fresh(t)), o)
-			})
+			ledgertest.Exercise(t, func(t testing.TB, o ledger.Options) *ledger.Store { return open(t, engine.fresh(t), o) })
 		})
 	}
 	t.Run("sqlite in memory", func(t *testing.T) {
@@ -81,18 +88,11 @@ var template = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(file)
 })
 
-// migrated fills a fresh SQLite database with the template.
-func migrated(t testing.TB, engine, url string) string {
+func schema(t testing.TB) []byte {
 	t.Helper()
-	if engine != "sqlite" {
-		return url
-	}
-	schema, err := template()
+	file, err := template()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(strings.TrimPrefix(url, "sqlite:"), schema, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return url
+	return file
 }

@@ -3,9 +3,11 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,21 @@ import (
 
 // SetPatience shortens the wait for an answer to COMMIT.
 func SetPatience(s *Store, d time.Duration) { s.commits = d }
+
+// Load puts the content of a database file into a store in memory.
+func Load(t testing.TB, s *Store, file []byte) {
+	t.Helper()
+	file = slices.Clone(file)
+	file[18], file[19] = 1, 1 // no write-ahead log in memory: https://www.sqlite.org/c3ref/deserialize.html
+	conn, err := s.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = conn.Raw(func(c any) error { return c.(*compiled).sqliteConn.(interface{ Deserialize(content []byte) error }).Deserialize(file) })
+	if err = errors.Join(err, conn.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Setting reads a setting of one of the store's own sessions.
 func Setting(t testing.TB, s *Store, name string) string {

@@ -51,7 +51,7 @@ func TestNothingScansALargeTable(t *testing.T) {
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			t.Parallel()
-			url := migrated(t, engine.name, engine.fresh(t))
+			url := engine.fresh(t)
 			open(t, url, ledger.Options{})
 			large := ledgertest.Fill(t, url, largeRows(t), time.Now())
 			var mu sync.Mutex
@@ -86,7 +86,7 @@ func TestAllTargetsAreRemembered(t *testing.T) {
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			t.Parallel()
-			url := migrated(t, engine.name, engine.fresh(t))
+			url := engine.fresh(t)
 			s := open(t, url, ledger.Options{})
 			takeLease(t, s)
 			if _, err := rawSQL(t, url).ExecContext(t.Context(), fmt.Sprintf(`INSERT INTO snapshot (provider, customer, product, provider_name, customer_name, product_name,

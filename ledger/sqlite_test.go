@@ -216,7 +216,7 @@ func TestAFullDiskStoresNothing(t *testing.T) {
 func TestANewFileIsItsOwnersAlone(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "state", "odd ?#%name.db")
-	open(t, "sqlite:"+file, ledger.Options{})
+	unmigrated(t, "sqlite:"+file, ledger.Options{})
 	info, err := os.Stat(file)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v; want a file of mode 0600 under exactly that name", info, err)
