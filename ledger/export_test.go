@@ -25,7 +25,9 @@ func Load(t testing.TB, s *Store, file []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = conn.Raw(func(c any) error { return c.(*compiled).sqliteConn.(interface{ Deserialize(content []byte) error }).Deserialize(file) })
+	err = conn.Raw(func(c any) error {
+		return c.(*compiled).sqliteConn.(interface{ Deserialize(content []byte) error }).Deserialize(file)
+	})
 	if err = errors.Join(err, conn.Close()); err != nil {
 		t.Fatal(err)
 	}
