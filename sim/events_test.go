@@ -19,7 +19,7 @@ func (w *world) strike(e event) {
 	}
 	id := w.customers[e.Customer].ID
 	var who topup.CustomerID
-	if slices.Contains([]kind{portal, native, card, archive, switched}, e.Kind) {
+	if slices.Contains([]kind{portal, native, card, archive, switched, refunded}, e.Kind) {
 		who = topup.CustomerID(id)
 	}
 	w.tell(who, "* %s", e)
@@ -82,6 +82,10 @@ func (w *world) strike(e event) {
 		w.locked(func() { w.version++ })
 	case raised:
 		w.raise(e.For)
+	case refunded:
+		w.refund(id, e.For)
+	case restored:
+		w.backUp(e.For)
 	case rename:
 		w.locked(func() { w.renamed = !w.renamed })
 		for i := range w.replicas {
@@ -247,6 +251,10 @@ func (w *world) thrown(p topup.Pause) topup.Pause {
 
 // unpause is a person who takes a pause back, with what else holds its scope.
 func (w *world) unpause(p topup.Pause) {
+	if p.Scope == topup.PauseProvider && w.comparing(p.Provider) {
+		w.after(5*time.Minute, func() { w.unpause(p) })
+		return
+	}
 	w.judge.resumed(p)
 	if _, err := w.store.Resume(context.Background(), p, cmp.Or(p.ID, ledger.NoPause)); err != nil && !errors.Is(err, topup.ErrNotFound) {
 		w.judge.breach("harness", "", "resuming: %v", err)
@@ -330,7 +338,7 @@ func (w *world) mend() {
 		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseCustomer, Subject: c.ID, Reason: "mended", By: "sim"})
 	}
 	for _, id := range w.providers() {
-		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseProvider, Provider: id, Reason: "mended", By: "sim"})
+		w.unpause(topup.Pause{Scope: topup.PauseProvider, Provider: id, Reason: "mended", By: "sim"})
 	}
 	for n, r := range w.replicas {
 		switch {

@@ -88,6 +88,8 @@ const (
 	switched    kind = "environment switched"
 	burst       kind = "burst"            // everybody uses ten times as much for a while
 	person      kind = "person"           // resolves what is parked, truthfully
+	refunded    kind = "refund"           // a person pays the newest purchase back; another lets the customer go after For
+	restored    kind = "restore"          // the ledger is backed up, and what it is after For is replaced by that copy
 	raised      kind = "threshold raised" // three times as high for a while: most customers are low by it
 )
 
@@ -95,7 +97,7 @@ const (
 func (e event) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%8s  %s", e.At.Truncate(time.Second), e.Kind)
-	if slices.Contains([]kind{answerFault, portal, native, card, archive, doubt}, e.Kind) {
+	if slices.Contains([]kind{answerFault, portal, native, card, archive, doubt, refunded}, e.Kind) {
 		fmt.Fprintf(&b, " of customer %d", e.Customer)
 	}
 	if slices.Contains([]kind{kill, freeze, terminate, ownClock}, e.Kind) {
@@ -165,6 +167,9 @@ func generate(seed uint64, purchases int, only weather) history {
 	h.Usage, h.UsageScale = 250+rng.IntN(750), 3
 	if purchases >= 500 {
 		h.Usage += 750
+		if rng.IntN(6) == 0 { // fewer in an hour, for hours: long outages and restores need that
+			h.Usage /= 3
+		}
 	}
 	perMinute := float64(h.Targets) * float64(h.Usage) * 0.55 * 60 / 1000 / 120
 	if h.RefillBig {
@@ -174,6 +179,7 @@ func generate(seed uint64, purchases int, only weather) history {
 	h.Length = max(10*time.Minute, min(4*time.Hour, time.Duration(float64(purchases)/perMinute*float64(time.Minute))))
 	h.MonthEnd = rng.IntN(4) == 0
 	h.Events = append(h.draw(rng, purchases), h.drawLong(rng)...)
+	h.Events = append(h.Events, h.drawRestore(rng)...)
 	slices.SortStableFunc(h.Events, func(a, b event) int { return int(a.At - b.At) })
 	return h
 }
@@ -212,6 +218,15 @@ func (h *history) drawLong(rng *rand.Rand) []event {
 		e.Kind = allAway
 	}
 	return []event{e}
+}
+
+// drawRestore adds, in any weather, a backup of the ledger that is restored within
+// twenty minutes: early enough for a person to go on before the bad times end.
+func (h *history) drawRestore(rng *rand.Rand) []event {
+	if h.Length < 90*time.Minute || rng.IntN(2) != 0 {
+		return nil
+	}
+	return []event{{At: time.Duration(rng.Int64N(int64(h.Length - time.Hour))), Kind: restored, For: seconds(rng, 1, 1200)}}
 }
 
 // draw makes the events. A rate is per purchase for what happens to requests
@@ -314,6 +329,7 @@ func (h *history) drawTimed(rng *rand.Rand, at func() time.Duration, events *[]e
 	each(1, func() event { e := some(event{Kind: switched})(); e.For = seconds(rng, 10, 300); return e })
 	each(1, func() event { e := some(event{Kind: burst})(); e.For = seconds(rng, 10, 120); return e })
 	each(1, some(event{Kind: person}))
+	each(4, func() event { e := some(event{Kind: refunded})(); e.For = seconds(rng, 60, 1800); return e })
 	each(0.3, func() event { e := some(event{Kind: raised})(); e.For = seconds(rng, 300, 2400); return e })
 }
 

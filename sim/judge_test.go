@@ -33,8 +33,10 @@ type judge struct {
 	cards    map[topup.CustomerID]time.Time
 	archived map[topup.CustomerID]bool
 	prices   []time.Time
-	untold   [][2]time.Time            // see doubt
-	waiting  bool                      // the threshold was raised, and no person has said yes since
+	untold   [][2]time.Time // see doubt
+	waiting  bool           // the threshold was raised, and no person has said yes since
+	refunds  map[topup.CustomerID]refund
+	lost     []*file                   // purchases that a restored ledger has forgotten
 	extra    map[topup.CustomerID]bool // who is low by it alone; true: was bought for meanwhile
 	lowSince map[topup.CustomerID]time.Time
 	drySince map[topup.CustomerID]time.Time
@@ -58,13 +60,14 @@ func (b breach) String() string { return fmt.Sprintf("%s: %s", b.Promise, b.Text
 
 // file is what the judge knows about one purchase.
 type file struct {
-	row      topup.Purchase
-	planned  time.Time // true time
-	permits  []time.Time
-	arrivals []time.Time
-	theirs   []time.Time // the same by the provider's clock
-	notRun   int         // of them
-	unclear  bool        // at least one request left it unclear
+	row       topup.Purchase
+	planned   time.Time // true time
+	permits   []time.Time
+	arrivals  []time.Time
+	theirs    []time.Time // the same by the provider's clock
+	notRun    int         // of them
+	forgotten bool        // a restored ledger knows an earlier state of it
+	unclear   bool        // at least one request left it unclear
 }
 
 type pauseSince struct {
@@ -83,7 +86,7 @@ func newJudge(w *world) *judge {
 		w: w, rows: map[string]*file{}, byKey: map[string]*file{}, live: map[string]*file{}, open: map[topup.Target]string{},
 		natives: map[topup.CustomerID]time.Time{}, cards: map[topup.CustomerID]time.Time{}, archived: map[topup.CustomerID]bool{},
 		lowSince: map[topup.CustomerID]time.Time{}, drySince: map[topup.CustomerID]time.Time{}, states: map[topup.CustomerID]seenState{},
-		bought: map[topup.CustomerID]time.Time{}, told: map[topup.CustomerID]time.Time{},
+		bought: map[topup.CustomerID]time.Time{}, told: map[topup.CustomerID]time.Time{}, refunds: map[topup.CustomerID]refund{},
 	}
 }
 
@@ -151,6 +154,7 @@ func (j *judge) plan(p topup.Purchase, f *file) {
 		j.breach("P8", p.Target.Customer, "%s was planned although the provider tops up itself since %s", p.Short(), since)
 	}
 	j.change(p)
+	j.afterRefund(p)
 	n := 0
 	for _, other := range j.rows {
 		same := other.row.Target.Customer == p.Target.Customer && sameDay(other.row.PlannedAt, p.PlannedAt)
@@ -263,6 +267,11 @@ func (j *judge) arrived(r *http.Request, customer topup.CustomerID, body []byte,
 		for target, id := range j.open {
 			if target.Customer == customer {
 				f = j.rows[id]
+			}
+		}
+		for _, lost := range j.lost { // of a process that is gone
+			if f == nil && lost.row.Target.Customer == customer {
+				f = lost
 			}
 		}
 	}
@@ -384,9 +393,16 @@ func (j *judge) chargeOf(p topup.Purchase) *emulator.Charge {
 // chargesOf finds a purchase's orders in the provider's books: by its key, at
 // Talkover by the time at which its request arrived.
 func (j *judge) chargesOf(books emulator.Books, p topup.Purchase) (out []emulator.Charge) {
-	f := j.rows[p.ID]
+	if f := j.rows[p.ID]; f != nil {
+		return chargesOf(books, f)
+	}
+	return nil
+}
+
+func chargesOf(books emulator.Books, f *file) (out []emulator.Charge) {
+	p := &f.row
 	for _, c := range books.Charges {
-		if c.Source != emulator.SourceAPI || c.Customer != string(p.Target.Customer) || f == nil {
+		if c.Source != emulator.SourceAPI || c.Customer != string(p.Target.Customer) {
 			continue
 		}
 		if c.Provider == "hyperline" && c.Key == p.Key {

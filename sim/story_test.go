@@ -63,7 +63,7 @@ func shrink(t *testing.T, h history, broken breach, customer, tries int) history
 // customers other than one.
 func (h history) only(at int) history {
 	h.Events = slices.DeleteFunc(slices.Clone(h.Events), func(e event) bool {
-		return slices.Contains([]kind{answerFault, portal, native, card, archive, doubt}, e.Kind) && e.Customer != at
+		return slices.Contains([]kind{answerFault, portal, native, card, archive, doubt, refunded}, e.Kind) && e.Customer != at
 	})
 	return h
 }

@@ -20,6 +20,7 @@ type tally struct {
 	parkedTalkover, talkover                   int
 	unclearTalkover, unclearCharged, unclearPk int
 	held, resolved, steps                      int
+	refunds, restores                          int
 	lived                                      time.Duration
 }
 
@@ -42,6 +43,8 @@ func (t *tally) add(o tally) {
 	t.held += o.held
 	t.resolved += o.resolved
 	t.steps += o.steps
+	t.refunds += o.refunds
+	t.restores += o.restores
 	t.lived += o.lived
 }
 
@@ -67,14 +70,14 @@ func (j *judge) close() {
 	}
 	books := j.w.emu.Books()
 	j.customers, j.books = j.w.emu.Customers(), books
-	explained := map[string]bool{} // invoices and transactions that some purchase made
+	explained := j.recovered(list, books) // invoices and transactions that some purchase made
 	for _, p := range list {
 		charges := j.chargesOf(books, p)
 		j.one(p, charges)
 		j.count(p, charges)
 		for _, c := range charges {
 			explained[c.Invoice+c.ID] = true
-			j.needed(books, p, c)
+			j.needed(books, j.rows[p.ID], c)
 		}
 	}
 	for _, c := range books.Charges {
@@ -99,6 +102,7 @@ func (j *judge) one(p topup.Purchase, charges []emulator.Charge) {
 	switch {
 	case len(charges) > 1:
 		j.breach("P4", p.Target.Customer, "%s was executed %d times", p.Short(), len(charges))
+	case j.rows[p.ID].forgotten: // see recovered
 	case captured > 0 && (p.State == topup.Declined || p.State == topup.Cancelled):
 		j.breach("lost", p.Target.Customer, "%s is %s, and the provider took the money: %s", p.Short(), p.State, charges[0].Invoice+charges[0].ID)
 	case p.State == topup.Sent && len(charges) == 0 && j.waits(p): // until it is needed again, or 12 hours have passed
@@ -119,12 +123,12 @@ func (j *judge) one(p topup.Purchase, charges []emulator.Charge) {
 // needed holds an order against the true balance just before it: at or above
 // the threshold it was for no need, unless somebody else filled the balance
 // after the confirm read. A purchase of our own is no such somebody.
-func (j *judge) needed(books emulator.Books, p topup.Purchase, c emulator.Charge) {
+func (j *judge) needed(books emulator.Books, f *file, c emulator.Charge) {
+	p, planned := &f.row, f.planned
 	before := amount(c.Before)
 	if before.Cmp(amount(p.Threshold.String())) < 0 {
 		return
 	}
-	planned := j.rows[p.ID].planned
 	for _, u := range j.untold {
 		if !planned.Before(u[0]) && !planned.After(u[1]) {
 			return

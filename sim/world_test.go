@@ -47,6 +47,7 @@ type world struct {
 	net   *network
 	emu   *emulator.Emulator
 	store *ledger.Store
+	url   string // of the ledger
 	judge *judge
 	log   *slog.Logger
 
@@ -169,14 +170,7 @@ func newWorld(t *testing.T, h history) *world {
 			Profile: emulator.TalkoverProfile{DailyLimit: decimal.MustNew(5000, 0)},
 		},
 	})
-	var err error
-	w.store, err = ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{Now: w.dbNow})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.openLedger(t)
 	w.customers = w.emu.Customers()
 	providers := []ledger.Provider{{ID: hyperlineID, Name: "hyperline", Type: "hyperline"}}
 	for i, c := range w.customers {
