@@ -16,7 +16,7 @@ NESTED = deploy/deploytest
 # What `make test` passes to go test. The timeout is per package. -count=1: a
 # remembered result knows nothing of the built program, the files outside the
 # module or the database that a test looked at.
-TESTFLAGS ?= -race -count=1 -timeout=30m
+TESTFLAGS ?= -race -count=1 -timeout=60m
 # Not raced there: a simulation makes one step at a time, and the detector makes
 # it twenty times slower. `make race` races it.
 export UNRACED ?= topupd/sim
