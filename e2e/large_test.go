@@ -13,7 +13,8 @@ import (
 
 // TestALargeAccount: within the default limits a pass over a large account takes
 // longer than a reading may be old. Whoever is low is bought for within two passes
-// all the same, nobody is stale_reading, and the watchdog is never silent.
+// all the same, nobody is stale_reading, the watchdog is never silent, and the lease
+// is kept.
 //
 // It takes several minutes and runs on demand: TOPUPD_E2E_LARGE=100000.
 func TestALargeAccount(t *testing.T) {
@@ -21,10 +22,17 @@ func TestALargeAccount(t *testing.T) {
 	if err != nil {
 		t.Skip("set TOPUPD_E2E_LARGE to a number of customers")
 	}
+	for name, database := range databases {
+		t.Run(name, func(t *testing.T) { largeAccount(t, database(t), customers) })
+	}
+}
+
+func largeAccount(t *testing.T, url string, customers int) {
+	t.Helper()
 	const low = 50
 	world := quiet(customers, 500)
 	world.Hyperline.Threshold, world.Hyperline.Reads, world.Hyperline.Writes = whole(100), 0, 0
-	p := newPlace(t, sqliteURL(t), world, settings{
+	p := newPlace(t, url, world, settings{
 		Reads: "100/10s", Writes: "25/10s", Sweep: "auto", Confirm: "5s", Cooldown: "5m", Quiet: "15m", PurchaseTimeout: "75s", DailyPurchases: 10,
 	})
 	all := p.emu.Customers()
@@ -83,6 +91,9 @@ func TestALargeAccount(t *testing.T) {
 	}
 	if silent := time.Duration(longest.Load()); silent > slowMachine*10*time.Second {
 		t.Errorf("the watchdog was silent for %s", silent)
+	}
+	if d.count("lease", map[string]any{"held": false}) > 0 {
+		t.Error("the lease was lost")
 	}
 	if d.count("watchdog", nil) > 0 {
 		t.Error("the watchdog said that sweeps have stopped")
