@@ -167,16 +167,17 @@ func generate(seed uint64, purchases int, only weather) history {
 	h.Usage, h.UsageScale = 250+rng.IntN(750), 3
 	if purchases >= 500 {
 		h.Usage += 750
-		if rng.IntN(6) == 0 { // fewer in an hour, for hours: long outages and restores need that
-			h.Usage /= 3
-		}
 	}
 	perMinute := float64(h.Targets) * float64(h.Usage) * 0.55 * 60 / 1000 / 120
 	if h.RefillBig {
 		h.Usage *= 3
 		perMinute *= 0.8
 	}
-	h.Length = max(10*time.Minute, min(4*time.Hour, time.Duration(float64(purchases)/perMinute*float64(time.Minute))))
+	length := time.Duration(float64(purchases) / perMinute * float64(time.Minute))
+	if purchases >= 500 && rng.IntN(6) == 0 { // long outages and restores need hours
+		length *= 3
+	}
+	h.Length = max(10*time.Minute, min(4*time.Hour, length))
 	h.MonthEnd = rng.IntN(4) == 0
 	h.Events = append(h.draw(rng, purchases), h.drawLong(rng)...)
 	h.Events = append(h.Events, h.drawRestore(rng)...)
