@@ -53,6 +53,21 @@ func trusting() []mutant {
 			Edits: []edit{{"ledger/foreign.go", `target.Implausible, target.DoubtedAt = why, nil // readings do not end it`, "target.Implausible = why\n\t\t\tif !MUTANT {\n\t\t\t\ttarget.DoubtedAt = nil\n\t\t\t}"}},
 		},
 		{
+			Name: "credits-due-forgotten", Promises: "P14",
+			Rule:  "a zero is doubtful while the credits of a purchase are due",
+			Edits: []edit{unless("scheduler/trust.go", `if s.Open != nil && s.Open.State == topup.Confirmed`)},
+		},
+		{
+			Name: "use-ends-a-hold", Promises: "P14",
+			Rule:  "what a customer may have used since ends no hold",
+			Edits: []edit{{"scheduler/trust.go", `if expired <= 0 || `, `if !MUTANT && expired <= 0 || `}},
+		},
+		{
+			Name: "held-crowd-forgotten", Promises: "P14",
+			Rule:  "what falls beside a crowd that is held is held too, however much later",
+			Edits: []edit{unless("scheduler/implausible.go", `if s.DoubtedAt != nil`)},
+		},
+		{
 			Name: "lifted-too-early", Promises: "P14",
 			Rule:  "a hold ends when two complete sweeps show the balance again",
 			Edits: []edit{{"scheduler/implausible.go", `if doubted && t.normal >= backFor {`, `if doubted && (MUTANT || t.normal >= backFor) {`}},

@@ -21,6 +21,12 @@ func (p *pass) settleFalls(ctx context.Context) error {
 	}
 	falls := topup.Falls{Provider: w.ID, Account: w.account()}
 	counted := 0
+	for _, s := range p.standings {
+		if s.DoubtedAt != nil { // a crowd is held: what falls beside it is too, however much later
+			counted++
+			break
+		}
+	}
 	w.mu.Lock()
 	falls.Watched = w.seen
 	for _, f := range w.suspects {
@@ -31,7 +37,7 @@ func (p *pass) settleFalls(ctx context.Context) error {
 	}
 	gone := w.gone
 	w.mu.Unlock()
-	if counted > 0 {
+	if counted > 0 && len(falls.List) > 0 {
 		crowd, err := w.Doubts.NoteFalls(ctx, falls)
 		if err != nil {
 			w.Log.LogAttrs(ctx, slog.LevelError, "implausible", slog.String("provider", w.Name), slog.Int("targets", len(falls.List)), slog.Any("err", err))

@@ -63,6 +63,10 @@ func (w *Watch) judge(t *tracked, r topup.Reading, s topup.Standing) {
 	case rules.Beside:
 		w.suspects[r.Target] = beside(w.fall(t, r))
 	case rules.Plausible:
+		if filled(t, s) {
+			w.suspects[r.Target] = beside(w.fall(t, r))
+			return
+		}
 		w.gone++
 		t.trust = t.trust.Next(r, false)
 	case rules.Steady:
@@ -104,10 +108,14 @@ func (t *tracked) zero(r topup.Reading, closely time.Duration) {
 	}
 }
 
-// filled tells whether credits were added after the target had run dry: a balance
-// that still shows nothing may be late, or one of those that a provider has lost.
+// filled tells whether credits were added after the target had run dry or was
+// believed last, or are due: a balance that shows nothing may be late, or one of
+// those that a provider has lost.
 func filled(t *tracked, s topup.Standing) bool {
-	return s.NewestRowAt != nil && !t.dry.IsZero() && s.NewestRowAt.After(t.dry)
+	if s.Open != nil && s.Open.State == topup.Confirmed {
+		return true
+	}
+	return s.NewestRowAt != nil && (s.NewestRowAt.After(t.trust.ReadAt) || !t.dry.IsZero() && s.NewestRowAt.After(t.dry))
 }
 
 // account tells whether the connection is one account, which can be no crowd by
@@ -140,7 +148,8 @@ func (c *confirm) tryExplain(ctx context.Context) error {
 		return err
 	}
 	expired := rules.Expired(rules.Ended(ended), c.t.trust.ReadAt, c.t.reading.ReadAt)
-	if rules.Judge(c.t.trust, c.t.reading, expired, w.closely()) != rules.Plausible {
+	// Use alone explains nothing here: it was not believed when the hold began either.
+	if expired <= 0 || rules.Judge(c.t.trust, c.t.reading, expired, w.closely()) != rules.Plausible {
 		return nil
 	}
 	lifted, err := w.Doubts.LiftDoubts(ctx, []topup.Target{c.target}, "the provider lists that "+expired.String()+" credits ended")

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"topupd/rules"
 	"topupd/topup"
 )
 
@@ -335,5 +336,72 @@ func TestAnUnreadableBalanceIsNoLastOne(t *testing.T) {
 			t.Errorf("bought %d times on a zero that was null before", n)
 		}
 		synctest.Wait()
+	})
+}
+
+// TestFilled: a zero is doubtful while credits are due, or came after what was
+// believed last (P14).
+func TestFilled(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 12, 1, 12, minute, 0, 0, time.UTC) }
+	for _, tt := range []struct {
+		name          string
+		dry, believed time.Time
+		standing      topup.Standing
+		want          bool
+	}{
+		{"nothing came", at(10), at(9), topup.Standing{}, false},
+		{"a purchase whose credits are due", time.Time{}, at(9), topup.Standing{Open: &topup.Purchase{State: topup.Confirmed}}, true},
+		{"one of which nothing is known yet", time.Time{}, at(9), topup.Standing{Open: &topup.Purchase{State: topup.Sent}}, false},
+		{"credits after what was believed last", time.Time{}, at(9), topup.Standing{NewestRowAt: new(at(10))}, true},
+		{"credits before", time.Time{}, at(9), topup.Standing{NewestRowAt: new(at(8))}, false},
+		{"credits after it had run dry", at(5), at(9), topup.Standing{NewestRowAt: new(at(6))}, true},
+	} {
+		tr := &tracked{dry: tt.dry, trust: rules.Trusted{ReadAt: tt.believed}}
+		if got := filled(tr, tt.standing); got != tt.want {
+			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}
+
+// uses lets a customer use so many credits between two sweeps, two dozen times, until
+// that much is left.
+func (w *world) uses(customer topup.CustomerID, each, left int64) {
+	for balance := left + 24*each; balance >= left; balance -= each {
+		w.balance(customer, balance)
+		after(sweepTime)
+	}
+}
+
+// TestUseAloneEndsNoHold: P14. What a customer could have used since explains a
+// zero less the longer it is held, and the provider's list says nothing.
+func TestUseAloneEndsNoHold(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(6)
+		w.run(t, "a", func(o *Options) { o.Reader = lister{w.provider, nil} })
+		after(7 * time.Second)
+		w.uses("cus_00", 10, 110)
+		w.empty(6)
+		after(30 * time.Minute)
+		if !w.ledger.held("cus_00") || len(w.charged()) != 0 {
+			t.Errorf("held %t, bought for %v", w.ledger.held("cus_00"), w.charged())
+		}
+	})
+}
+
+// TestWhoFallsBesideAHeldCrowdIsHeld: P14. However much later: the provider may
+// still be lying.
+func TestWhoFallsBesideAHeldCrowdIsHeld(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(6)
+		w.run(t, "a")
+		after(7 * time.Second)
+		w.empty(5)
+		after(5 * time.Minute)
+		w.uses("cus_05", 150, 105)
+		w.balance("cus_05", 0)
+		after(time.Minute)
+		if !w.ledger.held("cus_00") || !w.ledger.held("cus_05") || len(w.charged()) != 0 {
+			t.Errorf("held %t and %t, bought for %v", w.ledger.held("cus_00"), w.ledger.held("cus_05"), w.charged())
+		}
 	})
 }

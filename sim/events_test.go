@@ -335,7 +335,10 @@ func (w *world) mend() {
 		w.unpause(p.Pause)
 	}
 	for _, c := range w.customers { // a person lifts what only a person may
-		_, _ = w.store.Resume(ctx, topup.Pause{Scope: topup.PauseCustomer, Subject: c.ID, Reason: "mended", By: "sim"})
+		r, err := w.store.Resume(ctx, topup.Pause{Scope: topup.PauseCustomer, Subject: c.ID, Reason: "mended", By: "sim"})
+		if err == nil && r.Refunds > 0 {
+			delete(w.judge.refunds, topup.CustomerID(c.ID))
+		}
 	}
 	for _, id := range w.providers() {
 		w.unpause(topup.Pause{Scope: topup.PauseProvider, Provider: id, Reason: "mended", By: "sim"})

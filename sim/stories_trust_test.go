@@ -239,6 +239,50 @@ func TestStoryALyingProviderHoldsEverybody(t *testing.T) {
 	}
 }
 
+// TestStoryALieHidesWhatWasBought: P13, P14. A customer who uses much is bought for
+// with little left, and before a balance has shown the credits the provider loses
+// everybody. The zero would be plausible by the pace; with the credits that are due
+// it is not, and the customer is held with the others.
+func TestStoryALieHidesWhatWasBought(t *testing.T) {
+	const customers, lies = 12, 6 * time.Minute
+	for _, tt := range []struct {
+		name  string
+		after bool // the lie begins after the purchase, and not before
+	}{{"the lie begins after the purchase", true}, {"the lie begins before the purchase", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := play(t, alone(1, customers, 0), func(s *script) {
+				s.nobody = true
+				s.drains("0.02", 0, func(n int) decimal.Decimal { return decimal.MustNew(int64(900+10*n), 0) })
+				if err := s.emu.SetUsage(s.customers[0].ID, decimal.MustParse("0.8")); err != nil {
+					t.Error(err)
+				}
+				var begins time.Time
+				lying := func() bool { return !begins.IsZero() && s.now().After(begins) && s.now().Before(begins.Add(lies)) }
+				lie := func() {
+					begins = s.now()
+					s.after(lies-time.Second, s.end)
+				}
+				s.reads("/credits", "all_zero", lying)
+				for n := range customers {
+					s.reads("/credits/"+s.customers[n].Product, "all_zero", lying)
+				}
+				s.at(8*time.Minute, func() {
+					s.balance(0, "19")
+					if !tt.after {
+						s.after(9*time.Second, lie) // before the second reading
+					}
+				})
+				if tt.after {
+					s.when(s.is(0, 1, topup.Confirmed), lie)
+				}
+			})
+			if n := len(s.ordered(0)); n != 1 {
+				t.Errorf("bought %d times, want once", n)
+			}
+		})
+	}
+}
+
 // TestStoryAFalseZeroOfAWallet: P5, P14. An account at Talkover is shown as empty
 // for a moment; there is no crowd to see it in.
 func TestStoryAFalseZeroOfAWallet(t *testing.T) {
