@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"topupd/topup"
@@ -46,7 +48,7 @@ func (t tx) logAction(ctx context.Context, a Action) error {
 	return nil
 }
 
-// Actions lists what people did, newest first; limit 0 means 100,000.
+// Actions lists what people did, newest first; limit 0 means all.
 func (s *Store) Actions(ctx context.Context, limit int) ([]Action, error) {
 	var rows []struct {
 		At       int64  `db:"at"`
@@ -61,7 +63,7 @@ func (s *Store) Actions(ctx context.Context, limit int) ([]Action, error) {
 	}
 	err := s.read(ctx, "actions", func(ctx context.Context, v view) error {
 		return v.list(ctx, &rows, `SELECT at, kind, scope, provider, subject, until_at, by_whom, reason, effect
-			FROM action ORDER BY at DESC, id DESC LIMIT ?`, Filter{Limit: limit}.limit())
+			FROM action ORDER BY at DESC, id DESC LIMIT ?`, cmp.Or(limit, math.MaxInt32))
 	})
 	list := make([]Action, 0, len(rows))
 	for _, r := range rows {

@@ -208,8 +208,11 @@ func (s *Store) Evaluations(ctx context.Context, f Filter) ([]topup.Evaluation, 
 		if f.Customer != "" && f.Provider == "" { // the key begins with the provider
 			where, args = where+` AND provider IN (SELECT provider FROM snapshot WHERE customer = ?)`, append(args, string(f.Customer))
 		}
-		return v.list(ctx, &rows, `SELECT `+evaluationColumns+` FROM evaluation WHERE `+where+` ORDER BY at DESC, n DESC LIMIT ?`,
-			append(args, f.limit())...)
+		where += ` ORDER BY at DESC, n DESC`
+		if f.Limit > 0 {
+			where, args = where+` LIMIT ?`, append(args, f.Limit)
+		}
+		return v.list(ctx, &rows, `SELECT `+evaluationColumns+` FROM evaluation WHERE `+where, args...)
 	})
 	list := make([]topup.Evaluation, 0, len(rows))
 	for _, r := range rows {

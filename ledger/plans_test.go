@@ -74,6 +74,16 @@ func TestNothingScansALargeTable(t *testing.T) {
 				}
 				t.Logf("%-28s %s", step.name, time.Since(begun).Round(time.Millisecond))
 			}
+			var rows int
+			must(t, rawSQL(t, url).QueryRowContext(t.Context(), `SELECT count(*) FROM purchase`).Scan(&rows))
+			all, err := s.Purchases(t.Context(), ledger.Filter{})
+			ids := map[string]bool{}
+			for _, p := range all {
+				ids[p.ID] = true
+			}
+			if err != nil || rows == 0 || len(all) != rows || len(ids) != rows || !slices.IsSortedFunc(all, func(a, b topup.Purchase) int { return b.PlannedAt.Compare(a.PlannedAt) }) {
+				t.Errorf("all purchases: %d, %d of them different, %v; want %d, newest first", len(all), len(ids), err, rows)
+			}
 		})
 	}
 }

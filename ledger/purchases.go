@@ -13,9 +13,6 @@ import (
 	"topupd/topup"
 )
 
-// maxRows bounds every list that a person can ask for.
-const maxRows = 100_000
-
 // Filter chooses rows; empty fields choose all.
 type Filter struct {
 	Provider     topup.ProviderID
@@ -26,7 +23,7 @@ type Filter struct {
 	States       []topup.State   // of purchases; none = all
 	Payments     []topup.Payment // of purchases; none = all
 	Since        time.Time       // inclusive; planned, or evaluated
-	Limit        int             // 0 = 100,000, and of targets all
+	Limit        int             // 0 = all
 }
 
 // where builds the condition; at is the column that Since compares.
@@ -96,13 +93,6 @@ func (f Filter) newestFirst() string {
 	return ` ORDER BY planned_at DESC, id DESC`
 }
 
-func (f Filter) limit() int {
-	if f.Limit <= 0 || f.Limit > maxRows {
-		return maxRows
-	}
-	return f.Limit
-}
-
 // purchases reads whole purchases; rest is everything after WHERE.
 func (v view) purchases(ctx context.Context, rest string, args ...any) ([]topup.Purchase, error) {
 	var rows []purchaseRow
@@ -165,16 +155,33 @@ func (s *Store) Purchase(ctx context.Context, idOrPart string) (topup.Purchase, 
 
 // Purchases lists purchases, newest first.
 func (s *Store) Purchases(ctx context.Context, f Filter) ([]topup.Purchase, error) {
+	where, args, err := f.where("planned_at")
+	if err != nil {
+		return nil, err
+	}
 	var list []topup.Purchase
-	err := s.read(ctx, "purchases", func(ctx context.Context, v view) error {
-		where, args, err := f.where("planned_at")
-		if err != nil {
-			return err
+	for {
+		most := pageRows
+		if f.Limit > 0 {
+			most = min(most, f.Limit-len(list))
 		}
-		list, err = v.purchases(ctx, where+f.newestFirst()+` LIMIT ?`, append(args, f.limit())...)
-		return err
-	})
-	return list, err
+		where, args := where, slices.Clone(args)
+		if len(list) > 0 {
+			last := list[len(list)-1]
+			where, args = where+` AND (planned_at, id) < (?, ?)`, append(args, micros(last.PlannedAt), last.ID)
+		}
+		var page []topup.Purchase
+		err := s.read(ctx, "purchases", func(ctx context.Context, v view) (err error) {
+			page, err = v.purchases(ctx, where+f.newestFirst()+` LIMIT ?`, append(args, most)...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, page...); len(page) < most || len(list) == f.Limit {
+			return list, nil
+		}
+	}
 }
 
 // Due lists the purchases of a provider that somebody should look at now, the
@@ -187,7 +194,7 @@ func (s *Store) Due(ctx context.Context, provider topup.ProviderID, limit int) (
 		}
 		due, err = v.purchases(ctx, `provider = ? AND next_look_at IS NOT NULL AND next_look_at <= ?
 			AND (`+isOpen+` OR `+isUnpaid+`) ORDER BY next_look_at, id LIMIT ?`,
-			string(provider), micros(now), Filter{Limit: limit}.limit())
+			string(provider), micros(now), limit)
 		return err
 	})
 	return now, due, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,37 +22,71 @@ func (a *app) acquainted(store *ledger.Store, p topup.Pause, anyway bool) (topup
 	if p.Scope != topup.PauseCustomer {
 		return p, nil
 	}
-	if known, err := store.Known(a.ctx, p.Provider, topup.CustomerID(p.Subject)); err != nil || known {
+	id, err := a.customer(store, p.Provider, p.Subject)
+	_, unknown := errors.AsType[*strangerError](err)
+	switch {
+	case unknown && anyway:
+		a.printf("note: nobody with the id %s has been seen yet\n", clipped(p.Subject))
+		return p, nil
+	case unknown:
+		return p, usage("%w. topupd pause takes an id that was never seen with --anyway", err)
+	case err != nil:
 		return p, err
+	case string(id) != p.Subject:
+		a.printf("%s is %s\n", clipped(p.Subject), clipped(string(id)))
+		p.Subject = string(id)
 	}
-	customers, err := store.Customers(a.ctx, p.Provider)
+	return p, nil
+}
+
+// customer finds who is meant by an id, or by a name that only one customer has;
+// "" is nobody in particular. Whom nobody knows is a strangerError that names who
+// may have been meant.
+func (a *app) customer(store *ledger.Store, provider topup.ProviderID, text string) (topup.CustomerID, error) {
+	if text == "" {
+		return "", nil
+	}
+	if known, err := store.Known(a.ctx, provider, topup.CustomerID(text)); err != nil || known {
+		return topup.CustomerID(text), err
+	}
+	customers, err := store.Customers(a.ctx, provider)
 	if err != nil {
-		return p, err
+		return "", err
 	}
 	var named []string
 	for _, c := range customers {
-		if strings.EqualFold(c.Name, p.Subject) && !slices.Contains(named, string(c.ID)) {
+		if strings.EqualFold(c.Name, text) && !slices.Contains(named, string(c.ID)) {
 			named = append(named, string(c.ID))
 		}
 	}
-	switch {
-	case len(named) == 1:
-		a.printf("%s is %s\n", printable(p.Subject), printable(named[0]))
-		p.Subject = named[0]
-		return p, nil
-	case len(named) > 1:
-		return p, usage("%d customers are called %s: write the id, one of %s", len(named), printable(p.Subject), printable(strings.Join(named, ", ")))
-	case anyway:
-		a.printf("note: nobody with the id %s has been seen yet\n", printable(p.Subject))
-		return p, nil
+	switch len(named) {
+	case 0:
+		return "", &exitError{code: exitUsage, err: &strangerError{stranger(text, customers)}}
+	case 1:
+		return topup.CustomerID(named[0]), nil
 	default:
-		return p, usage("%s", stranger(p.Subject, customers))
+		return "", usage("%d customers are called %s: write the id, one of %s", len(named), clipped(text), printable(strings.Join(named, ", ")))
 	}
+}
+
+// strangerError is about a customer whom nobody knows.
+type strangerError struct{ text string }
+
+func (e *strangerError) Error() string { return e.text }
+
+// clipped is a text of a person's or a provider's for a sentence: a long id must
+// not hide what is said about it.
+func clipped(text string) string {
+	const most = 80
+	if runes := []rune(text); len(runes) > most {
+		return printable(string(runes[:most])) + "…"
+	}
+	return printable(text)
 }
 
 // stranger says that nobody has the id or name, and who may have been meant.
 func stranger(text string, customers []ledger.Customer) string {
-	said := fmt.Sprintf("no customer with the id or name %s has been seen", printable(text))
+	said := fmt.Sprintf("no customer with the id or name %s has been seen", clipped(text))
 	var words []string
 	full := map[string]string{} // of an id or a name: both, for a person
 	for _, c := range customers {
@@ -64,7 +99,7 @@ func stranger(text string, customers []ledger.Customer) string {
 	}
 	var near []string
 	for _, word := range yamlfile.Nearest(text, words, 3*nearMatches) {
-		who := printable(cmp.Or(full[word], word))
+		who := clipped(cmp.Or(full[word], word))
 		if !slices.Contains(near, who) && len(near) < nearMatches {
 			near = append(near, who)
 		}
@@ -72,5 +107,5 @@ func stranger(text string, customers []ledger.Customer) string {
 	if len(near) > 0 {
 		said += "; near it: " + strings.Join(near, ", ")
 	}
-	return said + ". topupd pause takes an id that was never seen with --anyway"
+	return said
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ type explainCmd struct {
 	Customer string `arg:"" help:"The customer's id or exact name at the provider; at Talkover the environment."`
 	Product  string `arg:"" optional:"" help:"Only this credit product."`
 	Provider string `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
-	Limit    int    `default:"5" help:"At most so many decisions per product."`
+	Limit    *int   `help:"At most so many decisions per product (default: 5 in words, else all)." placeholder:"N"`
 	outputFlags
 }
 
@@ -37,8 +38,14 @@ func (c *explainCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.Limit < 1 {
-		return usage("--limit %d: write 1 or more", c.Limit)
+	limit := math.MaxInt
+	switch {
+	case c.Limit != nil && *c.Limit < 1:
+		return usage("--limit %d: write 1 or more", *c.Limit)
+	case c.Limit != nil:
+		limit = *c.Limit
+	case c.Output == "table":
+		limit = 5
 	}
 	f := ledger.Filter{Customer: topup.CustomerID(c.Customer), Product: topup.ProductID(c.Product)}
 	if f.Provider, err = l.providerID(c.Provider); err != nil {
@@ -49,7 +56,7 @@ func (c *explainCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	x := explaining{a: a, l: l, store: store, limit: c.Limit}
+	x := explaining{a: a, l: l, store: store, limit: limit}
 	evaluations, err := x.find(f)
 	if err != nil {
 		return err
@@ -71,22 +78,20 @@ type explaining struct {
 	limit int
 }
 
-// find reads the evaluations of a customer, newest first for each target; a
-// name works where it is one customer's alone.
+// find reads the evaluations of a customer, newest first for each target.
 func (x *explaining) find(f ledger.Filter) ([]topup.Evaluation, error) {
+	customer, err := x.a.customer(x.store, f.Provider, string(f.Customer))
+	if err != nil {
+		return nil, err
+	}
+	f.Customer = customer
 	list, err := x.store.Evaluations(x.a.ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	if len(list) == 0 {
-		id, err := x.byName(f)
-		if err != nil {
-			return nil, err
-		}
-		f.Customer = id
-		if list, err = x.store.Evaluations(x.a.ctx, f); err != nil {
-			return nil, err
-		}
+		return nil, fmt.Errorf("nothing is known about %s: no decision was written down; topupd targets list shows who is watched, topupd plan asks the provider",
+			strings.TrimSpace(clipped(string(customer))+" "+clipped(string(f.Product))))
 	}
 	for i := range list {
 		list[i].ProviderName = x.l.label(list[i].Target.Provider, list[i].ProviderName)
@@ -101,33 +106,6 @@ func (x *explaining) find(f ledger.Filter) ([]topup.Evaluation, error) {
 			cmp.Compare(a.ProviderName, b.ProviderName), cmp.Compare(a.Target.Customer, b.Target.Customer), cmp.Compare(a.Target.Product, b.Target.Product))
 	})
 	return list, nil
-}
-
-// byName finds the customer that a name belongs to.
-func (x *explaining) byName(f ledger.Filter) (topup.CustomerID, error) {
-	name := string(f.Customer)
-	f.Customer = ""
-	targets, err := x.store.Targets(x.a.ctx, f)
-	if err != nil {
-		return "", err
-	}
-	var ids []string
-	for _, t := range targets {
-		if strings.EqualFold(t.CustomerName, name) && !slices.Contains(ids, string(t.Target.Customer)) {
-			ids = append(ids, string(t.Target.Customer))
-		}
-	}
-	switch len(ids) {
-	case 0:
-		if f.Product != "" {
-			name += " " + string(f.Product)
-		}
-		return "", fmt.Errorf("nothing is known about %q: no decision was written down; topupd targets list shows who is watched, topupd plan asks the provider", name)
-	case 1:
-		return topup.CustomerID(ids[0]), nil
-	default:
-		return "", fmt.Errorf("several customers are called %q: %s; give the id", name, strings.Join(ids, ", "))
-	}
 }
 
 // evaluationRecord is one decision for programs.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"topupd/ledger"
@@ -33,10 +34,9 @@ func (c scopeFlags) pause(a *app, l *loaded) (topup.Pause, error) {
 		return p, usage("nobody knows who you are: add --by NAME")
 	case c.Rule != "" && (c.Customer != "" || c.Provider != ""):
 		return p, usage("--rule stands alone: it covers the rule at all its providers and customers")
-	case c.Rule != "" && !l.hasRule(c.Rule):
-		return p, usage("there is no rule %q in %s", c.Rule, strings.Join(l.cfg.RuleFiles, ", "))
 	case c.Rule != "":
 		p.Scope, p.Subject = topup.PauseRule, c.Rule
+		return p, l.ruleKnown(c.Rule)
 	case c.Customer != "":
 		p.Scope, p.Subject = topup.PauseCustomer, c.Customer
 	case c.Provider != "":
@@ -45,13 +45,16 @@ func (c scopeFlags) pause(a *app, l *loaded) (topup.Pause, error) {
 	return p, nil
 }
 
-func (l *loaded) hasRule(name string) bool {
+// ruleKnown refuses a rule that is not in the configuration; "" is none.
+func (l *loaded) ruleKnown(name string) error {
+	var names []string
 	for _, r := range l.book.Rules.Rules {
-		if r.Name == name {
-			return true
-		}
+		names = append(names, r.Name)
 	}
-	return false
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	return usage("there is no rule %q in %s; %s", name, strings.Join(l.cfg.RuleFiles, ", "), meant(name, names))
 }
 
 // words names what a switch covers, by the labels of the configuration.
@@ -187,6 +190,6 @@ func (a *app) inFlight(store *ledger.Store, l *loaded, p topup.Pause) error {
 		return nil
 	}
 	a.printf("\nstill in flight: what was sent cannot be called back\n")
-	a.purchaseTable(l.relabel(covered), 0)
+	a.purchaseTable(l.relabel(covered), false)
 	return nil
 }

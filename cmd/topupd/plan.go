@@ -275,8 +275,8 @@ func (p *planning) summary() string {
 func (a *app) buyTable(buys []*prospect) string {
 	g := grid{indent: "  ", columns: []column{
 		{title: "provider"},
-		{title: "customer"},
-		{title: "product"},
+		{title: "customer", stack: true},
+		{title: "product", stack: true},
 		{title: "balance", right: true},
 		{title: "threshold", right: true},
 		{title: "pack", right: true},
@@ -290,7 +290,7 @@ func (a *app) buyTable(buys []*prospect) string {
 			rule += " (dry run)"
 		}
 		g.rows = append(g.rows, []string{
-			x.from.Name, printable(string(r.Target.Customer)), printable(either(r.ProductName, string(r.Target.Product))),
+			x.from.Name, both(r.CustomerName, string(r.Target.Customer)), both(r.ProductName, string(r.Target.Product)),
 			r.Balance.Grouped(), figure(x.d.Threshold), x.d.Order.Credits.Grouped() + " credits", x.d.Order.Price.Grouped(),
 			rule, (r.Balance + x.d.Order.Credits).Grouped(),
 		})
@@ -301,8 +301,8 @@ func (a *app) buyTable(buys []*prospect) string {
 func (a *app) heldTable(held []*prospect) string {
 	g := grid{indent: "  ", columns: []column{
 		{title: "provider"},
-		{title: "customer"},
-		{title: "product"},
+		{title: "customer", stack: true},
+		{title: "product", stack: true},
 		{title: "balance", right: true},
 		{title: "threshold", right: true},
 		{title: "decision"},
@@ -314,7 +314,7 @@ func (a *app) heldTable(held []*prospect) string {
 			balance = r.Balance.Grouped()
 		}
 		g.rows = append(g.rows, []string{
-			x.from.Name, printable(string(r.Target.Customer)), printable(either(r.ProductName, string(r.Target.Product))),
+			x.from.Name, both(r.CustomerName, string(r.Target.Customer)), both(r.ProductName, string(r.Target.Product)),
 			balance, figure(x.threshold()), a.paint(reasonColor(x.d.Reason), string(x.d.Reason)), printable(x.d.Text),
 		})
 	}

@@ -25,15 +25,18 @@ func (*purchasesCmd) Help() string {
 	return `topupd purchases alone lists. Flags of the list: topupd purchases list --help.`
 }
 
+// tableRows is how many purchases a table has unless --limit says otherwise.
+const tableRows = 100
+
 // purchasesListCmd lists purchases.
 type purchasesListCmd struct {
 	State    []string `help:"Only in these states: ${states}." placeholder:"STATE"`
 	Payment  []string `help:"Only with these payments: ${payments}." placeholder:"PAYMENT"`
-	Customer string   `help:"Only of this customer id." placeholder:"ID"`
+	Customer string   `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
 	Provider string   `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
 	Rule     string   `help:"Only by this rule." placeholder:"NAME"`
 	Since    string   `help:"Only planned since then: a time (2026-11-20T09:00:00Z) or how long ago (24h, 7d)." placeholder:"T"`
-	Limit    int      `default:"100" help:"At most so many; 0 for all."`
+	Limit    *int     `help:"At most so many; 0 for all (default: 100 in a table, else all)." placeholder:"N"`
 	outputFlags
 }
 
@@ -46,7 +49,7 @@ Examples:
     topupd purchases --state parked
     topupd purchases --payment failed
     topupd purchases --customer cus_Typ0px2W0aiEtl --since 7d
-    topupd purchases list --since 2026-11-01T00:00:00Z --limit 0 -o csv > november.csv`
+    topupd purchases list --since 2026-11-01T00:00:00Z -o csv > november.csv`
 }
 
 func (c *purchasesListCmd) Run(a *app) (err error) {
@@ -63,21 +66,42 @@ func (c *purchasesListCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if filter.Customer, err = a.customer(store, filter.Provider, c.Customer); err != nil {
+		return err
+	}
+	limit := filter.Limit
+	if limit > 0 {
+		filter.Limit++ // one more tells that there are more
+	}
 	purchases, err := store.Purchases(a.ctx, filter)
 	if err != nil {
 		return err
+	}
+	if len(purchases) == 0 {
+		if err := l.ruleKnown(c.Rule); err != nil {
+			return err
+		}
+	}
+	more := limit > 0 && len(purchases) > limit
+	if more {
+		purchases = purchases[:limit]
 	}
 	records := make([]purchaseRecord, 0, len(purchases))
 	for _, p := range l.relabel(purchases) {
 		records = append(records, recordOf(p))
 	}
-	return listing(a, c.Output, records, func() { a.purchaseTable(purchases, c.Limit) })
+	return listing(a, c.Output, records, func() { a.purchaseTable(purchases, more) })
 }
 
 func (c *purchasesListCmd) filter(a *app, l *loaded) (ledger.Filter, error) {
-	f := ledger.Filter{Rule: c.Rule, Customer: topup.CustomerID(c.Customer), Limit: c.Limit}
-	if c.Limit < 0 {
-		return f, usage("--limit %d: write 0 or more", c.Limit)
+	f := ledger.Filter{Rule: c.Rule}
+	switch {
+	case c.Limit == nil && c.Output == "table":
+		f.Limit = tableRows
+	case c.Limit != nil && *c.Limit < 0:
+		return f, usage("--limit %d: write 0 or more", *c.Limit)
+	case c.Limit != nil:
+		f.Limit = *c.Limit
 	}
 	var err error
 	if f.Provider, err = l.providerID(c.Provider); err != nil {
@@ -158,6 +182,8 @@ type purchaseRecord struct {
 	BalanceBefore     string  `json:"balance_before"`
 	Threshold         string  `json:"threshold"`
 	ExpiresAt         *string `json:"expires_at"`
+	CustomerName      *string `json:"customer_name"`
+	ProductName       *string `json:"product_name"`
 }
 
 func recordOf(p topup.Purchase) purchaseRecord {
@@ -168,11 +194,12 @@ func recordOf(p topup.Purchase) purchaseRecord {
 		IdempotencyKey: p.Key, Reference: word(p.Reference), Attempts: p.Attempts,
 		PlannedAt: stamp(&p.PlannedAt), SentAt: stamp(p.SentAt), FinishedAt: stamp(p.FinishedAt),
 		BalanceBefore: p.BalanceBefore.String(), Threshold: p.Threshold.String(), ExpiresAt: stamp(p.ExpiresAt),
+		CustomerName: word(p.CustomerName), ProductName: word(p.ProductName),
 	}
 }
 
-// purchaseTable prints purchases for people.
-func (a *app) purchaseTable(purchases []topup.Purchase, limit int) {
+// purchaseTable prints purchases for people; more tells that the list goes on.
+func (a *app) purchaseTable(purchases []topup.Purchase, more bool) {
 	if len(purchases) == 0 {
 		a.printf("no purchases\n")
 		return
@@ -181,7 +208,7 @@ func (a *app) purchaseTable(purchases []topup.Purchase, limit int) {
 		{title: "planned"},
 		{title: "id"},
 		{title: "provider"},
-		{title: "customer"},
+		{title: "customer", stack: true},
 		{title: "credits", right: true},
 		{title: "excl. tax", right: true},
 		{title: "state"},
@@ -198,7 +225,7 @@ func (a *app) purchaseTable(purchases []topup.Purchase, limit int) {
 			state += fmt.Sprintf(" (%s)", p.Reason)
 		}
 		row := []string{
-			a.clock(p.PlannedAt), p.Short(), p.ProviderName, printable(either(p.CustomerName, string(p.Target.Customer))),
+			a.clock(p.PlannedAt), p.Short(), p.ProviderName, both(p.CustomerName, string(p.Target.Customer)),
 			p.Credits.Grouped(), p.Price.Grouped(), a.paint(stateColor(p.State), state), string(p.Payment), printable(dash(p.Reference)),
 			openFor(p, a.now(), short),
 		}
@@ -206,8 +233,8 @@ func (a *app) purchaseTable(purchases []topup.Purchase, limit int) {
 	}
 	a.printf("%s", g.render(a.width))
 	notes := []string{plural(len(purchases), "purchase")}
-	if limit > 0 && len(purchases) == limit {
-		notes[0] = fmt.Sprintf("the newest %s; --limit 0 lists all", plural(limit, "purchase"))
+	if more {
+		notes[0] = fmt.Sprintf("the newest %s, and there are more; --limit 0 lists all", plural(len(purchases), "purchase"))
 	}
 	if zone := a.zoneNote(); zone != "" {
 		notes = append(notes, zone)

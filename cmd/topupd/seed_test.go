@@ -23,7 +23,7 @@ var longAgo = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
 // planned, cancelled, unpaid, parked, recent (parked, sent 22 minutes ago; all at
 // Hyperline), denied (parked, called not charged, and then on the books),
 // parked-voice, watched (parked-voice with readings), fresh (sent just now),
-// evaluations, gone (a customer seen a minute ago and never again), ledger (an
+// many (101 cancelled ones), twins (two customers of one name), evaluations, gone (a customer seen a minute ago and never again), ledger (an
 // empty one).
 func seedCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -45,6 +45,13 @@ func seedCmd(ts *testscript.TestScript, neg bool, args []string) {
 	g.register(a)
 	switch kind := args[0]; kind {
 	case "ledger":
+	case "twins":
+		g.twins()
+	case "many":
+		for i := range 101 {
+			g.id = fmt.Sprintf("0198c0de-0000-7000-8000-%012d", i)
+			g.hyperline("cancelled")
+		}
 	case "gone":
 		g.gone()
 	case "evaluations":
@@ -274,6 +281,19 @@ func (g *gardener) gone() {
 		ProviderName: "hyperline", CustomerName: "Gone Ltd", ProductName: "API credits", At: g.at.Add(-time.Minute), Since: g.at, ReadAt: g.at,
 		Reason: topup.Enough, Text: "balance 300 is not below 100", Balance: new(300 * topup.Credit), Threshold: new(100 * topup.Credit),
 	}}))
+}
+
+// twins are two customers of one name, and one whose id no table was made for.
+func (g *gardener) twins() {
+	for id, name := range map[topup.CustomerID]string{
+		"cus_a": "Fjord Labs", "cus_b": "Fjord Labs", "eu/7 🦊": "Fox & Sons", topup.CustomerID(strings.Repeat("x", 5000)): "",
+	} {
+		g.ts.Check(g.store.RecordEvaluations(scriptApp(g.ts, time.Now).ctx, []topup.Evaluation{{
+			Target:       topup.Target{Provider: g.provider("hyperline").Identity(), Customer: id, Product: "itm_3kXODDF42QXtnL"},
+			ProviderName: "hyperline", CustomerName: name, ProductName: "API credits", At: g.at, Since: g.at, ReadAt: g.at,
+			Reason: topup.Enough, Text: "balance 300 is not below 100", Balance: new(300 * topup.Credit), Threshold: new(100 * topup.Credit),
+		}}))
+	}
 }
 
 // evaluations are the last decisions about two customers.

@@ -107,11 +107,15 @@ func (l *loaded) provider(name string) (config.Provider, error) {
 		}
 		names = append(names, p.Name)
 	}
-	hint := "known: " + strings.Join(names, ", ")
-	if meant := yamlfile.Suggest(name, names); meant != "" {
-		hint = "did you mean " + meant + "?"
+	return config.Provider{}, usage("there is no provider %q in %s; %s", name, l.cfg.File, meant(name, names))
+}
+
+// meant says which of the names a misspelt one may have been.
+func meant(name string, names []string) string {
+	if one := yamlfile.Suggest(name, names); one != "" {
+		return "did you mean " + one + "?"
 	}
-	return config.Provider{}, usage("there is no provider %q in %s; %s", name, l.cfg.File, hint)
+	return "known: " + strings.Join(names, ", ")
 }
 
 // label is what the configuration calls a provider now; stored is what it was

@@ -86,8 +86,6 @@ func (a *app) file(store *ledger.Store, l *loaded, id string) (topup.Purchase, [
 type purchaseFile struct {
 	purchaseRecord
 	ProviderID      string           `json:"provider_id"`
-	CustomerName    *string          `json:"customer_name"`
-	ProductName     *string          `json:"product_name"`
 	PriceID         *string          `json:"price_id"`
 	Request         string           `json:"request"`
 	Body            string           `json:"request_body"`
@@ -124,7 +122,7 @@ type evidenceRecord struct {
 func fileOf(p topup.Purchase, evidence []topup.Evidence) purchaseFile {
 	f := purchaseFile{
 		purchaseRecord: recordOf(p), ProviderID: string(p.Target.Provider),
-		CustomerName: word(p.CustomerName), ProductName: word(p.ProductName), PriceID: word(p.PriceID),
+		PriceID: word(p.PriceID),
 		Request: p.Request.Method + " " + p.Request.Path, Body: string(p.Request.Body), Fingerprint: p.Fingerprint,
 		Policy: string(p.Policy), Repeats: p.Repeats, ReadAt: stamp(&p.ReadAt), RefreshedAt: stamp(&p.RefreshedAt),
 		LastSentAt: stamp(p.LastSentAt), ConfirmedAt: stamp(p.ConfirmedAt), ReferenceBy: word(p.ReferenceBy),

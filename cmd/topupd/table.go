@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -13,6 +15,7 @@ import (
 type column struct {
 	title string
 	right bool // amounts
+	stack bool // an id, and below it its name when one line for both is too wide
 	wrap  bool // takes the width that is left, on several lines; at most one
 }
 
@@ -28,6 +31,10 @@ const gap = "  "
 
 // render draws the table without borders, every line as short as possible.
 func (g *grid) render(width int) string {
+	rows := g.rows
+	if g.rows = g.flat(); g.tooWide(width) {
+		g.rows = rows
+	}
 	t := table.NewWriter()
 	t.SetStyle(plainStyle())
 	widest, most := g.fit(width)
@@ -55,6 +62,29 @@ func (g *grid) render(width int) string {
 	return b.String()
 }
 
+// both is an id and its name for a column that stacks. The id is on the row's own
+// line, where grep finds it.
+func both(name, id string) string {
+	if name == "" || name == id {
+		return printable(id)
+	}
+	return printable(id) + "\n" + printable(name)
+}
+
+// flat is the rows with each id and its name on one line.
+func (g *grid) flat() [][]string {
+	rows := make([][]string, len(g.rows))
+	for i, row := range g.rows {
+		rows[i] = slices.Clone(row)
+		for j, c := range g.columns {
+			if id, name, two := strings.Cut(row[j], "\n"); c.stack && two {
+				rows[i][j] = id + " (" + name + ")"
+			}
+		}
+	}
+	return rows
+}
+
 const (
 	// wrapAtLeast is the narrowest column that text is wrapped in.
 	wrapAtLeast = 12
@@ -65,20 +95,28 @@ const (
 // fit measures every column, and says how wide each may be: as wide as it is
 // if all fit, else a quarter of the line, so that long names are cut first.
 func (g *grid) fit(width int) (widest []int, most int) {
+	widest = g.measure()
+	if g.others(-1, widest, width) <= width {
+		return widest, width
+	}
+	return widest, width / 4
+}
+
+func (g *grid) tooWide(width int) bool { return g.others(-1, g.measure(), math.MaxInt) > width }
+
+// measure is how wide each column is.
+func (g *grid) measure() (widest []int) {
 	widest = make([]int, len(g.columns))
 	for i, c := range g.columns {
 		widest[i] = text.StringWidthWithoutEscSequences(c.title)
 		for _, row := range g.rows {
-			widest[i] = max(widest[i], text.StringWidthWithoutEscSequences(row[i]))
+			widest[i] = max(widest[i], text.LongestLineLen(row[i]))
 		}
 		if c.wrap {
 			widest[i] = min(widest[i], wrapWanted)
 		}
 	}
-	if g.others(-1, widest, width) <= width {
-		return widest, width
-	}
-	return widest, width / 4
+	return widest
 }
 
 // others is the width of the line without column i, no column wider than most.
@@ -97,10 +135,13 @@ func (g *grid) others(i int, widest []int, most int) int {
 
 // snip cuts what is too long; the full text is in the other formats.
 func snip(s string, width int) string {
-	if text.StringWidthWithoutEscSequences(s) <= width {
-		return s
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		if text.StringWidthWithoutEscSequences(line) > width {
+			lines[i] = text.Snip(line, width, "…")
+		}
 	}
-	return text.Snip(s, width, "…")
+	return strings.Join(lines, "\n")
 }
 
 func cells(row []string) table.Row {

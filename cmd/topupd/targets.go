@@ -27,7 +27,7 @@ func (*targetsCmd) Help() string {
 // targetsListCmd lists what the daemon saw last.
 type targetsListCmd struct {
 	Provider string `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
-	Customer string `help:"Only of this customer id." placeholder:"ID"`
+	Customer string `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
 	Rule     string `help:"Only of this rule." placeholder:"NAME"`
 	Below    bool   `help:"Only below their threshold."`
 	outputFlags
@@ -48,7 +48,7 @@ func (c *targetsListCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	f := ledger.Filter{Customer: topup.CustomerID(c.Customer), Rule: c.Rule}
+	f := ledger.Filter{Rule: c.Rule}
 	if f.Provider, err = l.providerID(c.Provider); err != nil {
 		return err
 	}
@@ -57,9 +57,17 @@ func (c *targetsListCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if f.Customer, err = a.customer(store, f.Provider, c.Customer); err != nil {
+		return err
+	}
 	all, err := store.Targets(a.ctx, f)
 	if err != nil {
 		return err
+	}
+	if len(all) == 0 {
+		if err := l.ruleKnown(c.Rule); err != nil {
+			return err
+		}
 	}
 	var shown []topup.Evaluation
 	var records []targetRecord
@@ -114,8 +122,8 @@ func (a *app) targetTable(targets []topup.Evaluation) {
 	}
 	g := grid{columns: []column{
 		{title: "provider"},
-		{title: "customer"},
-		{title: "product"},
+		{title: "customer", stack: true},
+		{title: "product", stack: true},
 		{title: "balance", right: true},
 		{title: "threshold", right: true},
 		{title: "decision"},
@@ -138,7 +146,7 @@ func (a *app) targetTable(targets []topup.Evaluation) {
 			trouble = short(a.now().Sub(since))
 		}
 		row := []string{
-			e.ProviderName, printable(string(e.Target.Customer)), printable(either(e.ProductName, string(e.Target.Product))),
+			e.ProviderName, both(e.CustomerName, string(e.Target.Customer)), both(e.ProductName, string(e.Target.Product)),
 			figure(e.Balance), figure(e.Threshold), a.paint(reasonColor(e.Reason), string(e.Reason)), a.clock(e.Since), a.clock(e.ReadAt), trouble,
 		}
 		g.rows = append(g.rows, row[:len(g.columns)])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,11 @@ func (c *verifyCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.print(a, results); err != nil {
+	customers, err := store.Customers(a.ctx, "")
+	if err != nil {
+		return err
+	}
+	if err := c.print(a, results, customers); err != nil {
 		return err
 	}
 	return verdict(results)
@@ -198,6 +203,7 @@ type findingRecord struct {
 	Theirs        *string `json:"theirs"`
 	At            *string `json:"at"`
 	Next          string  `json:"next"`
+	CustomerName  *string `json:"customer_name"`
 }
 
 func findingOf(provider string, f verify.Finding) findingRecord {
@@ -210,11 +216,17 @@ func findingOf(provider string, f verify.Finding) findingRecord {
 
 // print writes the findings, and what was compared: for people after the
 // findings, for programs on stderr.
-func (c *verifyCmd) print(a *app, results []compared) error {
+func (c *verifyCmd) print(a *app, results []compared, customers []ledger.Customer) error {
+	names := map[topup.CustomerID]string{}
+	for _, c := range customers {
+		names[c.ID] = cmp.Or(names[c.ID], c.Name)
+	}
 	var records []findingRecord
 	for _, r := range results {
 		for _, f := range r.report.Findings {
-			records = append(records, findingOf(r.from.Name, f))
+			record := findingOf(r.from.Name, f)
+			record.CustomerName = word(names[f.Customer])
+			records = append(records, record)
 		}
 	}
 	out := a.stderr
@@ -238,7 +250,7 @@ func (a *app) findingTable(records []findingRecord) {
 	g := grid{columns: []column{
 		{title: "provider"},
 		{title: "difference"},
-		{title: "customer"},
+		{title: "customer", stack: true},
 		{title: "purchase"},
 		{title: "at the provider"},
 		{title: "ours → theirs", wrap: true},
@@ -247,7 +259,7 @@ func (a *app) findingTable(records []findingRecord) {
 	for _, r := range records {
 		counts[r.Kind]++
 		g.rows = append(g.rows, []string{
-			r.Provider, a.paint(findingColor(r.Kind), r.Kind), printable(r.Customer), lastOfID(r.Purchase),
+			r.Provider, a.paint(findingColor(r.Kind), r.Kind), both(given(r.CustomerName), r.Customer), lastOfID(r.Purchase),
 			printable(either(given(r.Invoice), given(r.Row))), printable(strings.TrimPrefix(given(r.Ours)+" → "+given(r.Theirs), " → ")),
 		})
 	}

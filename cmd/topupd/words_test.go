@@ -135,7 +135,7 @@ func TestTimesOnATerminalAreLocalWithTheZoneSaidOnce(t *testing.T) {
 			t.Errorf("%s: clock = %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	a.purchaseTable([]topup.Purchase{{ID: "0198c0de-0000-7000-8000-00000000beef", PlannedAt: now, State: topup.Parked, Price: topup.Money{Currency: "EUR"}}}, 0)
+	a.purchaseTable([]topup.Purchase{{ID: "0198c0de-0000-7000-8000-00000000beef", PlannedAt: now, State: topup.Parked, Price: topup.Money{Currency: "EUR"}}}, false)
 	if got := out.String(); strings.Count(got, "UTC+01:00") != 1 || !strings.Contains(got, "\x1b[31mparked\x1b[0m") {
 		t.Errorf("the table says the zone once and paints what needs a person:\n%s", got)
 	}
