@@ -25,6 +25,8 @@ var (
 	ErrSchemaTooNew = errors.New("the database schema is newer than this topupd")
 	// ErrSchemaTooOld means that migrations are missing.
 	ErrSchemaTooOld = errors.New("the database schema is older than this topupd")
+	// ErrNoSchema means that no topupd has ever used the database. It is an ErrSchemaTooOld.
+	ErrNoSchema = fmt.Errorf("%w: it has no tables of topupd yet", ErrSchemaTooOld)
 	// ErrLocked means that another process runs on the SQLite file.
 	ErrLocked = errors.New("another process holds the database")
 	// ErrReadOnly answers a write on a store that was opened for reading.

@@ -90,7 +90,7 @@ func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
 }
 
 // CheckSchema tells whether this program and the schema fit. It writes nothing.
-// Errors: ErrSchemaTooNew, ErrSchemaTooOld.
+// Errors: ErrSchemaTooNew, ErrSchemaTooOld, ErrNoSchema.
 func (s *Store) CheckSchema(ctx context.Context) error {
 	wanted, err := s.sql.newestMigration()
 	if err != nil {
@@ -109,6 +109,8 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 		return err
 	case version > wanted:
 		return fmt.Errorf("%w: it is at version %d, this program knows %d; install the newer topupd", ErrSchemaTooNew, version, wanted)
+	case version == 0:
+		return fmt.Errorf("%w; topupd run makes them, or run topupd migrate", ErrNoSchema)
 	case version < wanted:
 		return fmt.Errorf("%w: it is at version %d, this program needs %d; run topupd migrate", ErrSchemaTooOld, version, wanted)
 	default:

@@ -278,9 +278,9 @@ func rested(f *Facts, d *Decision) bool {
 	case s.ForeignAt != nil && s.Now.Before(s.ForeignAt.Add(f.Rule.Cooldown)):
 		return d.say(topup.ForeignTopup, "somebody else added credits at %s; waiting %s for the balance to show them", clock(*s.ForeignAt), f.Rule.Cooldown)
 	case s.SettledAt != nil && s.Now.Before(s.SettledAt.Add(f.Rule.Cooldown)):
-		return d.say(topup.CoolingDown, "the last purchase settled at %s; cooldown %s", clock(*s.SettledAt), f.Rule.Cooldown)
+		return d.say(topup.CoolingDown, "the last purchase settled at %s; cooldown %s, until %s", clock(*s.SettledAt), f.Rule.Cooldown, clock(s.SettledAt.Add(f.Rule.Cooldown)))
 	case s.EndedAt != nil && s.Now.Before(s.EndedAt.Add(restAfter(s.EndedState, f.Rule.Cooldown))):
-		return d.say(topup.CoolingDown, "the last purchase was %s at %s", s.EndedState, clock(*s.EndedAt))
+		return d.say(topup.CoolingDown, "the last purchase was %s at %s; the next not before %s", s.EndedState, clock(*s.EndedAt), clock(s.EndedAt.Add(restAfter(s.EndedState, f.Rule.Cooldown))))
 	default:
 		return false
 	}
@@ -439,7 +439,7 @@ func creditsCame(f *Facts, d *Decision) bool {
 func withinCaps(f *Facts, d *Decision) bool {
 	switch {
 	case f.OverCap != nil:
-		return d.say(topup.OverCap, "%s", f.OverCap)
+		return d.say(topup.OverCap, "%s, until %s", f.OverCap, clock(f.OverCap.Cap.Period.End(f.Standing.Now)))
 	case f.Rule.DryRun && f.Repeating == nil:
 		return d.say(topup.DryRun, "dry run: would buy %s credits for %s excluding tax", d.Order.Credits, d.Order.Price)
 	default:

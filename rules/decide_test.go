@@ -207,7 +207,7 @@ var rowsOfChoices = []row{
 	}, topup.OverCap, ""},
 	{"a cap is reached", func(f *Facts) {
 		f.OverCap = &topup.CapError{Cap: topup.Cap{Scope: topup.CapCustomer, Period: topup.CapDay, Limit: 10}}
-	}, topup.OverCap, "customer.day.purchases 10"},
+	}, topup.OverCap, "customer.day.purchases 10, until 2"},
 }
 
 var rowsOfPurchases = []row{
@@ -228,11 +228,11 @@ var rowsOfPurchases = []row{
 	{"the first hold to its last nanosecond", func(f *Facts) { f.Standing.FirstSeenAt = ago(150*time.Second - 1) }, topup.FirstHold, "first_purchase_after"},
 	{"the first hold is over", func(f *Facts) { f.Standing.FirstSeenAt = ago(150 * time.Second) }, topup.Buy, ""},
 	{"no first hold is set", func(f *Facts) { f.Standing.FirstSeenAt, f.FirstHold = ago(0), 0 }, topup.Buy, ""},
-	{"the cooldown to its last nanosecond", func(f *Facts) { f.Standing.SettledAt = ago(5*time.Minute - 1) }, topup.CoolingDown, "cooldown 5m0s"},
+	{"the cooldown to its last nanosecond", func(f *Facts) { f.Standing.SettledAt = ago(5*time.Minute - 1) }, topup.CoolingDown, "cooldown 5m0s, until 2"},
 	{"the cooldown is over", func(f *Facts) { f.Standing.SettledAt = ago(5 * time.Minute) }, topup.Buy, ""},
-	{"a decline rests as long", func(f *Facts) { f.Standing.EndedAt, f.Standing.EndedState = ago(5*time.Minute-1), topup.Declined }, topup.CoolingDown, "declined"},
+	{"a decline rests as long", func(f *Facts) { f.Standing.EndedAt, f.Standing.EndedState = ago(5*time.Minute-1), topup.Declined }, topup.CoolingDown, "declined at "},
 	{"a decline has rested", func(f *Facts) { f.Standing.EndedAt, f.Standing.EndedState = ago(5*time.Minute), topup.Declined }, topup.Buy, ""},
-	{"what did not run rests 30 s", func(f *Facts) { f.Standing.EndedAt, f.Standing.EndedState = ago(30*time.Second-1), topup.Cancelled }, topup.CoolingDown, "cancelled"},
+	{"what did not run rests 30 s", func(f *Facts) { f.Standing.EndedAt, f.Standing.EndedState = ago(30*time.Second-1), topup.Cancelled }, topup.CoolingDown, "; the next not before 2"},
 	{"and no longer", func(f *Facts) { f.Standing.EndedAt, f.Standing.EndedState = ago(30*time.Second), topup.Cancelled }, topup.Buy, ""},
 	{"a shorter cooldown holds for what did not run too", func(f *Facts) {
 		f.Rule.Cooldown = 10 * time.Second

@@ -59,7 +59,7 @@ func (p *pass) settleFalls(ctx context.Context) error {
 	clear(w.suspects)
 	w.mu.Unlock()
 	if topup.Crowded(gone, falls.Watched, false) {
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "rush", slog.String("provider", w.Name), slog.Int("ran_out", gone), slog.Int("targets", falls.Watched))
+		w.tellRush(ctx, slog.Int("ran_out", gone), slog.Int("targets", falls.Watched))
 	}
 	return nil
 }

@@ -252,6 +252,23 @@ func (w *Watch) show(ctx context.Context) {
 	w.mu.Unlock()
 	w.Observer.Targets(w.Name, w.Now(), states)
 	if waiting := w.queue.len(); waiting > 10*w.Workers {
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "rush", slog.String("provider", w.Name), slog.Int("waiting", waiting), slog.Int("low", low))
+		w.tellRush(ctx, slog.Int("waiting", waiting), slog.Int("low", low))
+	}
+}
+
+// rushEvery is how often a rush is told, at most: it lasts for many passes.
+const rushEvery = time.Minute
+
+// tellRush tells that many are low at once.
+func (w *Watch) tellRush(ctx context.Context, attrs ...slog.Attr) {
+	now := w.Now()
+	w.mu.Lock()
+	told := !w.rushTold.IsZero() && now.Sub(w.rushTold) < rushEvery
+	if !told {
+		w.rushTold = now
+	}
+	w.mu.Unlock()
+	if !told {
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "rush", append([]slog.Attr{slog.String("provider", w.Name)}, attrs...)...)
 	}
 }

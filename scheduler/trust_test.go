@@ -405,3 +405,18 @@ func TestWhoFallsBesideAHeldCrowdIsHeld(t *testing.T) {
 		}
 	})
 }
+
+// TestARushIsToldOnceAMinute: it lasts for many passes.
+func TestARushIsToldOnceAMinute(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(1)
+		p := w.run(t, "a")
+		for range 125 { // two minutes and five seconds
+			p.Watch.tellRush(t.Context())
+			after(time.Second)
+		}
+		if n := len(p.journal.find("rush", nil)); n != 3 {
+			t.Errorf("told %d times, want 3", n)
+		}
+	})
+}

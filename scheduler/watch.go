@@ -67,6 +67,7 @@ type Watch struct {
 	term         int64                       // of the lease that tracked belongs to
 	lastOK       time.Time                   // of the last complete or incomplete sweep that gave readings
 	lastPage     time.Time                   // when the newest sweep under way was last seen to go on
+	rushTold     time.Time                   // when a rush was last in the log
 	lastShown    time.Time                   // when the picture was last given away
 	passEnded    int64                       // the newest pass that gave readings to its end
 	lastEnd      time.Time                   // of the last sweep that ended, well or badly

@@ -43,6 +43,21 @@ func (c Cap) String() string {
 	return fmt.Sprintf("%s.%s.spend.%s %s", c.Scope, c.Period, c.Currency, Money{c.Limit, c.Currency}.Amount())
 }
 
+// End is the first instant after the calendar window that holds t, in UTC.
+func (p CapPeriod) End(t time.Time) time.Time {
+	start := p.Start(t)
+	switch p {
+	case CapHour:
+		return start.Add(time.Hour)
+	case CapDay:
+		return start.AddDate(0, 0, 1)
+	case CapMonth:
+		return start.AddDate(0, 1, 0)
+	default:
+		return start
+	}
+}
+
 // Start is the first instant of the calendar window that holds t, in UTC.
 func (p CapPeriod) Start(t time.Time) time.Time {
 	t = t.UTC()

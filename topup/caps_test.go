@@ -37,6 +37,10 @@ func TestCapWindowsAreThoseOfUTC(t *testing.T) {
 				if got := period.Start(at.In(zone)); got.Format(time.RFC3339Nano) != want {
 					t.Errorf("the %s begins at %s, want %s", period, got.Format(time.RFC3339Nano), want)
 				}
+				end := period.End(at.In(zone))
+				if !end.After(at) || !period.Start(end).Equal(end) || !period.Start(end.Add(-1)).Equal(period.Start(at)) {
+					t.Errorf("the %s ends at %s", period, end)
+				}
 			}
 		})
 	}

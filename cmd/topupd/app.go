@@ -80,9 +80,17 @@ func (a *app) lost() error {
 	return k.err
 }
 
-// chooseConfig applies the defaults of --config.
+// chooseConfig applies the defaults of --config: $TOPUPD_CONFIG, then topupd.yml in
+// the current folder, then the one in /etc.
 func (a *app) chooseConfig(flag string) {
-	a.config = cmp.Or(flag, a.getenv("TOPUPD_CONFIG"), "/etc/topupd/topupd.yml")
+	a.config = cmp.Or(flag, a.getenv("TOPUPD_CONFIG"))
+	if a.config != "" {
+		return
+	}
+	a.config = "/etc/topupd/topupd.yml"
+	if _, err := os.Stat("topupd.yml"); err == nil {
+		a.config = "topupd.yml"
+	}
 }
 
 func isTerminal(w io.Writer) bool {

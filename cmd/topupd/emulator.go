@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -73,6 +74,17 @@ func (c *emulatorCmd) Run(a *app) error {
 }
 
 func (c *emulatorCmd) options() (emulator.Options, error) {
+	for _, least := range []struct {
+		flag  string
+		given int
+	}{{"--customers", c.Customers}, {"--environments", c.Environments}} {
+		if least.given < 0 {
+			return emulator.Options{}, fmt.Errorf("%s %d: write 0 or more", least.flag, least.given)
+		}
+	}
+	if c.Speed <= 0 || math.IsInf(c.Speed, 0) || math.IsNaN(c.Speed) {
+		return emulator.Options{}, fmt.Errorf("--speed %g: write a number above 0", c.Speed)
+	}
 	usage, err := parseRange("--usage", c.Usage)
 	if err != nil {
 		return emulator.Options{}, err

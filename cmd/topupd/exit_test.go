@@ -2,10 +2,37 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 )
+
+// TestCtrlC: whoever ended a command knows it, and what went wrong before is told.
+func TestCtrlC(t *testing.T) {
+	t.Parallel()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		code int
+		said bool
+	}{
+		{"in the middle", ended, fmt.Errorf("listing: %w", context.Canceled), exitInterrupted, false},
+		{"after a mistake", ended, errors.New("no luck"), exitFailed, true},
+		{"when it was done", ended, nil, exitDone, false},
+		{"somebody else's context", t.Context(), context.Canceled, exitFailed, true},
+	} {
+		var stderr bytes.Buffer
+		a := &app{ctx: tt.ctx, stdout: &kept{to: io.Discard}, stderr: &stderr}
+		if code := a.conclude(tt.err); code != tt.code || (stderr.Len() > 0) != tt.said {
+			t.Errorf("%s: %d, %q", tt.name, code, stderr.String())
+		}
+	}
+}
 
 func TestReport(t *testing.T) {
 	t.Parallel()

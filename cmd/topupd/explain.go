@@ -165,6 +165,17 @@ func (x *explaining) tell(evaluations []topup.Evaluation) error {
 func (x *explaining) target(list []topup.Evaluation) error {
 	a, newest := x.a, list[0]
 	a.printf("%s\n", a.fold(x.headline(newest), 0))
+	open, err := x.store.Purchases(a.ctx, ledger.Filter{
+		Provider: newest.Target.Provider, Customer: newest.Target.Customer, Product: newest.Target.Product, States: openStates(), Limit: 1,
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range open {
+		if p.State == topup.Parked {
+			a.printf("Purchase %s waits for you. %s", p.Short(), strings.TrimLeft(nextStep(p, a.now()), " "))
+		}
+	}
 	said := wordsOf(newest)
 	verdict := "Not buying: " + said.means
 	if newest.Reason == topup.Buy || newest.Reason == topup.Enough {
@@ -181,12 +192,6 @@ func (x *explaining) target(list []topup.Evaluation) error {
 	}
 	if note := a.silence(newest.At); note != "" {
 		a.printf("\n%s\n", note)
-	}
-	open, err := x.store.Purchases(a.ctx, ledger.Filter{
-		Provider: newest.Target.Provider, Customer: newest.Target.Customer, Product: newest.Target.Product, States: openStates(), Limit: 1,
-	})
-	if err != nil {
-		return err
 	}
 	for _, p := range open {
 		a.printf("\n%s\n", a.fold(fmt.Sprintf("Open purchase %s is %s, open for %s. %s", p.Short(), p.State, openFor(p, a.now(), long), standsOf(p, a.clock)), 0))

@@ -29,6 +29,8 @@ const (
 	exitFailed = 1
 	exitUsage  = 2 // a mistake in the flags or the configuration
 	exitPerson = 3 // done, but something needs a person
+
+	exitInterrupted = 130 // Ctrl-C ended a command that was not done; as shells say it
 )
 
 // exitError ends the program with a code other than exitFailed. Without err
@@ -54,7 +56,8 @@ func usage(format string, args ...any) error {
 
 // cli is the command line. What each command needs is in its own file.
 type cli struct {
-	Config string `help:"Configuration file (default: $TOPUPD_CONFIG, else /etc/topupd/topupd.yml)." placeholder:"FILE"`
+	Config      string      `help:"Configuration file (default: $TOPUPD_CONFIG, else ./topupd.yml, else /etc/topupd/topupd.yml)." placeholder:"FILE"`
+	ShowVersion versionFlag `name:"version" help:"Print the version."`
 
 	Demo      demoCmd      `cmd:"" help:"Show everything on this machine: emulated providers, nothing to install."`
 	Run       runCmd       `cmd:"" help:"Watch the balances and buy: the daemon."`
@@ -95,6 +98,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		fmt.Fprintln(stderr, "topupd:", err)
 		return exitFailed
 	}
+	if len(args) > 0 && args[0] == "help" {
+		args = append(args[1:], "--help")
+	}
 	if len(args) == 0 { // a unit without a command must not look like a success
 		_, _ = parser.Parse([]string{"--help"})
 		return exitUsage
@@ -114,6 +120,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 // of a list must not take it for the whole.
 func (a *app) conclude(err error) int {
 	lost := a.lost()
+	if err != nil && errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
+		return exitInterrupted // whoever pressed Ctrl-C knows it
+	}
 	if lost == nil {
 		return report(a.stderr, err)
 	}

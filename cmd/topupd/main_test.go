@@ -143,7 +143,7 @@ var unknowable = []struct {
 
 // maskCmd is "mask FILE TO": it copies what the last command printed, with
 // masks where nobody can know the text beforehand. Times of
-// today are TIME, and the hours to come: scripts pause for two.
+// today are TIME, and of tomorrow, when caps begin anew.
 func maskCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: mask FILE TO")
@@ -152,7 +152,7 @@ func maskCmd(ts *testscript.TestScript, neg bool, args []string) {
 	for _, u := range unknowable {
 		text = u.form.ReplaceAllString(text, u.mask)
 	}
-	for _, day := range []time.Time{time.Now(), time.Now().Add(-time.Minute), time.Now().Add(3 * time.Hour)} {
+	for _, day := range []time.Time{time.Now(), time.Now().Add(-time.Minute), time.Now().Add(24 * time.Hour)} {
 		today := regexp.MustCompile(day.UTC().Format(time.DateOnly) + `T[0-9:.]+Z`)
 		text = today.ReplaceAllString(text, "TIME")
 	}

@@ -76,8 +76,8 @@ func (a *app) openLedger(l *loaded, o ledger.Options) (*ledger.Store, error) {
 	return store, nil
 }
 
-// errNoLedger: the SQLite file has never been made. Postgres has no such state:
-// a database that is not there is an error.
+// errNoLedger: nothing has been stored yet: the SQLite file was never made, or the
+// database at Postgres is empty. One that is not there is an error.
 var errNoLedger = errors.New("there is no ledger yet")
 
 // history opens the ledger of a daemon that has run, to read or, when write is
@@ -89,11 +89,16 @@ func (a *app) history(l *loaded, write bool) (*ledger.Store, error) {
 		}
 	}
 	store, err := a.openLedger(l, ledger.Options{ReadOnly: !write})
-	if err != nil || !write {
-		return store, err
+	if err == nil && write {
+		if err = store.CheckSchema(a.ctx); err != nil {
+			err = errors.Join(err, store.Close())
+		}
 	}
-	if err := store.CheckSchema(a.ctx); err != nil {
-		return nil, errors.Join(err, store.Close())
+	if errors.Is(err, ledger.ErrNoSchema) {
+		err = fmt.Errorf("%w: %w", errNoLedger, err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return store, nil
 }
