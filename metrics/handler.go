@@ -12,10 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// maxScrapes bounds the scrapes under way at once; more are answered 503. Two
-// replicas of Prometheus and a person with curl need three.
-const maxScrapes = 8
-
 // Health is what the server asks of the daemon. Both methods must be safe for
 // concurrent use.
 type Health interface {
@@ -57,12 +53,11 @@ const index = `<!doctype html>
 // that goes away must not leave it half done.
 func (h Handler) routes(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(h.Gatherer, promhttp.HandlerOpts{
-		ErrorLog:            &complaints{log: h.logger(), said: map[string]bool{}},
-		ErrorHandling:       promhttp.ContinueOnError, // one broken family must not hide the others
-		MaxRequestsInFlight: maxScrapes,
-		EnableOpenMetrics:   true,
-	}))
+	mux.Handle("GET /metrics", sharing(promhttp.HandlerFor(h.Gatherer, promhttp.HandlerOpts{
+		ErrorLog:          &complaints{log: h.logger(), said: map[string]bool{}},
+		ErrorHandling:     promhttp.ContinueOnError, // one broken family must not hide the others
+		EnableOpenMetrics: true,
+	}), h.logger()))
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		text(w, http.StatusOK, "healthy")
 	})
