@@ -30,6 +30,12 @@ func (p *press) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, "page %d", n)
 }
 
+func (s *scrapes) kept() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.pages)
+}
+
 func scrape(ctx context.Context, h http.Handler, accept string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil)
 	r.Header.Set("Accept", accept)
@@ -101,13 +107,13 @@ func TestClientsOfManyKindsAreBounded(t *testing.T) {
 				t.Fatalf("%q", got)
 			}
 		}
-		if len(h.pages) != maxPages {
-			t.Errorf("%d pages are kept, want %d", len(h.pages), maxPages)
+		if n := h.kept(); n != maxPages {
+			t.Errorf("%d pages are kept, want %d", n, maxPages)
 		}
 		time.Sleep(2 * sharedFor)
 		synctest.Wait()
-		if len(h.pages) != 0 {
-			t.Errorf("%d pages are kept for ever", len(h.pages))
+		if n := h.kept(); n != 0 {
+			t.Errorf("%d pages are kept for ever", n)
 		}
 	})
 }
