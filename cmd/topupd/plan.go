@@ -308,15 +308,28 @@ func (a *app) heldTable(held []*prospect) string {
 		{title: "decision"},
 		{title: "why", wrap: true},
 	}}
+	rows := map[string]int{} // of what is wrong with a rule: its row
+	same := map[int]int{}
 	for _, x := range held {
 		r, balance := x.newest(), "-"
 		if r.Bad == "" && !r.ReadAt.IsZero() {
 			balance = r.Balance.Grouped()
 		}
+		if x.d.Reason == topup.PriceMismatch || x.d.Reason == topup.RuleStopped { // one mistake, however many wait for it
+			key := strings.Join([]string{x.from.Name, string(r.Target.Product), x.facts.Rule.Name, x.d.Text}, "\n")
+			if row, known := rows[key]; known {
+				same[row]++
+				continue
+			}
+			rows[key] = len(g.rows)
+		}
 		g.rows = append(g.rows, []string{
 			x.from.Name, both(r.CustomerName, string(r.Target.Customer)), both(r.ProductName, string(r.Target.Product)),
 			balance, figure(x.threshold()), a.paint(reasonColor(x.d.Reason), string(x.d.Reason)), printable(x.d.Text),
 		})
+	}
+	for row, others := range same { // whose balances differ
+		g.rows[row][1], g.rows[row][3], g.rows[row][4] = plural(others+1, "customer"), "", ""
 	}
 	return g.render(a.width)
 }
