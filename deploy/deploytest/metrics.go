@@ -5,7 +5,7 @@ package deploytest
 type Metric struct {
 	// Type is counter, gauge or histogram.
 	Type string
-	// Labels are its labels, besides those that Prometheus adds (instance, job).
+	// Labels are its labels, besides those that Prometheus adds (cluster, instance, job).
 	Labels []string
 	// Values are the closed sets of those labels that have one.
 	Values map[string][]string

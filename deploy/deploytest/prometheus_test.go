@@ -68,7 +68,7 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 
 func TestAlertsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	paging := []string{"TopupCustomerDry", "TopupCustomerAboutToRunDry", "TopupDaemonAbsent", "TopupSweepLate", "TopupBooksDiffer", "TopupLedgerUnfit", "TopupBalancesHeld"}
+	paging := []string{"TopupCustomerDry", "TopupCustomerAboutToRunDry", "TopupDaemonAbsent", "TopupSweepLate", "TopupBooksDiffer", "TopupLedgerUnfit", "TopupBalancesHeld", "TopupNoLeaseHolder", "TopupTokenRefused"}
 	for _, r := range alerts(t) {
 		want := "ticket"
 		if slices.Contains(paging, r.Alert) {
