@@ -35,7 +35,7 @@ type killer struct {
 // A run without a mutant tells how long a killer takes; with one it has four
 // times as long, and a minute at least, before it counts as hanging.
 const (
-	firstTimeout = 5 * time.Minute
+	firstTimeout = 20 * time.Minute
 	leastTimeout = time.Minute
 	patience     = 4
 )
