@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -396,10 +397,11 @@ func (d *process) stop() int {
 	return d.cmd.ProcessState.ExitCode()
 }
 
-// metrics scrapes the daemon.
+// metrics scrapes the daemon. A page is shared for a second; what a query makes
+// another one is as new as the question.
 func (d *process) metrics() map[string]*dto.MetricFamily {
 	d.t.Helper()
-	resp, err := http.Get("http://" + d.field("started", "listen") + "/metrics")
+	resp, err := http.Get(fmt.Sprintf("http://%s/metrics?asked=%d", d.field("started", "listen"), scrapes.Add(1)))
 	if err != nil {
 		d.t.Fatalf("scraping: %v", err)
 	}
@@ -411,6 +413,9 @@ func (d *process) metrics() map[string]*dto.MetricFamily {
 	}
 	return families
 }
+
+// scrapes counts the pages of metrics that tests asked for.
+var scrapes atomic.Int64
 
 // value adds up the series of a metric that have all the labels given.
 func (d *process) value(name string, labels ...string) (sum float64) {

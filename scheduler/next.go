@@ -86,7 +86,8 @@ func (s spell) retry(shortest, longest time.Duration, now time.Time) time.Time {
 // or for days, so that looking again soon is of no use.
 func takesPeople(found topup.Reason) bool {
 	switch found {
-	case topup.ProviderUnavailable, topup.StaleReading, topup.BadReading, topup.NotSeen, topup.OverCap:
+	case topup.ProviderUnavailable, topup.StaleReading, topup.BadReading, topup.NotSeen, topup.OverCap,
+		topup.Quarantined: // by a check: a ledger that was not fit for a moment, or a failover
 		return false
 	default:
 		return found.Class() == topup.ClassTrouble || found.Class() == topup.ClassChosen

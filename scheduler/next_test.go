@@ -28,6 +28,7 @@ func TestNext(t *testing.T) {
 		{"low, and due", spell{low: ago(time.Minute)}, topup.Confirming, first, -55 * time.Second},
 		{"may pass: soon", found(topup.ProviderUnavailable, 1, 0), topup.Confirming, again, 10 * time.Second},
 		{"may pass: later", found(topup.ProviderUnavailable, 3, 0), topup.Confirming, again, 40 * time.Second},
+		{"may pass: a ledger that was not fit", found(topup.Quarantined, 3, 0), topup.Confirming, again, 40 * time.Second},
 		{"may pass: at most", found(topup.OverCap, 99, 0), topup.Confirming, again, 2 * time.Minute},
 		{"read again after an import", found(topup.Confirming, 1, 0), topup.Confirming, first, 10 * time.Second},
 		{"another purchase goes first", found(topup.ProvingPrice, 2, 0), topup.Confirming, first, 20 * time.Second},
