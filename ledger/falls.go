@@ -144,7 +144,7 @@ func (t tx) storeFalls(ctx context.Context, falls []topup.Fall, now time.Time) e
 			ON CONFLICT (provider, customer, product) DO UPDATE SET at = excluded.at, before_micro = excluded.before_micro,
 				read_at = excluded.read_at, as_of = excluded.as_of, bad = excluded.bad, twice = excluded.twice,
 				beside = excluded.beside, state = excluded.state
-				WHERE fall.state = 'over' OR fall.bad = 1 AND excluded.bad = 0 OR fall.state = 'open' AND fall.twice = 0 AND excluded.beside = 1`, args...); err != nil {
+				WHERE fall.state = 'over' OR fall.bad = 1 AND excluded.bad = 0 OR fall.twice = 0 AND excluded.beside = 1`, args...); err != nil {
 			return err
 		}
 	}

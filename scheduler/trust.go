@@ -47,7 +47,7 @@ func (w *Watch) fell(t *tracked, r topup.Reading, s topup.Standing) {
 	case waits && suspected.Bad == (r.Bad != ""):
 	case s.Implausible != "": // the ledger counts it
 	case s.Fall != nil && s.Fall.Twice && (!s.Fall.Bad || r.Bad != ""): // counted, and to be seen again
-	case s.Fall != nil && !s.Fall.Believed && filled(t, s):
+	case s.Fall != nil && filled(t, s): // believed or not: that was before the credits
 		w.suspects[r.Target] = beside(w.fall(t, r))
 	case s.Fall != nil && (!s.Fall.Bad || r.Bad != ""): // counted, and no crowd
 		t.believe(r)

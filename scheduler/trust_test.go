@@ -420,3 +420,29 @@ func TestARushIsToldOnceAMinute(t *testing.T) {
 		}
 	})
 }
+
+// TestABeliefIsAboutTheZeroBeforeTheCredits: P14. A person said that a zero was
+// true; what is shown after credits came is another one.
+func TestABeliefIsAboutTheZeroBeforeTheCredits(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(1)
+		p := w.run(t, "a")
+		after(7 * time.Second)
+		now := time.Now()
+		for _, came := range []bool{false, true} {
+			p.Watch.mu.Lock()
+			tr := &tracked{dry: now.Add(-time.Hour), trust: rules.Trusted{ReadAt: now.Add(-time.Minute)}}
+			s := topup.Standing{Fall: &topup.Fall{Believed: true}}
+			if came {
+				s.NewestRowAt = new(now.Add(-time.Minute - time.Second))
+			}
+			p.Watch.fell(tr, topup.Reading{Target: target("cus"), ReadAt: now}, s)
+			fall, doubted := p.Watch.suspects[target("cus")]
+			delete(p.Watch.suspects, target("cus"))
+			p.Watch.mu.Unlock()
+			if doubted != came || fall.Beside != came {
+				t.Errorf("credits came %t: doubted %t, beside %t", came, doubted, fall.Beside)
+			}
+		}
+	})
+}

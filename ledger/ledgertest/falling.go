@@ -19,6 +19,7 @@ var falling = map[string]func(*testing.T, Opener){
 	"a crowd is a share of who is watched":                    fallsShare,
 	"whoever is held still belongs to the next crowd":         fallsBesideTheHeld,
 	"what falls beside a crowd is held and does not count":    fallsBeside,
+	"a belief is over when credits came":                      fallsAfterBelief,
 	"a known fall keeps its first reading":                    fallsKeepTheirFirst,
 	"a balance that is back falls anew":                       fallsEnd,
 	"accounts of a host count together, whoever sees them":    fallsOfAccounts,
@@ -159,6 +160,26 @@ func fallsBeside(t *testing.T, open Opener) {
 	if err != nil || crowd.Held != 5 || crowd.Fell != 4 {
 		t.Errorf("four, and one whose credits came: %+v, %v", crowd, err)
 	}
+}
+
+// fallsAfterBelief: what a person believed was a zero before the credits came.
+func fallsAfterBelief(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.doubt(customer(1), customer(2), customer(3), customer(4))
+	if r, err := d.store.Resume(t.Context(), topup.Pause{Scope: topup.PauseProvider, Provider: hyperline, By: "ana", Reason: "they are true"}); err != nil || r.Implausible != 4 {
+		t.Fatalf("Resume = %+v, %v", r, err)
+	}
+	d.wantHeld(4)
+	d.clock.forward(time.Hour)
+	late := d.fell(customer(1))
+	late.Beside = true
+	crowd, err := d.store.NoteFalls(t.Context(), topup.Falls{Provider: hyperline, Watched: 12, List: []topup.Fall{
+		late, d.fell(customer(2)), d.fell(customer(5)), d.fell(customer(6)), d.fell(customer(7)), d.fell(customer(8)),
+	}})
+	if err != nil || crowd.Fell != 4 || crowd.Held != 5 {
+		t.Errorf("four more, and one who was believed before credits came: %+v, %v; want 5 held", crowd, err)
+	}
+	d.wantHeld(8, 1, 5, 6, 7, 8)
 }
 
 func fallsKeepTheirFirst(t *testing.T, open Opener) {
