@@ -58,6 +58,11 @@ func trusting() []mutant {
 			Edits: []edit{unless("scheduler/trust.go", `if s.Open != nil && s.Open.State == topup.Confirmed`)},
 		},
 		{
+			Name: "belief-outlives-credits", Promises: "P14",
+			Rule:  "what a person believed about a zero is over when credits came",
+			Edits: []edit{{"scheduler/trust.go", `case s.Fall != nil && filled(t, s):`, `case s.Fall != nil && !(MUTANT && s.Fall.Believed) && filled(t, s):`}},
+		},
+		{
 			Name: "use-ends-a-hold", Promises: "P14",
 			Rule:  "what a customer may have used since ends no hold",
 			Edits: []edit{{"scheduler/trust.go", `if expired <= 0 || `, `if !MUTANT && expired <= 0 || `}},
