@@ -20,24 +20,16 @@ func (p *pass) settleFalls(ctx context.Context) error {
 		return err
 	}
 	falls := topup.Falls{Provider: w.ID, Account: w.account()}
-	counted := 0
-	for _, s := range p.standings {
-		if s.DoubtedAt != nil { // a crowd is held: what falls beside it is too, however much later
-			counted++
-			break
-		}
-	}
+	counts := false // whether any of them is a sign of a crowd
 	w.mu.Lock()
 	falls.Watched = w.seen
 	for _, f := range w.suspects {
 		falls.List = append(falls.List, f)
-		if !f.Beside {
-			counted++
-		}
+		counts = counts || !f.Beside
 	}
 	gone := w.gone
 	w.mu.Unlock()
-	if counted > 0 && len(falls.List) > 0 {
+	if counts || len(falls.List) > 0 && p.crowdHeld() {
 		crowd, err := w.Doubts.NoteFalls(ctx, falls)
 		if err != nil {
 			w.Log.LogAttrs(ctx, slog.LevelError, "implausible", slog.String("provider", w.Name), slog.Int("targets", len(falls.List)), slog.Any("err", err))
@@ -62,6 +54,17 @@ func (p *pass) settleFalls(ctx context.Context) error {
 		w.tellRush(ctx, slog.Int("ran_out", gone), slog.Int("targets", falls.Watched))
 	}
 	return nil
+}
+
+// crowdHeld tells whether readings hold anybody: what falls beside a crowd is held
+// too, however much later.
+func (p *pass) crowdHeld() bool {
+	for _, s := range p.standings {
+		if s.DoubtedAt != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // expired believes the suspects whose credits we ordered to end about now.

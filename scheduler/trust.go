@@ -57,24 +57,20 @@ func (w *Watch) fell(t *tracked, r topup.Reading, s topup.Standing) {
 }
 
 func (w *Watch) judge(t *tracked, r topup.Reading, s topup.Standing) {
-	switch rules.Judge(t.trust, r, 0, w.closely()) {
+	verdict := rules.Judge(t.trust, r, 0, w.closely())
+	if verdict != rules.Suspect && filled(t, s) {
+		verdict = rules.Beside // with these credits it is neither plausible nor steady
+	}
+	switch verdict {
 	case rules.Suspect:
 		w.suspects[r.Target] = w.fall(t, r)
 	case rules.Beside:
 		w.suspects[r.Target] = beside(w.fall(t, r))
 	case rules.Plausible:
-		if filled(t, s) {
-			w.suspects[r.Target] = beside(w.fall(t, r))
-			return
-		}
 		w.gone++
 		t.trust = t.trust.Next(r, false)
 	case rules.Steady:
-		if filled(t, s) {
-			w.suspects[r.Target] = beside(w.fall(t, r))
-		} else {
-			t.believe(r)
-		}
+		t.believe(r)
 	}
 }
 
