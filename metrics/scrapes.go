@@ -3,6 +3,7 @@ package metrics
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -16,8 +17,8 @@ const (
 	// maxEncoders bounds the pages of metrics that are made at once. Who asks
 	// meanwhile waits.
 	maxEncoders = 3
-	// sharedFor is how long a page is given to everybody who asks for the same. A
-	// Prometheus scrapes every few seconds.
+	// sharedFor is how long a page is given to everybody who asks for the same, from
+	// when it was made. A Prometheus scrapes every few seconds.
 	sharedFor = time.Second
 	// maxPages bounds the kinds of pages that are shared: by what clients accept
 	// there are a handful.
@@ -25,7 +26,7 @@ const (
 )
 
 // scrapes shares the pages that a handler makes, so that many scrapers cost what
-// a few do. A page is made whether or not the one who asked for it stays.
+// a few do. A shared page is made whether or not the one who asked for it stays.
 type scrapes struct {
 	next     http.Handler
 	log      *slog.Logger
@@ -51,7 +52,7 @@ func (p *page) Header() http.Header         { return p.header }
 func (p *page) WriteHeader(status int)      { p.status = status }
 func (p *page) Write(b []byte) (int, error) { return p.body.Write(b) }
 
-// ServeHTTP answers with a page that is at most sharedFor old when it was made.
+// ServeHTTP answers with a page that was made at most sharedFor ago.
 func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := s.pageFor(r)
 	select {
@@ -67,22 +68,28 @@ func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pageFor is the page for what the client accepts, new unless one is shared.
 func (s *scrapes) pageFor(r *http.Request) *page {
-	key := r.Header.Get("Accept") + "\n" + r.Header.Get("Accept-Encoding") + "\n" + r.URL.RawQuery
+	key := fmt.Sprintf("%q %q %q", r.Header.Values("Accept"), r.Header.Values("Accept-Encoding"), r.URL.RawQuery)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.pages[key]; p != nil {
 		return p
 	}
 	p := &page{made: make(chan struct{}), header: http.Header{}, status: http.StatusOK}
+	ctx := r.Context() // nobody else waits for a page that is not shared
 	if len(s.pages) < maxPages {
 		s.pages[key] = p
+		ctx = context.WithoutCancel(ctx)
 	}
-	go s.make(p, key, r.Clone(context.WithoutCancel(r.Context())))
+	go s.make(p, key, r.Clone(ctx))
 	return p
 }
 
 func (s *scrapes) make(p *page, key string, r *http.Request) {
-	s.encoders <- struct{}{}
+	select {
+	case s.encoders <- struct{}{}:
+	case <-r.Context().Done():
+		return
+	}
 	s.fill(p, r)
 	<-s.encoders
 	close(p.made)

@@ -118,6 +118,47 @@ func TestClientsOfManyKindsAreBounded(t *testing.T) {
 	})
 }
 
+// TestWhoLeavesIsNotWaitedFor: a page that nobody else shares is not made for a
+// client that has gone.
+func TestWhoLeavesIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made := &press{}
+		h := sharing(made, quiet)
+		var all sync.WaitGroup
+		for n := range 100 {
+			all.Go(func() {
+				ctx, cut := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cut()
+				scrape(ctx, h, fmt.Sprint(n))
+			})
+		}
+		all.Wait()
+		time.Sleep(time.Minute)
+		if pages := made.pages.Load(); pages > maxPages+maxEncoders {
+			t.Errorf("%d pages were made for clients that had gone, want %d that are shared and those under way", pages, maxPages)
+		}
+	})
+}
+
+// TestAPageIsForWhatAClientAccepts: in all lines of its header.
+func TestAPageIsForWhatAClientAccepts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := sharing(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprint(w, r.Header.Values("Accept-Encoding"))
+		}), quiet)
+		for _, lines := range [][]string{{"identity"}, {"identity", "gzip"}, {"identity,gzip"}, nil} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+			r.Header["Accept-Encoding"] = lines
+			rw := httptest.NewRecorder()
+			h.ServeHTTP(rw, r)
+			if got, want := rw.Body.String(), fmt.Sprint(lines); got != want {
+				t.Errorf("%q got the page for %s", lines, got)
+			}
+		}
+		time.Sleep(2 * sharedFor)
+	})
+}
+
 // TestAPanicInAScrapeEndsNoDaemon: the next scrape is answered.
 func TestAPanicInAScrapeEndsNoDaemon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
