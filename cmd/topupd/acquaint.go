@@ -76,13 +76,7 @@ func (e *strangerError) Error() string { return e.text }
 
 // clipped is a text of a person's or a provider's for a sentence: a long id must
 // not hide what is said about it.
-func clipped(text string) string {
-	const most = 80
-	if runes := []rune(text); len(runes) > most {
-		return printable(string(runes[:most])) + "…"
-	}
-	return printable(text)
-}
+func clipped(text string) string { return snip(printable(text), 80) }
 
 // stranger says that nobody has the id or name, and who may have been meant.
 func stranger(text string, customers []ledger.Customer) string {
