@@ -90,29 +90,14 @@ func TestTheDiskUnderSQLiteIsFull(t *testing.T) {
 		said := d.tail(1 << 20)
 		return strings.Contains(said, "the disk is full; nothing is bought until there is space") || mounted != nil && strings.Contains(said, "disk I/O error")
 	})
-	k.quietens(d, func() bool { return true })
+	sent := k.asked()
+	stands(t, 4*time.Second, "nothing is sent while nothing can be written down", func() bool { return k.asked() == sent && !d.ended() })
 	if n := d.value("topup_ledger_errors_total"); n == 0 {
 		t.Error("no error of the ledger was counted")
 	}
 	free()
 	t.Logf("purchases resumed %s after there was space", k.buys(5, "purchases after").Round(100*time.Millisecond))
 	k.over(d)
-}
-
-// quietens waits until the daemon has sent nothing for four seconds in which the
-// ledger was full all the time. Requests that had their permit may still arrive.
-func (k *killing) quietens(d *process, full func() bool) {
-	k.t.Helper()
-	sent, since := k.asked(), time.Now()
-	until(k.t, time.Minute, "nothing to be sent while nothing can be written down", func() bool {
-		if n := k.asked(); n != sent || !full() {
-			sent, since = n, time.Now()
-		}
-		return time.Since(since) > 4*time.Second
-	})
-	if d.ended() {
-		k.t.Fatal("the daemon has ended")
-	}
 }
 
 // TestASQLiteFileThatMayNotBeWritten: whoever starts is told what to do, and
@@ -175,11 +160,20 @@ func TestTheDiskUnderPostgresIsFull(t *testing.T) {
 		status, _ := d.get("/-/ready")
 		return status == http.StatusServiceUnavailable
 	})
-	k.quietens(d, func() bool {
-		starve() // a checkpoint of the server's makes room
+	// Requests that had their permit may still arrive, and a checkpoint of the server's
+	// makes room for a moment, in which a purchase is lawful.
+	sent, since := k.asked(), time.Now()
+	until(t, time.Minute, "nothing to be sent for four seconds while nothing can be written down", func() bool {
+		starve()
 		k.writesMuch(server)
+		if d.ended() {
+			t.Fatal("the daemon has ended")
+		}
 		status, _ := d.get("/-/ready")
-		return status == http.StatusServiceUnavailable
+		if n := k.asked(); n != sent || status != http.StatusServiceUnavailable {
+			sent, since = n, time.Now()
+		}
+		return time.Since(since) > 4*time.Second
 	})
 	free()
 	if !k.answers(server) {
