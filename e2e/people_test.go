@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,13 @@ func TestAPersonsWordWaitsForTheCredits(t *testing.T) {
 	})
 	if got := state(); got != "settled" {
 		t.Errorf("after the word was repeated the purchase is %s, want settled", got)
+	}
+	if out, errs, code := p.run("purchases", "correct", id, "--to", "not-charged", "--note", "it was another card", "--by", "bea"); code != 0 {
+		t.Fatalf("correct: exit %d: %s%s", code, out, errs)
+	}
+	until(t, time.Minute, "the customer, who was never topped up, to be bought for", func() bool { return len(p.emu.Books().Charges) == 2 })
+	if out, _, _ := p.run("purchases"); !strings.Contains(out, "corrected") {
+		t.Errorf("the list does not tell of the correction:\n%s", out)
 	}
 }
 

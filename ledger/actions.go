@@ -18,13 +18,14 @@ const (
 	ActionPause   ActionKind = "pause"
 	ActionResume  ActionKind = "resume"
 	ActionResolve ActionKind = "resolve"
+	ActionCorrect ActionKind = "correct"
 )
 
 // Action is one line of the append-only log of what people did.
 type Action struct {
 	At       time.Time // database clock
 	Kind     ActionKind
-	Scope    topup.PauseScope // "" for resolve
+	Scope    topup.PauseScope // "" for resolve and correct
 	Provider topup.ProviderID // "" when it does not matter
 	Subject  string           // rule, customer or purchase; "" for all and provider
 	Until    *time.Time       // of a pause

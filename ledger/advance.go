@@ -58,7 +58,10 @@ func (s step) take(ctx context.Context) (topup.Purchase, error) {
 // check refuses what the caller can act on; the schema refuses the rest.
 func (s step) check(ctx context.Context) error {
 	from, to := topup.State(s.before.State), s.Next.State
-	if !topup.Allowed(from, to) {
+	if s.Correction && !topup.Correctable(from, to) {
+		return fmt.Errorf("a %s purchase cannot be corrected to %s: %w", from, to, topup.ErrRefused)
+	}
+	if !s.Correction && !topup.Allowed(from, to) {
 		return fmt.Errorf("a %s purchase cannot become %s: %w", from, to, topup.ErrRefused)
 	}
 	if to == topup.Sent && from != topup.Sent {
@@ -77,6 +80,10 @@ func (s step) check(ctx context.Context) error {
 }
 
 func (s *step) store(ctx context.Context) error {
+	// First: the schema takes a correction only with its entry.
+	if err := s.tx.appendEvidence(ctx, s.before.ID, s.now, s.Evidence); err != nil {
+		return err
+	}
 	if err := s.storePurchase(ctx); err != nil {
 		return err
 	}
@@ -85,9 +92,6 @@ func (s *step) store(ctx context.Context) error {
 	}
 	s.follow()
 	if err := s.tx.storeTarget(ctx, s.before.target(), s.target); err != nil {
-		return err
-	}
-	if err := s.tx.appendEvidence(ctx, s.before.ID, s.now, s.Evidence); err != nil {
 		return err
 	}
 	if err := s.logResolution(ctx); err != nil {
@@ -104,11 +108,15 @@ func (s *step) store(ctx context.Context) error {
 
 // logResolution keeps a person's decision beside the pauses.
 func (s step) logResolution(ctx context.Context) error {
-	if s.Next.ResolvedBy == "" || (s.Next.ResolvedBy == s.before.ResolvedBy && s.Next.Note == s.before.Note) {
+	if s.Next.ResolvedBy == "" || !s.Correction && s.Next.ResolvedBy == s.before.ResolvedBy && s.Next.Note == s.before.Note {
 		return nil
 	}
+	kind := ActionResolve
+	if s.Correction {
+		kind = ActionCorrect
+	}
 	return s.tx.logAction(ctx, Action{
-		At: s.now, Kind: ActionResolve, Provider: s.Next.Target.Provider, Subject: s.before.ID,
+		At: s.now, Kind: kind, Provider: s.Next.Target.Provider, Subject: s.before.ID,
 		By: s.Next.ResolvedBy, Reason: s.Next.Note, Effect: s.before.State + " → " + string(s.Next.State),
 	})
 }
@@ -129,6 +137,9 @@ func (s step) storePurchase(ctx context.Context) error {
 	}
 	if s.Next.State == topup.Confirmed && row.ConfirmedAt == nil {
 		row.ConfirmedAt = &row.ChangedAt
+	}
+	if s.Correction {
+		row.CorrectedAt = &row.ChangedAt
 	}
 	n, err := s.tx.named(ctx, updatePurchase, row)
 	switch {
@@ -161,11 +172,13 @@ func (s *step) follow() {
 		s.target.Unused, s.target.UnusedUntil = 0, nil
 	}
 	s.target.NewestRowAt = later(s.target.NewestRowAt, optional(s.Next.RowAt))
+	if s.ends() || s.Correction { // what was decided before is overtaken (P1)
+		s.target.Version++
+	}
 	if !s.ends() {
 		return
 	}
 	at := micros(s.now)
-	s.target.Version++
 	s.target.EndedAt, s.target.EndedState = &at, string(s.Next.State)
 	if s.Next.State == topup.Settled {
 		s.target.SettledAt = &at
@@ -175,8 +188,12 @@ func (s *step) follow() {
 // giveBack returns to the caps what the purchase did not use: its spend unless
 // it settled, and its place among the purchases if it certainly never ran.
 func (s step) giveBack(ctx context.Context) error {
-	if !s.ends() || s.Next.State == topup.Settled {
+	switch from := topup.State(s.before.State); {
+	case s.Next.State == topup.Settled && (from == topup.Declined || from == topup.Cancelled): // it was given back, and was charged after all
+		return s.tx.takeCaps(ctx, s.before, from == topup.Cancelled)
+	case s.Next.State == topup.Settled || !s.ends() && !s.Correction:
 		return nil
+	default:
+		return s.tx.giveBackCaps(ctx, s.before, s.Next.State == topup.Cancelled)
 	}
-	return s.tx.giveBackCaps(ctx, s.before, s.Next.State == topup.Cancelled)
 }

@@ -121,13 +121,25 @@ func firstPassed(caps []topup.Cap, totals []window) *topup.CapError {
 // giveBackCaps takes the spend of a purchase out of the windows it was counted
 // in, and with it the purchase itself if it certainly never ran.
 func (t tx) giveBackCaps(ctx context.Context, row purchaseRow, neverRan bool) error {
-	price := topup.Money{Minor: row.PriceMinor, Currency: topup.Currency(row.PriceCurrency)}
-	list := windowsOf(row.target(), row.Rule, price, instant(row.PlannedAt))
-	if !neverRan {
+	_, err := t.upsertWindows(ctx, row.windows(neverRan), `cap_window.total - excluded.total`)
+	return err
+}
+
+// takeCaps counts again what giveBackCaps has taken out. A cap that it passes
+// stays passed: the charge is a fact.
+func (t tx) takeCaps(ctx context.Context, row purchaseRow, neverRan bool) error {
+	_, err := t.upsertWindows(ctx, row.windows(neverRan), `cap_window.total + excluded.total`)
+	return err
+}
+
+// windows are those that count the purchase's spend, and with count itself.
+func (r purchaseRow) windows(count bool) []window {
+	price := topup.Money{Minor: r.PriceMinor, Currency: topup.Currency(r.PriceCurrency)}
+	list := windowsOf(r.target(), r.Rule, price, instant(r.PlannedAt))
+	if !count {
 		list = slices.DeleteFunc(list, func(w window) bool { return w.Currency == "" })
 	}
-	_, err := t.upsertWindows(ctx, list, `cap_window.total - excluded.total`)
-	return err
+	return list
 }
 
 // OverCap tells which cap a purchase of the price would pass now; nil when

@@ -108,7 +108,7 @@ func (e *explainer) sqlite(ctx context.Context, c driver.QueryerContext, query s
 var inOrder = regexp.MustCompile(`(?s)WHERE (1 = 1)?( AND )?(provider = \?)? ORDER BY .* LIMIT (\?|1)$`)
 
 // partial are the indexes that hold few rows by their conditions.
-var partial = []string{"purchase_one_open", "purchase_due", "purchase_unpaid", "purchase_uncounted", "target_implausible", "fall_not_over"}
+var partial = []string{"purchase_one_open", "purchase_due", "purchase_unpaid", "purchase_uncounted", "purchase_decided", "target_implausible", "fall_not_over"}
 
 // node is one step of a plan of PostgreSQL.
 type node struct {

@@ -375,6 +375,7 @@ func (o *operator) people() []operation {
 		{"purchases in a state", purchases(ledger.Filter{States: []topup.State{topup.Sent}}, o.large.Open)},
 		{"purchases in open states", purchases(ledger.Filter{States: []topup.State{topup.Sent, topup.Confirmed, topup.Parked}}, o.large.Open)},
 		{"purchases with a payment", purchases(ledger.Filter{Payments: []topup.Payment{topup.PaymentFailed}}, 0)},
+		{"purchases that a person decided", purchases(ledger.Filter{Decided: true, Limit: 5}, 0)},
 		{"purchases lately", purchases(ledger.Filter{Since: o.large.Now.Add(-90 * time.Second)}, 3)},
 		{"the newest purchases", purchases(ledger.Filter{Limit: 5}, 5)},
 		{"purchase by its end", func(ctx context.Context) error { _, err := o.s.Purchase(ctx, "large-one"); return err }},

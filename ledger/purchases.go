@@ -22,6 +22,7 @@ type Filter struct {
 	Product      topup.ProductID
 	States       []topup.State   // of purchases; none = all
 	Payments     []topup.Payment // of purchases; none = all
+	Decided      bool            // purchases whose outcome a person has said
 	Since        time.Time       // inclusive; planned, or evaluated
 	Limit        int             // 0 = all
 }
@@ -41,6 +42,9 @@ func (f Filter) where(at string) (string, []any, error) {
 	equal("product", string(f.Product))
 	if !f.Since.IsZero() {
 		clauses, args = append(clauses, at+" >= ?"), append(args, micros(f.Since))
+	}
+	if f.Decided {
+		clauses = append(clauses, isDecided)
 	}
 	if f.open() {
 		clauses = append(clauses, isOpen)
@@ -68,6 +72,9 @@ func (f Filter) where(at string) (string, []any, error) {
 	return strings.Join(clauses, " AND "), args, nil
 }
 
+// isDecided is the condition of purchase_decided.
+const isDecided = `resolved_by <> ''`
+
 // isUnpaid is the condition of purchase_unpaid.
 const isUnpaid = `payment IN ('pending', 'failed')`
 
@@ -87,7 +94,7 @@ func (f Filter) unpaid() bool {
 // newestFirst is the order of purchases. What is little is sorted: read in the
 // order of an index, it would be looked for among all the others.
 func (f Filter) newestFirst() string {
-	if f.open() || f.unpaid() {
+	if f.open() || f.unpaid() || f.Decided {
 		return ` ORDER BY planned_at + 0 DESC, id DESC`
 	}
 	return ` ORDER BY planned_at DESC, id DESC`

@@ -19,7 +19,7 @@ const purchaseColumns = `
 	planned_at, state, payment, reason, detail, permit_token, permit_at, sent_at, last_sent_at, attempts, repeats,
 	refused, never_repeat, reference, reference_by, row_at, charged_minor, charged_currency, confirmed_at, empty_looks, empty_look_at,
 	looked_at, look_step, next_look_at, found, found_at, trail, finished_at, resolved_by, note,
-	changed_at`
+	changed_at, corrected_at, corrected_from`
 
 // insertPurchase stores every column of a new row.
 const insertPurchase = `INSERT INTO purchase (` + purchaseColumns + `) VALUES (
@@ -30,7 +30,7 @@ const insertPurchase = `INSERT INTO purchase (` + purchaseColumns + `) VALUES (
 	:refreshed_at, :baseline, :planned_at, :state, :payment, :reason, :detail, :permit_token, :permit_at, :sent_at,
 	:last_sent_at, :attempts, :repeats, :refused, :never_repeat, :reference, :reference_by, :row_at, :charged_minor, :charged_currency,
 	:confirmed_at, :empty_looks, :empty_look_at, :looked_at, :look_step, :next_look_at, :found, :found_at, :trail, :finished_at,
-	:resolved_by, :note, :changed_at)`
+	:resolved_by, :note, :changed_at, :corrected_at, :corrected_from)`
 
 // updatePurchase stores what moves in a purchase's life, apart from its
 // permits, if nobody else has changed it since.
@@ -40,7 +40,8 @@ const updatePurchase = `UPDATE purchase SET revision = revision + 1,
 	row_at = :row_at, charged_minor = :charged_minor, charged_currency = :charged_currency,
 	confirmed_at = :confirmed_at, empty_looks = :empty_looks, empty_look_at = :empty_look_at, looked_at = :looked_at,
 	look_step = :look_step, next_look_at = :next_look_at, found = :found, found_at = :found_at, trail = :trail,
-	finished_at = :finished_at, resolved_by = :resolved_by, note = :note, changed_at = :changed_at
+	finished_at = :finished_at, resolved_by = :resolved_by, note = :note, changed_at = :changed_at,
+	corrected_at = :corrected_at, corrected_from = :corrected_from
 	WHERE id = :id AND revision = :revision`
 
 // purchaseRow is a purchase as the database holds it.
@@ -110,6 +111,8 @@ type purchaseRow struct {
 	ResolvedBy        string  `db:"resolved_by"`
 	Note              string  `db:"note"`
 	ChangedAt         int64   `db:"changed_at"`
+	CorrectedAt       *int64  `db:"corrected_at"`
+	CorrectedFrom     string  `db:"corrected_from"`
 }
 
 // rowOf writes a purchase for the database.
@@ -164,6 +167,7 @@ func (r *purchaseRow) move(p topup.Purchase) error {
 	r.LookStep, r.NextLookAt = int64(p.LookStep), optional(p.NextLookAt)
 	r.Found, r.FoundAt = bounded(p.Found), optional(p.FoundAt)
 	r.ResolvedBy, r.Note = p.ResolvedBy, bounded(p.Note)
+	r.CorrectedAt, r.CorrectedFrom = optional(p.CorrectedAt), string(p.CorrectedFrom)
 	r.Trail = ""
 	if p.Trail.Begun {
 		trail, err := json.Marshal(p.Trail)
@@ -215,6 +219,7 @@ func (r purchaseRow) purchase() (topup.Purchase, error) {
 		LookStep: int(r.LookStep), NextLookAt: pointer(r.NextLookAt),
 		Found: r.Found, FoundAt: pointer(r.FoundAt), Trail: trail,
 		FinishedAt: pointer(r.FinishedAt), ResolvedBy: r.ResolvedBy, Note: r.Note,
+		CorrectedAt: pointer(r.CorrectedAt), CorrectedFrom: topup.State(r.CorrectedFrom),
 	}
 	if r.Reference != nil {
 		p.Reference = *r.Reference

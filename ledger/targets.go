@@ -139,11 +139,13 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 // maxForeignBills bounds the bills of one target that are looked at, newest first.
 const maxForeignBills = 100
 
-// foreignBills lists what was imported by its bill alone: from the books of the
-// account, or as a match without a row that was not ours.
+// foreignBills lists what was imported by its bill alone, from the books of the
+// account, or as a match without a row that was not ours, and that no purchase
+// explains: a correction may have found out later whose it is.
 func (v view) foreignBills(ctx context.Context, target topup.Target, now time.Time) (ids []string, err error) {
 	err = v.list(ctx, &ids, `SELECT id FROM foreign_topup
-		WHERE provider = ? AND customer = ? AND product = ? AND id = invoice AND at >= ? ORDER BY at DESC, id LIMIT ?`,
+		WHERE provider = ? AND customer = ? AND product = ? AND id = invoice AND at >= ?
+		AND NOT EXISTS (SELECT 1 FROM purchase p WHERE p.provider = foreign_topup.provider AND p.reference = foreign_topup.id) ORDER BY at DESC, id LIMIT ?`,
 		string(target.Provider), string(target.Customer), string(target.Product), micros(now.Add(-topup.BillsFor)), maxForeignBills)
 	return ids, err
 }

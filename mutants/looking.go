@@ -60,7 +60,7 @@ func looking() []mutant {
 		{
 			Name: "resolved-too-early", Promises: "P3",
 			Rule:  "nobody says not-charged before the quiet period is over",
-			Edits: []edit{unless("topup/follow.go", `case !r.Charged && p.State == Parked && now.Before(p.QuietUntil())`)},
+			Edits: []edit{unless("topup/resolve.go", `case !r.Charged && p.State == Parked && now.Before(p.QuietUntil())`)},
 		},
 	}
 }

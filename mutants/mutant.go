@@ -35,5 +35,5 @@ func dropTrigger(name string) []statement {
 
 // table lists every mutant.
 func table() []mutant {
-	return slices.Concat(planning(), permitting(), sending(), answering(), looking(), reading(), settling(), deciding(), jumping(), recovering(), grounding(), trusting(), changing())
+	return slices.Concat(planning(), permitting(), sending(), answering(), looking(), reading(), settling(), deciding(), jumping(), recovering(), grounding(), trusting(), changing(), correcting())
 }

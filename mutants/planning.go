@@ -98,7 +98,7 @@ func planning() []mutant {
 		{
 			Name: "caps-keep-what-never-ran", Promises: "P6",
 			Rule:  "what certainly never ran keeps no place in a cap",
-			Edits: []edit{{"ledger/caps.go", `if !neverRan {`, `if !neverRan || MUTANT {`}},
+			Edits: []edit{{"ledger/caps.go", `if !count {`, `if !count || MUTANT {`}},
 		},
 		{
 			Name: "import-unguarded", Promises: "P1 P3",

@@ -159,69 +159,6 @@ func Voided(p Purchase, b Books, claimed map[string]bool, now time.Time) Change 
 	return c
 }
 
-// Resolution is a person's decision about a parked purchase.
-type Resolution struct {
-	Charged   bool
-	Reference string // may be empty
-	Note      string // required
-	By        string
-	External  []Invoice // with not charged: bills that could be the purchase and are somebody else's
-}
-
-// Resolved is what a person's decision changes. Parked purchases can be
-// resolved either way, confirmed ones only as charged; the checks against the
-// provider's books are the caller's.
-func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
-	c := Change{Next: p}
-	next := &c.Next
-	next.ResolvedBy, next.Note = r.By, r.Note
-	switch {
-	case r.Note == "":
-		return Change{}, fmt.Errorf("a note is required: say how you know")
-	case r.Charged && p.State == Parked:
-		next.confirm(r.Reference, "person", now)
-		if next.RowAt == nil { // readings from before the send must not count again
-			next.RowAt = p.LastSentAt
-		}
-		if next.Payment == "" {
-			next.Payment = PaymentNone
-		}
-	case r.Charged && p.State == Confirmed:
-		next.State = Settled
-		c.again(now)
-	case !r.Charged && p.State == Parked && now.Before(p.QuietUntil()):
-		return Change{}, fmt.Errorf("the quiet period lasts until %s: the request may still run", p.QuietUntil().UTC().Format(time.RFC3339))
-	case !r.Charged && p.State == Parked:
-		next.State, next.NextLookAt = Declined, nil
-		if next.Reason == FailedNone {
-			next.Reason = FailedNotFound
-		}
-		for _, i := range r.External {
-			c.Foreign = append(c.Foreign, i.external())
-		}
-	default:
-		return Change{}, fmt.Errorf("a %s purchase cannot be resolved that way: only parked ones, or confirmed ones as charged", p.State)
-	}
-	what := "not charged"
-	if r.Charged {
-		what = "charged"
-	}
-	for _, i := range r.External {
-		what += fmt.Sprintf(", and that %s of %s is not this purchase", i.ID, i.Amount)
-	}
-	c.note(EvidenceResolved, fmt.Sprintf("%s says %s: %s", r.By, what, r.Note), nil)
-	c.Evidence[0].From = p.State
-	return c, nil
-}
-
-// external is the bill as it is imported when a person calls it somebody else's.
-// It is known by its invoice, but not as one of unknown origin that blocks until
-// its credits come: it may stay unpaid for months, and counts as unpaid like any
-// other.
-func (i Invoice) external() Topup {
-	return Topup{ID: "bill " + i.ID, Invoice: i.ID, Price: i.Amount, Source: SourcePerson, At: i.At}
-}
-
 func findInvoice(b Books, id string) *Invoice {
 	for i := range b.Invoices {
 		if id != "" && b.Invoices[i].ID == id {

@@ -60,6 +60,21 @@ func Allowed(from, to State) bool {
 	return slices.Contains(transitions[from], to)
 }
 
+// corrections are the steps that only a person takes, by a correcting entry:
+// between final states, so that nothing is ever opened again.
+var corrections = map[State][]State{
+	Confirmed: {Declined},
+	Settled:   {Declined},
+	Declined:  {Settled},
+	Cancelled: {Settled},
+}
+
+// Correctable tells whether a correction may take a purchase from one state to
+// another. A settled one may stay, with another reference.
+func Correctable(from, to State) bool {
+	return from == Settled && to == Settled || slices.Contains(corrections[from], to)
+}
+
 // Payment is the second axis of a purchase: what became of the money. It is
 // followed after Settled too, until it ends.
 type Payment string
@@ -189,8 +204,18 @@ type Purchase struct {
 	Trail       Trail // of the balance, where there are no books
 
 	FinishedAt *time.Time
-	ResolvedBy string
+	ResolvedBy string // whose word the state rests on; "" = nobody's
 	Note       string
+
+	CorrectedAt   *time.Time // of the newest correction, database clock; nil = none
+	CorrectedFrom State      // what it was until then
+}
+
+// OnWord tells whether only a person's word says what became of the purchase:
+// nobody could be asked, or nothing at the provider shows the charge.
+func (p Purchase) OnWord(books bool) bool {
+	charged := p.State == Confirmed || p.State == Settled
+	return p.ResolvedBy != "" && (!books || charged && p.Reference == "")
 }
 
 // QuietUntil is the end of the quiet period, always counted from the last
@@ -234,6 +259,8 @@ const (
 	EvidencePayment  EvidenceKind = "payment"
 	EvidenceState    EvidenceKind = "state"
 	EvidenceResolved EvidenceKind = "resolved"
+
+	EvidenceCorrected EvidenceKind = "corrected"
 )
 
 // Evidence is one line of a purchase's append-only history.
@@ -256,6 +283,8 @@ type Change struct {
 	Refusal Refusal // with Decline: when it was not about the customer's means of payment
 	Lift    bool    // a payment arrived: declines and suspension are over
 	Foreign []Topup // matches that turned out not to be ours
-	Priced  bool    // a bill, or where there are none a yes, showed that the price is what is charged (P10)
-	Stop    string  // why no permit may be given at this provider until its token changes; "" = go on
+
+	Correction bool   // a person's correcting entry: Correctable, not Allowed, decides
+	Priced     bool   // a bill, or where there are none a yes, showed that the price is what is charged (P10)
+	Stop       string // why no permit may be given at this provider until its token changes; "" = go on
 }

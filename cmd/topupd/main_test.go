@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //	world SETTING…   changes the emulated providers
 //	mask FILE TO     copies output, with what nobody can know beforehand masked
 //	pauseid NAME     puts the id that the last pause printed into a variable
+//	keep NAME FORM   puts what a form finds in the last output or error into one
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 			return install(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"seed": seedCmd, "world": worldCmd, "mask": maskCmd, "pauseid": pauseIDCmd,
+			"seed": seedCmd, "world": worldCmd, "mask": maskCmd, "pauseid": pauseIDCmd, "keep": keepCmd,
 		},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
@@ -161,9 +162,17 @@ func maskCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // pauseIDCmd is "pauseid NAME": scripts lift pauses by their ids.
 func pauseIDCmd(ts *testscript.TestScript, neg bool, args []string) {
-	found := regexp.MustCompile(`topupd resume ([0-9a-f]{8}) `).FindStringSubmatch(ts.ReadFile("stdout"))
-	if neg || len(args) != 1 || found == nil {
-		ts.Fatalf("usage: pauseid NAME, after a pause")
+	keepCmd(ts, neg, append(args, `topupd resume ([0-9a-f]{8}) `))
+}
+
+// keepCmd is "keep NAME FORM": the form's first group is kept.
+func keepCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep NAME FORM")
+	}
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
+	if found == nil {
+		ts.Fatalf("nothing is like %s", args[1])
 	}
 	ts.Setenv(args[0], found[1])
 }

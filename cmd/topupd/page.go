@@ -13,7 +13,7 @@ import (
 
 // page prints the purchase as a person files it.
 func (a *app) page(store snapshots, p topup.Purchase, evidence []topup.Evidence) {
-	a.printf("Purchase %s   %s\n", p.ID, a.paint(stateColor(p.State), string(p.State)))
+	a.printf("Purchase %s   %s\n", p.ID, a.paint(stateColor(p.State), stateOf(p)))
 	a.printf("%s\n", a.fold(fmt.Sprintf("%s · %s · %s · rule %s", p.ProviderName, customerOf(p), dealOf(p), p.Rule), 0))
 	a.printf("%s\n", a.fold(standsOf(p, a.clock), 0))
 	later := a.laterLine(p, evidence)
@@ -162,6 +162,9 @@ func (a *app) moneyLines(p topup.Purchase) [][2]string {
 	}
 	if p.FinishedAt != nil {
 		lines = append(lines, [2]string{"finished", a.clock(*p.FinishedAt)})
+	}
+	if p.CorrectedAt != nil {
+		lines = append(lines, [2]string{"corrected", fmt.Sprintf("%s, from %s", a.clock(*p.CorrectedAt), p.CorrectedFrom)})
 	}
 	if p.ResolvedBy != "" {
 		lines = append(lines, [2]string{"decided by", printable(p.ResolvedBy + ": " + p.Note)})

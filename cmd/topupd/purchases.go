@@ -19,6 +19,7 @@ type purchasesCmd struct {
 	List    purchasesListCmd    `cmd:"" default:"withargs" help:"List purchases, newest first (the default)."`
 	Show    purchasesShowCmd    `cmd:"" help:"Show everything known about one purchase: a page to file."`
 	Resolve purchasesResolveCmd `cmd:"" help:"Say whether a parked purchase was charged."`
+	Correct purchasesCorrectCmd `cmd:"" help:"Correct what was said about a purchase that has ended."`
 }
 
 func (*purchasesCmd) Help() string {
@@ -184,6 +185,9 @@ type purchaseRecord struct {
 	ExpiresAt         *string `json:"expires_at"`
 	CustomerName      *string `json:"customer_name"`
 	ProductName       *string `json:"product_name"`
+	ResolvedBy        *string `json:"resolved_by"`
+	CorrectedAt       *string `json:"corrected_at"`
+	CorrectedFrom     *string `json:"corrected_from"` // its state until then
 }
 
 func recordOf(p topup.Purchase) purchaseRecord {
@@ -195,7 +199,26 @@ func recordOf(p topup.Purchase) purchaseRecord {
 		PlannedAt: stamp(&p.PlannedAt), SentAt: stamp(p.SentAt), FinishedAt: stamp(p.FinishedAt),
 		BalanceBefore: p.BalanceBefore.String(), Threshold: p.Threshold.String(), ExpiresAt: stamp(p.ExpiresAt),
 		CustomerName: word(p.CustomerName), ProductName: word(p.ProductName),
+		ResolvedBy: word(p.ResolvedBy), CorrectedAt: stamp(p.CorrectedAt), CorrectedFrom: word(p.CorrectedFrom),
 	}
+}
+
+// stateOf is the state, and what a person should know beside it.
+func stateOf(p topup.Purchase) string {
+	var notes []string
+	if p.CorrectedAt != nil {
+		notes = append(notes, "corrected")
+	}
+	switch {
+	case p.OnWord(hasBooks(p)):
+		notes = append(notes, "by a person")
+	case p.Reason != topup.FailedNone && p.State != topup.Settled: // what went wrong on the way is over
+		notes = append(notes, string(p.Reason))
+	}
+	if len(notes) == 0 {
+		return string(p.State)
+	}
+	return fmt.Sprintf("%s (%s)", p.State, strings.Join(notes, ", "))
 }
 
 // purchaseTable prints purchases for people; more tells that the list goes on.
@@ -220,13 +243,9 @@ func (a *app) purchaseTable(purchases []topup.Purchase, more bool) {
 		g.columns = g.columns[:len(g.columns)-1]
 	}
 	for _, p := range purchases {
-		state := string(p.State)
-		if p.Reason != topup.FailedNone && p.State != topup.Settled { // what went wrong on the way is over
-			state += fmt.Sprintf(" (%s)", p.Reason)
-		}
 		row := []string{
 			a.clock(p.PlannedAt), p.Short(), p.ProviderName, both(p.CustomerName, string(p.Target.Customer)),
-			p.Credits.Grouped(), p.Price.Grouped(), a.paint(stateColor(p.State), state), string(p.Payment), printable(dash(p.Reference)),
+			p.Credits.Grouped(), p.Price.Grouped(), a.paint(stateColor(p.State), stateOf(p)), string(p.Payment), printable(dash(p.Reference)),
 			openFor(p, a.now(), short),
 		}
 		g.rows = append(g.rows, row[:len(g.columns)])

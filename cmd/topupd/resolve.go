@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,23 +13,31 @@ import (
 	"topupd/topup"
 )
 
-// purchasesResolveCmd stores a person's decision about a purchase.
-type purchasesResolveCmd struct {
-	ID          string   `arg:"" help:"The id, or at least four characters of its beginning or end."`
-	Outcome     string   `arg:"" enum:"charged,not-charged" help:"What really happened: ${enum}."`
+// decisionFlags are what a person's decision about a purchase consists of.
+type decisionFlags struct {
 	Note        string   `required:"" help:"How you know: it stands in the history for ever." placeholder:"TEXT"`
-	Reference   string   `help:"The invoice or transaction id, if there is one." placeholder:"ID"`
+	Reference   string   `help:"With charged: the invoice or transaction id." placeholder:"ID"`
 	External    []string `help:"With not-charged: an invoice that could be this purchase and is somebody else's (repeatable)." placeholder:"INVOICE"`
 	DespiteRise bool     `help:"With not-charged: the balance rose since, and the note says from what else."`
 	By          string   `help:"Who says so (default: $SUDO_USER, else $USER)." placeholder:"WHO"`
+	DryRun      bool     `help:"Look, say what would change, and change nothing."`
+}
+
+// purchasesResolveCmd stores a person's decision about a purchase.
+type purchasesResolveCmd struct {
+	ID      string `arg:"" help:"The id, or at least four characters of its beginning or end."`
+	Outcome string `arg:"" enum:"charged,not-charged" help:"What really happened: ${enum}."`
+	decisionFlags
 }
 
 func (*purchasesResolveCmd) Help() string {
 	return `A parked purchase blocks its customer until evidence turns up or a person says what happened.
 
-charged makes it confirmed: it settles when a reading shows the credits, and nothing more is bought until then. A confirmed purchase whose credits are never seen is settled by saying charged once more.
+charged makes it confirmed: it settles when a reading shows the credits, and nothing more is bought until then. A confirmed purchase whose credits are never seen is settled by saying charged once more. Where the provider has books, --reference is looked up there: it must be this customer's, fit the purchase and explain no other. Without one, and at Talkover, which has no books, your word is all there is, and topupd verify says so each time.
 
 not-charged ends it as declined, and the next sweep may buy again. It is refused while the request may still run, and, where the provider has books, while they show a purchase that could be this one or cannot be read completely: if it was charged after all, the customer would pay twice. An unpaid invoice of another amount from that time could be this purchase at another price: it must be paid or void, or you name it with --external as somebody else's. It is imported then and counts as unpaid.
+
+What has ended is corrected with topupd purchases correct.
 
 Examples:
 
@@ -39,41 +46,50 @@ Examples:
     topupd purchases resolve 7f3c not-charged --external inv_18 --note "inv_18 is the customer's own order, says Ana"`
 }
 
-func (c *purchasesResolveCmd) Run(a *app) (err error) {
+func (c *purchasesResolveCmd) Run(a *app) error {
+	return a.decide(c.ID, c.Outcome, c.decisionFlags, func(r *resolving) { r.step = topup.Resolved })
+}
+
+// decide stores a person's decision about a purchase, after the page that it
+// rests on.
+func (a *app) decide(id, outcome string, f decisionFlags, as func(*resolving)) (err error) {
 	l, err := a.load()
 	if err != nil {
 		return err
 	}
-	by := cmp.Or(c.By, a.person())
+	r := resolving{a: a, l: l, flags: f, decision: topup.Resolution{
+		Charged: outcome == "charged", Reference: f.Reference, Note: f.Note, By: cmp.Or(f.By, a.person()),
+	}}
+	as(&r)
 	switch {
-	case strings.TrimSpace(c.Note) == "":
+	case strings.TrimSpace(f.Note) == "":
 		return usage("--note is empty: say how you know")
-	case by == "":
+	case r.decision.By == "":
 		return usage("nobody knows who you are: add --by NAME")
-	case len(c.External) > 0 && c.Outcome == "charged":
+	case len(f.External) > 0 && r.decision.Charged:
 		return usage("--external belongs to not-charged: name the invoice that was charged with --reference")
-	case c.Reference != "" && c.Outcome != "charged":
+	case f.Reference != "" && !r.decision.Charged:
 		return usage("--reference belongs to charged: what was not charged has none")
 	}
-	store, err := a.history(l, true)
+	if r.store, err = a.history(l, true); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.store.Close()) }()
+	p, evidence, err := a.file(r.store, l, id)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	p, evidence, err := a.file(store, l, c.ID)
-	if err != nil {
-		return err
-	}
-	a.page(store, p, evidence)
-	r := resolving{a: a, l: l, store: store, despite: c.DespiteRise, external: c.External, decision: topup.Resolution{
-		Charged: c.Outcome == "charged", Reference: c.Reference, Note: c.Note, By: by,
-	}}
+	a.page(r.store, p, evidence)
 	p, err = r.resolve(p)
 	if err != nil {
 		return fmt.Errorf("purchase %s stays %s: %w", p.Short(), p.State, err)
 	}
+	if f.DryRun {
+		a.printf("Nothing was changed (--dry-run).\n")
+		return nil
+	}
 	a.printf("\n%s is %s now. %s\n", p.Short(), a.paint(stateColor(p.State), string(p.State)), standsOf(p, a.clock))
-	return nil
+	return r.aftermath(p)
 }
 
 // person is who runs the program, for the record; "" when the environment does
@@ -87,9 +103,9 @@ type resolving struct {
 	a        *app
 	l        *loaded
 	store    *ledger.Store
+	flags    decisionFlags
 	decision topup.Resolution
-	despite  bool     // the balance rose, and the person knows why
-	external []string // invoices that the person calls somebody else's
+	step     func(topup.Purchase, topup.Resolution, time.Time) (topup.Change, error)
 }
 
 // resolve stores the decision and returns the purchase as it is then; with an
@@ -107,101 +123,138 @@ func (r *resolving) resolve(p topup.Purchase) (topup.Purchase, error) {
 		return p, err
 	}
 	careful := topup.FoundIn(found).Careful(p)
-	if _, err := topup.Resolved(careful, r.decision, now); err != nil {
+	if _, err := r.step(careful, r.decision, now); err != nil {
 		return p, err // before anybody is asked
 	}
 	if err := r.lookFirst(p); err != nil {
 		return p, err
 	}
-	change, err := topup.Resolved(careful, r.decision, now)
+	change, err := r.step(careful, r.decision, now)
 	if err != nil {
 		return p, err
+	}
+	r.a.printf("%s\n", r.a.fold("what changes: "+changesOf(p, change.Next), 0))
+	if r.flags.DryRun {
+		return p, nil
 	}
 	stored, err := r.store.Advance(r.a.ctx, change)
 	switch {
 	case errors.Is(err, topup.ErrOvertaken):
 		return p, fmt.Errorf("it changed while you decided; look again with topupd purchases show %s: %w", p.Short(), err)
 	case errors.Is(err, ledger.ErrReferenceClaimed):
-		return p, fmt.Errorf("%s explains another purchase; topupd purchases list shows which: %w", r.decision.Reference, err)
+		return p, fmt.Errorf("%s explains another purchase; topupd purchases list shows which: %w", clipped(r.decision.Reference), err)
 	case err != nil:
 		return p, err
 	}
 	return stored, nil
 }
 
-// lookFirst refuses not-charged while the provider's books say otherwise, or
-// cannot say.
+// changesOf says what a decision changes of a purchase.
+func changesOf(was, is topup.Purchase) string {
+	var parts []string
+	changed := func(what, from, to string) {
+		if from != to {
+			parts = append(parts, fmt.Sprintf("%s %s → %s", what, printable(dash(from)), printable(dash(to))))
+		}
+	}
+	invoiced := func(p topup.Purchase) string {
+		if p.Charged == nil {
+			return ""
+		}
+		return p.Charged.String()
+	}
+	changed("state", string(was.State), string(is.State))
+	changed("reference", was.Reference, is.Reference)
+	changed("payment", string(was.Payment), string(is.Payment))
+	changed("invoiced", invoiced(was), invoiced(is))
+	changed("by", was.ResolvedBy, is.ResolvedBy)
+	return strings.Join(parts, ", ")
+}
+
+// lookFirst asks the provider's books, where there are any, whether they bear
+// the decision out.
 func (r *resolving) lookFirst(p topup.Purchase) error {
-	if r.decision.Charged {
-		return nil
+	if p.State == topup.Confirmed && r.decision.Charged {
+		return nil // it was bought already; whether the credits came is what the person knows
 	}
 	client, err := r.client(p)
-	if err != nil {
+	switch {
+	case err != nil && r.decision.Charged && r.decision.Reference == "":
+		return r.onWord(err.Error())
+	case err != nil:
 		return err
-	}
-	if !client.books && len(r.external) > 0 {
+	case !client.books && len(r.flags.External) > 0:
 		return usage("--external: %s has no invoices; leave it out", title(client.Type))
-	}
-	if !client.books {
+	case !client.books && r.decision.Charged:
+		return r.onWord(title(client.Type) + " has no books to look into")
+	case !client.books:
 		r.a.printf("%s has no books to look into: your word is all there is\n", title(client.Type))
-		if (p.Found != "" || r.a.rose(r.store, p)) && !r.despite {
+		if (p.Found != "" || r.a.rose(r.store, p)) && !r.flags.DespiteRise {
 			return errors.New("a rise of the balance was seen since it was sent, so it may well have been charged, and the customer would pay twice; if you know where the rise came from, add --despite-rise")
 		}
 		return nil
 	}
 	seen, err := look(r.a.ctx, client.client, r.store, p)
-	if err != nil {
+	switch {
+	case err != nil && r.decision.Charged && r.decision.Reference == "":
+		return r.onWord(err.Error())
+	case err != nil:
+		return err
+	case !r.decision.Charged:
+		if r.decision.External, err = seen.External(r.flags.External); err != nil {
+			return err
+		}
+		what := "nothing found"
+		if n := len(r.decision.External); n > 0 {
+			what = fmt.Sprintf("nothing found beside what you call somebody else's (%d)", n)
+		}
+		r.a.printf("looked at %s again: %s\n", title(client.Type), what)
+		return nil
+	case r.decision.Reference == "":
+		if err := seen.Unnamed(); err != nil {
+			return err
+		}
+		return r.onWord(title(client.Type) + "'s books show nothing that could be it")
+	}
+	if r.decision.Seen, err = seen.Named(r.decision.Reference); err != nil {
 		return err
 	}
-	if r.decision.External, err = seen.external(r.external, r.a.clock); err != nil {
-		return err
-	}
-	r.a.printf("looked at %s again: %s\n", title(client.Type), seen.without(r.decision.External))
+	r.decision.Reference = r.decision.Seen.ID // a person may have named its ledger row
+	r.a.printf("looked at %s: %s\n", title(client.Type), r.decision.Seen.String())
 	return nil
 }
 
-// candidates is what the provider's books show that could be a purchase.
-type candidates struct {
-	matches   []topup.Match
-	undecided []topup.Invoice
+// onWord says that nothing but the person's word stands behind a charge.
+func (r *resolving) onWord(why string) error {
+	r.a.printf("%s\n", r.a.fold(why+": your word is all there is, and topupd verify will say so", 0))
+	return nil
 }
 
-// external are the invoices among the candidates that a person names as somebody
-// else's. Whatever else could be the purchase is an error, and so is a name that
-// is none of them.
-func (c candidates) external(named []string, clock func(time.Time) string) ([]topup.Invoice, error) {
-	var found []string
-	for _, m := range c.matches {
-		found = append(found, fmt.Sprintf("%s (%s)", m.ID, clock(m.At)))
+// aftermath says what a correction leaves for a person to do.
+func (r *resolving) aftermath(p topup.Purchase) error {
+	if p.CorrectedAt == nil {
+		return nil
 	}
-	if len(found) > 0 {
-		return nil, fmt.Errorf("the provider's books show what could be it: %s; topupd claims it by itself, or resolve it as charged", strings.Join(found, ", "))
-	}
-	var external []topup.Invoice
-	for _, i := range c.undecided {
-		if slices.Contains(named, i.ID) {
-			external = append(external, i)
-			continue
+	if p.State == topup.Settled {
+		later, err := r.store.Purchases(r.a.ctx, ledger.Filter{Provider: p.Target.Provider, Customer: p.Target.Customer, Since: p.PlannedAt})
+		if err != nil {
+			return err
 		}
-		found = append(found, fmt.Sprintf("%s of %s, %s (%s)", i.ID, i.Amount, i.Status, clock(i.At)))
-	}
-	if len(found) > 0 {
-		return nil, fmt.Errorf("it may be this purchase at another price: %s; have it paid or void it at the provider, or if you know that it is somebody else's, add --external with its id", strings.Join(found, ", "))
-	}
-	for _, id := range named {
-		if !slices.ContainsFunc(external, func(i topup.Invoice) bool { return i.ID == id }) {
-			return nil, usage("--external %s: nothing in the provider's books that could be this purchase has this id; leave it out", id)
+		for _, q := range later {
+			if q.ID != p.ID && q.Target == p.Target && q.PlannedAt.After(p.PlannedAt) && (q.State == topup.Settled || q.State == topup.Confirmed) {
+				r.a.printf("%s\n", r.a.fold(fmt.Sprintf("bought again since: %s of %s, %s; if that was because of this one, refund one of them at the provider",
+					q.Short(), r.a.clock(q.PlannedAt), q.Price), 0))
+			}
 		}
 	}
-	return external, nil
-}
-
-// without says what is left of the candidates.
-func (c candidates) without(external []topup.Invoice) string {
-	if len(external) == 0 {
-		return "nothing found"
+	s, err := r.store.Standing(r.a.ctx, p.Target)
+	if err != nil {
+		return err
 	}
-	return fmt.Sprintf("nothing found beside what you call somebody else's (%d)", len(external))
+	if s.Implausible != "" {
+		r.a.printf("%s\n", r.a.fold("the customer is held: "+printable(s.Implausible), 0))
+	}
+	return nil
 }
 
 // client connects to the provider of the purchase.
@@ -221,16 +274,16 @@ type claims interface {
 
 // look reads the provider's books once. An incomplete answer is an error: an
 // absent row would prove nothing.
-func look(ctx context.Context, provider topup.Provider, store claims, p topup.Purchase) (candidates, error) {
+func look(ctx context.Context, provider topup.Provider, store claims, p topup.Purchase) (topup.Candidates, error) {
 	if p.SentAt == nil {
-		return candidates{}, nil
+		return topup.Candidates{}, nil
 	}
 	books, err := provider.Books(ctx, p.Target, p.SentAt.Add(-topup.MatchBefore))
 	if err != nil {
-		return candidates{}, fmt.Errorf("the provider's books cannot be read, so nobody can tell: %w", err)
+		return topup.Candidates{}, fmt.Errorf("the provider's books cannot be read, so nobody can tell: %w", err)
 	}
 	if !books.Complete {
-		return candidates{}, errors.New("the provider's books could not be read completely, so nobody can tell; try again")
+		return topup.Candidates{}, errors.New("the provider's books could not be read completely, so nobody can tell; try again")
 	}
 	var references []string
 	for _, t := range books.Topups {
@@ -241,7 +294,7 @@ func look(ctx context.Context, provider topup.Provider, store claims, p topup.Pu
 	}
 	claimed, err := store.Claimed(ctx, p.Target.Provider, references, p.ID)
 	if err != nil {
-		return candidates{}, err
+		return topup.Candidates{}, err
 	}
-	return candidates{topup.Matches(p, books, claimed), topup.UndecidedBills(p, books, claimed)}, nil
+	return topup.CandidatesIn(books, p, claimed), nil
 }

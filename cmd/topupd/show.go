@@ -103,7 +103,6 @@ type purchaseFile struct {
 	Detail          *string          `json:"detail"`
 	Found           *string          `json:"found"`
 	NextLookAt      *string          `json:"next_look_at"`
-	ResolvedBy      *string          `json:"resolved_by"`
 	Note            *string          `json:"note"`
 	RuleTerms       json.RawMessage  `json:"rule_terms"`
 	Evidence        []evidenceRecord `json:"evidence"`
@@ -127,7 +126,7 @@ func fileOf(p topup.Purchase, evidence []topup.Evidence) purchaseFile {
 		Policy: string(p.Policy), Repeats: p.Repeats, ReadAt: stamp(&p.ReadAt), RefreshedAt: stamp(&p.RefreshedAt),
 		LastSentAt: stamp(p.LastSentAt), ConfirmedAt: stamp(p.ConfirmedAt), ReferenceBy: word(p.ReferenceBy),
 		LedgerRowAt: stamp(p.RowAt), Detail: word(p.Detail), Found: word(p.Found), NextLookAt: stamp(p.NextLookAt),
-		ResolvedBy: word(p.ResolvedBy), Note: word(p.Note), RuleTerms: rawJSON(p.Terms), PaymentMethodID: word(p.PaymentMethodID),
+		Note: word(p.Note), RuleTerms: rawJSON(p.Terms), PaymentMethodID: word(p.PaymentMethodID),
 		Evidence: []evidenceRecord{},
 	}
 	if p.LastSentAt != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,9 @@ func (c *verifyCmd) Run(a *app) (err error) {
 		return err
 	}
 	if err := c.print(a, results, customers); err != nil {
+		return err
+	}
+	if err := c.printOnWord(a, store, results); err != nil {
 		return err
 	}
 	return verdict(results)
@@ -238,6 +242,41 @@ func (c *verifyCmd) print(a *app, results []compared, customers []ledger.Custome
 	}
 	for _, r := range results {
 		a.compareLine(out, r)
+	}
+	return nil
+}
+
+// onWordShown bounds the purchases that a person's word alone stands for, in one
+// run; the newest are shown.
+const onWordShown = 20
+
+// printOnWord lists, every time, the purchases whose outcome no books bear out:
+// it is no difference, and nobody else can see it.
+func (c *verifyCmd) printOnWord(a *app, store *ledger.Store, results []compared) error {
+	out := a.stderr
+	if c.Output == "table" {
+		out = a.stdout
+	}
+	decided, err := store.Purchases(a.ctx, ledger.Filter{Decided: true})
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		list := slices.DeleteFunc(slices.Clone(decided), func(p topup.Purchase) bool {
+			return p.Target.Provider != r.from.id || !p.OnWord(r.from.books)
+		})
+		if len(list) == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "\n%s: by a person's word alone, %s\n", r.from.Name, plural(len(list), "purchase"))
+		for i, p := range list {
+			if i == onWordShown {
+				fmt.Fprintf(out, "  and %s older\n", grouped(len(list)-i))
+				break
+			}
+			fmt.Fprintf(out, "  %s  %s  %s  %s of %s  %s, says %s\n", a.clock(p.PlannedAt), p.Short(), printable(string(p.Target.Customer)),
+				p.Credits.Grouped(), p.Price.Grouped(), stateOf(p), printable(p.ResolvedBy))
+		}
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ func Exercise(t *testing.T, open Opener) {
 		{"changes", changing},
 		{"standing", standings},
 		{"falls", falling},
+		{"corrections", correcting},
 		{"history", history},
 		{"evaluations", evaluating},
 		{"verifying", verifying},
