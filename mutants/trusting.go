@@ -65,7 +65,17 @@ func trusting() []mutant {
 		{
 			Name: "use-ends-a-hold", Promises: "P14",
 			Rule:  "what a customer may have used since ends no hold",
-			Edits: []edit{{"scheduler/trust.go", `if expired <= 0 || `, `if !MUTANT && expired <= 0 || `}},
+			Edits: []edit{before("scheduler/trust.go", "\treturn expired\n", "\tif MUTANT {\n\t\treturn max(expired, 1)\n\t}\n")},
+		},
+		{
+			Name: "gone-credits-expire-again", Promises: "P14",
+			Rule:  "what was seen to go explains no zero any more",
+			Edits: []edit{{fall, `case at.IsZero() || e.seen(t.ShedAt):`, `case at.IsZero() || !MUTANT && e.seen(t.ShedAt):`}},
+		},
+		{
+			Name: "newer-credits-expire", Promises: "P14",
+			Rule:  "credits that came after others had ended did not end with them",
+			Edits: []edit{unless(fall, `case !t.LowAt.Before(at.Add(-expiryEarly))`)},
 		},
 		{
 			Name: "held-crowd-forgotten", Promises: "P14",

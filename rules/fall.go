@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"time"
 
 	"topupd/topup"
@@ -12,12 +13,26 @@ type Trusted struct {
 	Balance topup.Credits `json:"balance_micro"`
 	ReadAt  time.Time     `json:"read_at"`
 	Pace    Pace          `json:"pace"`
+
+	// What was left before the newest rise, and when: of credits that had ended by
+	// then no more can be left since.
+	Low   topup.Credits `json:"low_micro,omitzero"`
+	LowAt time.Time     `json:"low_at,omitzero"`
+	// When it last fell by more than use explains: what had ended by then is gone.
+	ShedAt time.Time `json:"shed_at,omitzero"`
 }
 
 // Next takes over a reading that is believed. The way to it is learnt from; after
 // a doubt there is none, because nobody knows when it was true again.
 func (t Trusted) Next(r topup.Reading, doubted bool) Trusted {
-	next := Trusted{Balance: r.Balance, ReadAt: r.ReadAt, Pace: t.Pace}
+	next := t
+	next.Balance, next.ReadAt = r.Balance, r.ReadAt
+	if !t.ReadAt.IsZero() && r.Balance > t.Balance {
+		next.Low, next.LowAt = t.Balance, t.ReadAt
+	}
+	if t.Pace.Known() && t.Balance-r.Balance > t.Pace.Uses(r.ReadAt.Sub(t.ReadAt)) {
+		next.ShedAt = r.ReadAt
+	}
 	if !t.ReadAt.IsZero() && !doubted {
 		next.Pace = t.Pace.Learn(t.Balance, r.Balance, r.ReadAt.Sub(t.ReadAt))
 	}
@@ -89,18 +104,40 @@ const (
 // because a provider may keep the date alone.
 const ExpiryAround = 24*time.Hour + expiryLate
 
-// Expired is how many of the credits may have expired between two readings.
-func Expired(list []Expiring, from, to time.Time) topup.Credits {
-	var sum topup.Credits
+// Expired is how many of the credits may have expired between the last reading
+// that was believed and another one. No credits expire twice: what was seen to go
+// explains nothing any more, and of what has ended no more is left than there was
+// before others were added.
+func (t Trusted) Expired(list []Expiring, to time.Time) topup.Credits {
+	var sum, left topup.Credits // left: of what had ended when the balance was lowest
 	for _, e := range list {
-		for _, at := range e.At {
-			if !at.Add(-expiryEarly).After(to) && at.Add(expiryLate).After(from) {
-				sum = min(sum+e.Credits, topup.MaxCredits)
-				break
-			}
+		switch at := e.between(t.ReadAt, to); {
+		case at.IsZero() || e.seen(t.ShedAt):
+		case !t.LowAt.Before(at.Add(-expiryEarly)):
+			left = min(left+e.Credits, topup.MaxCredits)
+		default:
+			sum = min(sum+e.Credits, topup.MaxCredits)
 		}
 	}
-	return sum
+	return min(sum+min(left, max(0, t.Low)), topup.MaxCredits)
+}
+
+// between is the moment at which the credits may have ended between two readings;
+// zero = at none.
+func (e Expiring) between(from, to time.Time) time.Time {
+	for _, at := range e.At {
+		if !at.Add(-expiryEarly).After(to) && at.Add(expiryLate).After(from) {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// seen tells whether a fall at that time may have been these credits' end.
+func (e Expiring) seen(shed time.Time) bool {
+	return slices.ContainsFunc(e.At, func(at time.Time) bool {
+		return !shed.Before(at.Add(-expiryEarly)) && shed.Before(at.Add(expiryLate))
+	})
 }
 
 // ExpiresAt is when credits that were ordered to expire at a moment may do so: a

@@ -168,9 +168,75 @@ func TestExpired(t *testing.T) {
 		{"no more than there can be", []rules.Expiring{rules.ExpiresAt(topup.MaxCredits, end), rules.ExpiresAt(topup.MaxCredits, end)}, end, end, topup.MaxCredits / topup.Credit},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := rules.Expired(tt.list, tt.from, tt.to); got != tt.want*topup.Credit {
+			if got := (rules.Trusted{ReadAt: tt.from}).Expired(tt.list, tt.to); got != tt.want*topup.Credit {
 				t.Errorf("Expired() = %s, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestNoCreditsExpireTwice: what was seen to go, and what is more than was left
+// before others were added, explains no zero in the hours that a provider may take.
+func TestNoCreditsExpireTwice(t *testing.T) {
+	end := time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
+	pack := rules.ExpiresAt(600*topup.Credit, end)
+	row := rules.Ended([]topup.Expiry{{Credits: 600 * topup.Credit, At: end.Add(20 * time.Minute)}})
+	at := func(d time.Duration) time.Time { return end.Add(d) }
+	for _, tt := range []struct {
+		name   string
+		low    topup.Credits
+		lowAt  time.Time
+		shedAt time.Time
+		list   []rules.Expiring
+		to     time.Time
+		want   topup.Credits
+	}{
+		{"never seen to go", 0, time.Time{}, time.Time{}, []rules.Expiring{pack}, at(time.Hour), 600},
+		{"bought after it had ended, with nothing left", 0, at(10 * time.Second), time.Time{}, []rules.Expiring{pack}, at(time.Hour), 0},
+		{"bought after it had ended, with some left", 90, at(10 * time.Second), time.Time{}, []rules.Expiring{pack}, at(time.Hour), 90},
+		{"the same for two packs", 90, at(10 * time.Second), time.Time{}, []rules.Expiring{pack, pack}, at(time.Hour), 90},
+		{"in debt then", -20, at(10 * time.Second), time.Time{}, []rules.Expiring{pack}, at(time.Hour), 0},
+		{"bought before it ended", 0, at(-6 * time.Minute), time.Time{}, []rules.Expiring{pack}, at(time.Hour), 600},
+		{"seen to go", 0, time.Time{}, at(10 * time.Second), []rules.Expiring{pack}, at(time.Hour), 0},
+		{"seen to go by the date", 0, time.Time{}, at(time.Minute - 24*time.Hour), []rules.Expiring{pack}, at(time.Hour), 0},
+		{"a fall at noon was something else", 0, time.Time{}, at(-12 * time.Hour), []rules.Expiring{pack}, at(time.Hour), 600},
+		{"a second end, by the provider's row", 0, time.Time{}, at(10 * time.Second), row, at(time.Hour), 600},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			trusted := rules.Trusted{Balance: 500 * topup.Credit, ReadAt: tt.to.Add(-30 * time.Second), Low: tt.low * topup.Credit, LowAt: tt.lowAt, ShedAt: tt.shedAt}
+			if got := trusted.Expired(tt.list, tt.to); got != tt.want*topup.Credit {
+				t.Errorf("Expired() = %s, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestRisesAndFallsAreRemembered: what was left before the newest rise, and when
+// more went than use explains.
+func TestRisesAndFallsAreRemembered(t *testing.T) {
+	begin := time.Date(2026, 11, 30, 23, 50, 0, 0, time.UTC)
+	trusted, n := rules.Trusted{}, 0
+	reads := func(balance int64) time.Time {
+		n++
+		at := begin.Add(time.Duration(n) * 30 * time.Second)
+		trusted = trusted.Next(topup.Reading{Balance: topup.Credits(balance) * topup.Credit, ReadAt: at}, false)
+		return at
+	}
+	for _, balance := range []int64{500, 498, 496, 494, 492} {
+		reads(balance)
+	}
+	if !trusted.LowAt.IsZero() || !trusted.ShedAt.IsZero() {
+		t.Errorf("steady use: low at %v, shed at %v", trusted.LowAt, trusted.ShedAt)
+	}
+	ended := reads(0)
+	reads(600)
+	reads(598)
+	if trusted.Low != 0 || !trusted.LowAt.Equal(ended) || !trusted.ShedAt.Equal(ended) {
+		t.Errorf("after an end and a purchase: low %s at %v, shed at %v; want 0 and %v", trusted.Low, trusted.LowAt, trusted.ShedAt, ended)
+	}
+	before := reads(596)
+	reads(1100)
+	if trusted.Low != 596*topup.Credit || !trusted.LowAt.Equal(before) || !trusted.ShedAt.Equal(ended) {
+		t.Errorf("after another rise: low %s at %v, shed at %v", trusted.Low, trusted.LowAt, trusted.ShedAt)
 	}
 }

@@ -98,7 +98,7 @@ func (p *pass) expired(ctx context.Context) error {
 		for _, b := range batches[target] {
 			list = append(list, rules.ExpiresAt(b.Credits, b.ExpiresAt))
 		}
-		if rules.Judge(t.trust, t.reading, rules.Expired(list, t.trust.ReadAt, t.reading.ReadAt), w.closely()) == rules.Plausible {
+		if expired := t.explained(list, w.closely()); expired > 0 {
 			w.gone++
 			t.believe(t.reading)
 			delete(w.suspects, target)

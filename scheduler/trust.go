@@ -143,9 +143,8 @@ func (c *confirm) tryExplain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	expired := rules.Expired(rules.Ended(ended), c.t.trust.ReadAt, c.t.reading.ReadAt)
-	// Use alone explains nothing here: it was not believed when the hold began either.
-	if expired <= 0 || rules.Judge(c.t.trust, c.t.reading, expired, w.closely()) != rules.Plausible {
+	expired := c.t.explained(rules.Ended(ended), w.closely())
+	if expired <= 0 {
 		return nil
 	}
 	lifted, err := w.Doubts.LiftDoubts(ctx, []topup.Target{c.target}, "the provider lists that "+expired.String()+" credits ended")
@@ -154,4 +153,15 @@ func (c *confirm) tryExplain(ctx context.Context) error {
 			slog.String("product", string(c.target.Product)), slog.String("reason", "the provider lists that "+expired.String()+" credits ended"))
 	}
 	return err
+}
+
+// explained is how many credits expired since the reading that was believed last,
+// if that makes this one plausible; else 0. Use alone explains nothing here: by
+// itself it would have been believed before.
+func (t *tracked) explained(list []rules.Expiring, closely time.Duration) topup.Credits {
+	expired := t.trust.Expired(list, t.reading.ReadAt)
+	if rules.Judge(t.trust, t.reading, expired, closely) != rules.Plausible {
+		return 0
+	}
+	return expired
 }

@@ -167,6 +167,37 @@ func TestStoryTheMonthEnds(t *testing.T) {
 	}
 }
 
+// TestStoryNoCreditsExpireTwice: P13, P14. The month has ended, everybody was
+// bought for anew, and then the provider loses everybody for a minute, still within
+// the time in which it may be late with what has ended. That has been seen to go:
+// everybody is held, and nobody is bought for.
+func TestStoryNoCreditsExpireTwice(t *testing.T) {
+	const customers = 12
+	end := time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
+	beginsAt(t, end.Add(-20*time.Minute))
+	held := 0
+	s := play(t, alone(1, customers, 0), func(s *script) {
+		s.nobody, s.expires = true, rules.Expiry{EndOfMonth: true}
+		lying := func() bool { at := s.now().Sub(end); return at >= 25*time.Minute && at < 26*time.Minute }
+		s.reads("/credits", "all_zero", lying)
+		for n := range customers {
+			s.balance(n, "0")
+			s.reads("/credits/"+s.customers[n].Product, "all_zero", lying)
+		}
+		s.at(end.Add(26*time.Minute).Sub(began), func() {
+			for n := range customers {
+				if s.standing(n).Implausible != "" {
+					held++
+				}
+			}
+		})
+		s.at(end.Add(32*time.Minute).Sub(began), s.end)
+	})
+	if held != customers || len(s.ending.rows) != 2*customers {
+		t.Errorf("%d of %d held while the provider lied, %d purchases, want two each", held, customers, len(s.ending.rows))
+	}
+}
+
 // TestStoryCreditsOfOthersEndTogether: P14. What everybody has was sold in the
 // provider's dashboard, to end at the same time. topupd did not order it, and holds
 // everybody; the provider's list explains each zero, and nobody has to.
