@@ -54,6 +54,12 @@ func (c *comparison) index() {
 	c.byID, c.byRef = map[string]*topup.Purchase{}, map[string][]*topup.Purchase{}
 	c.byTarget, c.explained = map[topup.Target][]*topup.Purchase{}, map[string]bool{}
 	c.Products = bought(c.Products, c.Purchases)
+	// In an order of their own: which of two bills is the second must not depend on
+	// the order in which they were read.
+	c.Invoices = slices.SortedFunc(slices.Values(c.Invoices), func(a, b topup.Invoice) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID))
+	})
+	c.Rows = slices.SortedFunc(slices.Values(c.Rows), func(a, b Row) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	for i := range c.Purchases {
 		p := &c.Purchases[i]
 		c.byID[p.ID] = p
@@ -105,6 +111,7 @@ func undone(i *topup.Invoice) bool { return !i.RefundedAt.IsZero() || i.Payment 
 
 // add stores a finding once.
 func (c *comparison) add(f Finding) {
+	f.identify(c.Provider)
 	if key := f.Key(); !c.found[key] {
 		c.found[key] = true
 		c.report.Findings = append(c.report.Findings, f)
@@ -115,8 +122,18 @@ func (c *comparison) add(f Finding) {
 func of(kind Kind, p *topup.Purchase) Finding {
 	return Finding{
 		Kind: kind, Customer: p.Target.Customer, Product: p.Target.Product, Purchase: p.ID, Invoice: p.Reference,
-		Ours: ourWords(p), At: p.PlannedAt,
+		Ours: ourWords(p), At: p.PlannedAt, figures: p.Credits.String() + " " + price(p).String(),
 	}
+}
+
+// bill adds a bill of theirs to what the finding stands or falls with.
+func (f *Finding) bill(i *topup.Invoice) {
+	f.figures += fmt.Sprintf("; %s of %s, collected %t", i.Amount, i.Customer, i.Payment == topup.PaymentPaid)
+}
+
+// row adds a row of theirs to what the finding stands or falls with.
+func (f *Finding) row(r *Row) {
+	f.figures += fmt.Sprintf("; %s: %s expire %s", r.ID, r.Credits, r.ExpiresOn)
 }
 
 func ourWords(p *topup.Purchase) string {
@@ -194,6 +211,7 @@ func (c *comparison) purchase(p *topup.Purchase) {
 	}
 	if i := c.invoices[p.Reference]; i != nil && i.Payment == topup.PaymentPaid && i.RefundedAt.IsZero() {
 		f := of(ChargedAfterNo, p)
+		f.bill(i)
 		f.Theirs = invoiceWords(i)
 		c.add(f)
 	}
@@ -213,6 +231,7 @@ func (c *comparison) settled(p *topup.Purchase) {
 	whole := len(i.Products) <= 1 && !i.Uncounted // else other things are on the bill
 	if i.Customer != p.Target.Customer || whole && i.Amount != price(p) {
 		f := of(AmountDiffers, p)
+		f.bill(i)
 		f.Theirs = invoiceWords(i)
 		if i.Customer != p.Target.Customer {
 			f.Theirs += ", of " + string(i.Customer)
@@ -227,6 +246,7 @@ func (c *comparison) settled(p *topup.Purchase) {
 // judged: our own row may be hours behind, and catches up by itself.
 func (c *comparison) payment(p *topup.Purchase, i *topup.Invoice) {
 	f := of(PaymentDiffers, p)
+	f.bill(i)
 	f.Theirs = invoiceWords(i)
 	switch {
 	case !p.Payment.Ended():
@@ -251,10 +271,14 @@ func (c *comparison) booked(p *topup.Purchase, i *topup.Invoice) {
 	f := of(MissingRow, p)
 	switch {
 	case len(rows) == 0 && i.Payment == topup.PaymentPaid && i.RefundedAt.IsZero():
+		f.bill(i)
 		f.Theirs = invoiceWords(i) + ", no ledger row"
 		c.add(f)
 	case len(rows) == 0: // nothing was paid: nothing is owed
 	case len(rows) > 1:
+		for _, r := range rows {
+			f.row(r)
+		}
 		f.Kind, f.Row, f.Theirs = CreditedTwice, rows[1].ID, fmt.Sprintf("%d ledger rows of %s", len(rows), p.Reference)
 		c.add(f)
 	default:
@@ -266,16 +290,19 @@ func (c *comparison) booked(p *topup.Purchase, i *topup.Invoice) {
 func (c *comparison) terms(p *topup.Purchase, r *Row) {
 	if r.Credits != p.Credits {
 		f := of(CreditsDiffer, p)
+		f.row(r)
 		f.Row, f.Theirs = r.ID, r.Credits.String()+" credits"
 		c.add(f)
 	}
 	if expiryDiffers(p.ExpiresAt, r.ExpiresOn) {
 		f := of(ExpiryDiffers, p)
+		f.row(r)
 		f.Row, f.Theirs = r.ID, "expire "+r.ExpiresOn
 		f.Ours = "expire " + topup.Never
 		if p.ExpiresAt != nil {
 			f.Ours = "expire " + p.ExpiresAt.UTC().Format(time.RFC3339)
 		}
+		f.figures += "; " + f.Ours
 		c.add(f)
 	}
 }

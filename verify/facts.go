@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +45,7 @@ type Row struct {
 
 // Finding is one difference. What does not apply is empty.
 type Finding struct {
+	ID       string // what it is acknowledged by; see identify
 	Kind     Kind
 	Customer topup.CustomerID
 	Product  topup.ProductID
@@ -53,11 +56,36 @@ type Finding struct {
 	Ours     string // in words
 	Theirs   string // in words
 	At       time.Time
+
+	figures string // what it stands or falls with; with others it is another difference
 }
 
-// Key names the finding: the same difference has the same key in every run.
+// idMark begins the id of every difference, so that one can be found in any text.
+const idMark = "d-"
+
+// identify gives the finding its id: the same difference has the same one in every
+// run. What comes and goes with what was read (the row of a bill, the second
+// purchase) is no part of it; another bill, another amount, or a charge that has
+// been collected since, make another. 48 bits: among a thousand differences and a
+// thousand acknowledgements, two are alike once in 280 million times.
+func (f *Finding) identify(provider topup.ProviderID) {
+	sum := sha256.Sum256([]byte(strings.Join([]string{string(provider), string(f.Kind), f.Purchase, f.Invoice, f.figures}, "\x00")))
+	f.ID = idMark + hex.EncodeToString(sum[:6])
+}
+
+// Key is the finding in the ledger: what it is about, and its id.
 func (f Finding) Key() string {
-	return string(f.Kind) + " " + f.Purchase + " " + f.Invoice + " " + f.Row
+	return strings.Join([]string{string(f.Kind), f.Purchase, f.Invoice, f.Row, f.ID}, " ")
+}
+
+// Keyed is the kind and the id of the finding that a key names; "" for the id of
+// one that was stored before findings had ids.
+func Keyed(key string) (kind Kind, id string) {
+	word, _, _ := strings.Cut(key, " ")
+	if last := key[strings.LastIndex(key, " ")+1:]; strings.HasPrefix(last, idMark) {
+		id = last
+	}
+	return Kind(word), id
 }
 
 // Wronged are the purchases that findings with these keys say were charged
@@ -87,6 +115,7 @@ type Report struct {
 	Invoices   int // for credits, judged
 	Rows       int // judged
 	Imported   int // of somebody else, and known as such
+	Native     int // the customer's own or the provider's top-ups, by its word: nobody is needed
 	Waiting    int // theirs, too young or perhaps of an open purchase: not judged
 	Unwatched  int // bills for products that no rule buys: not judged
 	Reversals  int // bills of somebody else that were refunded: not judged

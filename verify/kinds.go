@@ -8,7 +8,9 @@ type Kind string
 
 // The kinds. The first group is about money that was, or may be, taken wrongly;
 // the second about purchases of ours that the books do not bear out; the third
-// about what somebody else did.
+// about what somebody else did and nobody accounts for. A top-up that the provider
+// says its customer, its portal or itself made needs nobody, and is no difference:
+// it is counted in Report.Native.
 const (
 	DoubleCharge   Kind = "double_charge"    // a second bill for one purchase
 	ChargedAfterNo Kind = "charged_after_no" // declined or cancelled here, billed there

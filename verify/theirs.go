@@ -35,6 +35,8 @@ func (c *comparison) invoice(i *topup.Invoice) {
 		c.blame(p, i)
 	case imported:
 		c.report.Imported++
+	case others(c.source(i)):
+		c.report.Native++
 	default:
 		c.report.Invoices++
 		c.add(c.unknown(i))
@@ -58,6 +60,10 @@ func (c *comparison) known(i *topup.Invoice) bool {
 // somebody else's purchase from suspicion, never one that it does not name.
 const sourceAPI = "api"
 
+// others tells whether the provider's word says that somebody else bought: the
+// customer or you in its portal, or its own top-up.
+func others(source string) bool { return source != "" && source != sourceAPI }
+
 // source is the provider's word for who made the bill; "" when it does not say.
 func (c *comparison) source(i *topup.Invoice) string {
 	for _, r := range c.rows[i.ID] {
@@ -77,7 +83,7 @@ func (c *comparison) suspect(i *topup.Invoice) *topup.Purchase {
 	if c.tried[i.ID] {
 		return nil
 	}
-	if s := c.source(i); s != "" && s != sourceAPI {
+	if others(c.source(i)) {
 		return nil
 	}
 	var best *topup.Purchase
@@ -130,6 +136,7 @@ func (c *comparison) blame(p *topup.Purchase, i *topup.Invoice) {
 		f.Kind = DoubleCharge
 	}
 	f.Invoice, f.At = i.ID, i.At
+	f.bill(i)
 	f.Theirs = invoiceWords(i)
 	if p.Reference != "" {
 		f.Theirs += ", beside " + p.Reference
@@ -150,6 +157,7 @@ func (c *comparison) blame(p *topup.Purchase, i *topup.Invoice) {
 
 func (c *comparison) unknown(i *topup.Invoice) Finding {
 	f := Finding{Kind: UnknownInvoice, Customer: i.Customer, Invoice: i.ID, Theirs: invoiceWords(i), At: i.At}
+	f.bill(i)
 	if len(i.Products) > 0 {
 		f.Product = i.Products[0]
 	}
@@ -179,17 +187,21 @@ func (c *comparison) row(r *Row) {
 	case c.imported[r.ID] || r.Invoice != "" && c.imported[r.Invoice]:
 		c.report.Imported++
 		return
+	case !c.Books, others(r.Source) && r.Invoice != "" && !c.Gone[r.Invoice]:
+		c.report.Native++ // without books the list is of the provider's own recharges
+		return
 	}
 	c.report.Rows++
 	f := Finding{
 		Kind: UnknownRow, Customer: r.Target.Customer, Product: r.Target.Product, Invoice: r.Invoice, Row: r.ID,
 		Theirs: fmt.Sprintf("%s credits booked %s", r.Credits, r.At.UTC().Format(time.RFC3339)), At: r.At,
 	}
+	f.row(r)
 	if r.Source != "" {
 		f.Theirs += " by " + r.Source
 	}
 	switch {
-	case c.Books && r.Invoice == "":
+	case r.Invoice == "":
 		f.Kind = RowWithoutInvoice
 	case c.Gone[r.Invoice]:
 		f.Kind = RowWithoutInvoice

@@ -354,10 +354,12 @@ func (a *app) compareLine(out io.Writer, r compared) {
 	case len(n.Findings) == 0:
 		result = "no difference"
 	}
+	natively := 0
 	parts := []string{fmt.Sprintf("%s: %s since %s", r.from.Name, result, a.clock(n.Since))}
 	if r.from.Type == config.Talkover {
-		parts = append(parts, plural(n.Rows, "own recharge")+" of the provider")
+		parts = append(parts, plural(n.Rows+n.Native, "own recharge")+" of the provider")
 	} else {
+		natively = n.Native
 		parts = append(parts, plural(n.Purchases, "purchase")+", "+plural(n.Invoices, "invoice")+" and "+plural(n.Rows, "ledger row")+" compared")
 	}
 	for _, rest := range []struct {
@@ -368,6 +370,7 @@ func (a *app) compareLine(out io.Writer, r compared) {
 		{n.Young, "%s younger than their quiet period, not judged"},
 		{n.Waiting, "%s at the provider too young or perhaps of an open purchase, not judged"},
 		{n.Imported, "%s of somebody else, imported"},
+		{natively, "%s bought by customers or by the provider itself"},
 		{n.Reversals, "%s of somebody else, refunded"},
 		{n.Unnamed, "%s settled by a person without a reference"},
 		{n.Unwatched, "%s for products that no rule buys"},
