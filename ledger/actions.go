@@ -19,15 +19,17 @@ const (
 	ActionResume  ActionKind = "resume"
 	ActionResolve ActionKind = "resolve"
 	ActionCorrect ActionKind = "correct"
+
+	ActionAcknowledge ActionKind = "acknowledge"
 )
 
 // Action is one line of the append-only log of what people did.
 type Action struct {
 	At       time.Time // database clock
 	Kind     ActionKind
-	Scope    topup.PauseScope // "" for resolve and correct
+	Scope    topup.PauseScope // "" for resolve, correct and acknowledge
 	Provider topup.ProviderID // "" when it does not matter
-	Subject  string           // rule, customer or purchase; "" for all and provider
+	Subject  string           // rule, customer, purchase or difference; "" for all and provider
 	Until    *time.Time       // of a pause
 	By       string
 	Reason   string
@@ -50,7 +52,16 @@ func (t tx) logAction(ctx context.Context, a Action) error {
 }
 
 // Actions lists what people did, newest first; limit 0 means all.
-func (s *Store) Actions(ctx context.Context, limit int) ([]Action, error) {
+func (s *Store) Actions(ctx context.Context, limit int) (list []Action, err error) {
+	err = s.read(ctx, "actions", func(ctx context.Context, v view) error {
+		list, err = v.actions(ctx, `ORDER BY at DESC, id DESC LIMIT ?`, cmp.Or(limit, math.MaxInt32))
+		return err
+	})
+	return list, err
+}
+
+// actions lists those that the rest of the statement asks for.
+func (v view) actions(ctx context.Context, rest string, args ...any) ([]Action, error) {
 	var rows []struct {
 		At       int64  `db:"at"`
 		Kind     string `db:"kind"`
@@ -62,10 +73,7 @@ func (s *Store) Actions(ctx context.Context, limit int) ([]Action, error) {
 		Reason   string `db:"reason"`
 		Effect   string `db:"effect"`
 	}
-	err := s.read(ctx, "actions", func(ctx context.Context, v view) error {
-		return v.list(ctx, &rows, `SELECT at, kind, scope, provider, subject, until_at, by_whom, reason, effect
-			FROM action ORDER BY at DESC, id DESC LIMIT ?`, cmp.Or(limit, math.MaxInt32))
-	})
+	err := v.list(ctx, &rows, `SELECT at, kind, scope, provider, subject, until_at, by_whom, reason, effect FROM action `+rest, args...)
 	list := make([]Action, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, Action{

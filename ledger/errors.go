@@ -34,6 +34,9 @@ var (
 	// ErrReferenceClaimed means that the reference explains another purchase already.
 	// It is a topup.ErrRefused.
 	ErrReferenceClaimed = fmt.Errorf("the reference belongs to another purchase: %w", topup.ErrRefused)
+	// ErrAcknowledged means that somebody acknowledged the difference before. It is a
+	// topup.ErrRefused.
+	ErrAcknowledged = fmt.Errorf("it was acknowledged before: %w", topup.ErrRefused)
 )
 
 // RefusedError is a write that the schema refused: a mistake in the program,
@@ -100,7 +103,7 @@ func foreseen(err error) bool {
 		topup.ErrPurchaseOpen, topup.ErrFactsOvertaken, topup.ErrFactsTooOld, topup.ErrPaused, topup.ErrRuleStopped, topup.ErrHeld, topup.ErrOverCap,
 		topup.ErrProvingPrice, topup.ErrChangeHeld, topup.ErrRefunded,
 		topup.ErrFirstHold, topup.ErrProviderStopped, topup.ErrLeaseLost, topup.ErrOvertaken, topup.ErrKeyTooOld,
-		topup.ErrNotFound, topup.ErrLedgerUnfit, ErrReferenceClaimed,
+		topup.ErrNotFound, topup.ErrLedgerUnfit, ErrReferenceClaimed, ErrAcknowledged,
 	} {
 		if errors.Is(err, known) {
 			return true

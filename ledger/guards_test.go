@@ -140,6 +140,9 @@ func TestTheSchemaRefuses(t *testing.T) {
 		{"a cap below zero", `UPDATE cap_window SET total = -1`, "cap_window_total_in_range"},
 		{"a deleted cap", `DELETE FROM cap_window`, "cap_window_is_kept"},
 		{"an entry of a correction on an open purchase", change + `corrected_at = changed_at`, "purchase_ends_once_or_is_corrected"},
+		{"a second acknowledgement", acknowledgement + acknowledgement, "action_acknowledged_once"},
+		{"a changed action", acknowledgement + `UPDATE action SET reason = ''`, "action_is_kept"},
+		{"a deleted action", acknowledgement + `DELETE FROM action`, "action_is_kept"},
 		{"an empty reference", change + `reference = ''`, "purchase_reference_bounded"},
 	}
 	for _, engine := range engines {
@@ -150,7 +153,7 @@ func TestTheSchemaRefuses(t *testing.T) {
 			db := rawSQL(t, url)
 			for _, tt := range refusals {
 				if err := attempt(t, db, tt.statement); err == nil || !strings.Contains(err.Error(), tt.rule) &&
-					!(tt.rule == "purchase_one_open" && strings.Contains(err.Error(), "UNIQUE")) { // SQLite names columns instead
+					!((tt.rule == "purchase_one_open" || tt.rule == "action_acknowledged_once") && strings.Contains(err.Error(), "UNIQUE")) { // SQLite names columns instead
 					t.Errorf("%s: %v, want a refusal by %s", tt.name, err, tt.rule)
 				}
 			}
@@ -230,3 +233,7 @@ func TestSQLiteKeepsNumbersWhole(t *testing.T) {
 		}
 	}
 }
+
+// acknowledgement stores one, past the ledger.
+const acknowledgement = `INSERT INTO action (id, at, kind, scope, provider, subject, by_whom, reason, effect)
+	SELECT CAST(count(*) AS TEXT), 1, 'acknowledge', '', '', 'd-0123456789ab', 'ana', 'why', '' FROM action;`

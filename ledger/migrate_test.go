@@ -144,6 +144,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`DROP TABLE watched`, `DROP TABLE raised`, `DROP TABLE raised_bought`, `DROP TABLE change_count`,
 				`DROP TABLE canary`, `DROP TABLE refund`, `DROP TABLE refusal`, `DROP TABLE refused_rule`, `ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,
 				`ALTER TABLE target DROP COLUMN refusal_rule`, `ALTER TABLE target DROP COLUMN refusal_version`,
+				`DROP INDEX action_acknowledged_once`,
 				`DELETE FROM goose_db_version WHERE version_id > 2`,
 			} {
 				if _, err := rawSQL(t, url).ExecContext(t.Context(), step); err != nil {

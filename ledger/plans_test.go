@@ -392,6 +392,11 @@ func (o *operator) people() []operation {
 		{"whether a stranger is known", func(ctx context.Context) error { _, err := o.s.Known(ctx, o.provider, "nobody"); return err }},
 		{"pauses", func(ctx context.Context) error { _, err := o.s.Pauses(ctx); return err }},
 		{"actions", func(ctx context.Context) error { _, err := o.s.Actions(ctx, 10); return err }},
+		{"acknowledge", func(ctx context.Context) error {
+			_, err := o.s.Acknowledge(ctx, ledger.Action{Provider: o.provider, Subject: "d-0123456789ab", By: "test", Reason: "test"})
+			return err
+		}},
+		{"acknowledgements", func(ctx context.Context) error { _, err := o.s.Acknowledgements(ctx); return err }},
 	}
 	for _, p := range []topup.Pause{
 		{Scope: topup.PauseCustomer, Subject: string(customer)}, {Scope: topup.PauseRule, Subject: "rule-1"}, {Scope: topup.PauseProvider, Provider: o.provider},

@@ -260,3 +260,39 @@ func (s *Store) Verifications(ctx context.Context) ([]Verification, error) {
 	}
 	return list, err
 }
+
+// Acknowledge stores, for ever, that a person knows a difference with the
+// provider's books and lives with it: an action whose subject is the
+// difference's id and whose effect says what it is. Error: ErrAcknowledged, with
+// the action that did it before.
+func (s *Store) Acknowledge(ctx context.Context, a Action) (stored Action, err error) {
+	a.Kind = ActionAcknowledge
+	err = s.write(ctx, "acknowledge", func(ctx context.Context, t tx) error {
+		if _, err := t.lockProvider(ctx, a.Provider, s.sql.alone); err != nil {
+			return err
+		}
+		before, err := t.actions(ctx, `WHERE kind = 'acknowledge' AND subject = ?`, a.Subject)
+		switch {
+		case err != nil:
+			return err
+		case len(before) > 0:
+			stored = before[0]
+			return ErrAcknowledged
+		}
+		if a.At, err = t.now(ctx); err != nil {
+			return err
+		}
+		stored = a
+		return t.logAction(ctx, a)
+	})
+	return stored, err
+}
+
+// Acknowledgements lists what was acknowledged, oldest first.
+func (s *Store) Acknowledgements(ctx context.Context) (list []Action, err error) {
+	err = s.read(ctx, "acknowledgements", func(ctx context.Context, v view) error {
+		list, err = v.actions(ctx, `WHERE kind = 'acknowledge' ORDER BY at, id`)
+		return err
+	})
+	return list, err
+}

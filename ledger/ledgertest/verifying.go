@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -18,6 +19,8 @@ var verifying = map[string]func(*testing.T, Opener){
 	"the permits of a purchase are listed":                        permitsOf,
 	"the newest comparison of each provider is kept":              newestVerification,
 	"what a comparison could not judge is known by its oldest":    unjudgedOldest,
+	"a difference is acknowledged once, for ever":                 acknowledgedOnce,
+	"of many who acknowledge at once, one is first":               acknowledgedAtOnce,
 }
 
 func plannedSince(t *testing.T, open Opener) {
@@ -148,5 +151,68 @@ func newestVerification(t *testing.T, open Opener) {
 	newer.Keys = keys[:1000]
 	if diff := cmp.Diff([]ledger.Verification{newer, other}, got); diff != "" {
 		t.Errorf("verifications (-want +got):\n%s", diff)
+	}
+}
+
+func acknowledgement(id, by string) ledger.Action {
+	return ledger.Action{Provider: hyperline, Subject: id, By: by, Reason: "kept, the customer agreed", Effect: "double_charge of cus_acme"}
+}
+
+func acknowledgedOnce(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	if list, err := d.store.Acknowledgements(t.Context()); len(list) != 0 || err != nil {
+		t.Errorf("a fresh ledger has %v, %v", list, err)
+	}
+	first, err := d.store.Acknowledge(t.Context(), acknowledgement("d-1", "ana"))
+	d.must(err)
+	want := acknowledgement("d-1", "ana")
+	want.Kind, want.At = ledger.ActionAcknowledge, noon
+	if diff := cmp.Diff(want, first); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+	d.clock.forward(time.Minute)
+	again, err := d.store.Acknowledge(t.Context(), acknowledgement("d-1", "ben"))
+	if !errors.Is(err, ledger.ErrAcknowledged) || again.By != "ana" || !again.At.Equal(noon) {
+		t.Errorf("again: %+v, %v; want ErrAcknowledged, and by whom and when", again, err)
+	}
+	other, err := d.store.Acknowledge(t.Context(), acknowledgement("d-2", "ben"))
+	d.must(err)
+	unknown := acknowledgement("d-3", "ben")
+	unknown.Provider = "nobody"
+	if _, err := d.store.Acknowledge(t.Context(), unknown); !errors.Is(err, topup.ErrNotFound) {
+		t.Errorf("at a provider that nobody registered: %v, want ErrNotFound", err)
+	}
+	d.paused(topup.Pause{Scope: topup.PauseAll, By: "ana", Reason: "another action"})
+	got, err := d.store.Acknowledgements(t.Context())
+	d.must(err)
+	if diff := cmp.Diff([]ledger.Action{first, other}, got); diff != "" {
+		t.Errorf("acknowledged (-want +got):\n%s", diff)
+	}
+	if log, err := d.store.Actions(t.Context(), 0); len(log) != 3 || err != nil {
+		t.Errorf("the log of actions has %d entries, %v; want both and the pause", len(log), err)
+	}
+}
+
+func acknowledgedAtOnce(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	const people = 8
+	results := make(chan error, people)
+	for range people {
+		go func() {
+			_, err := d.store.Acknowledge(t.Context(), acknowledgement("d-1", "ana"))
+			results <- err
+		}()
+	}
+	stored := 0
+	for range people {
+		switch err := <-results; {
+		case err == nil:
+			stored++
+		case !errors.Is(err, ledger.ErrAcknowledged):
+			t.Error(err)
+		}
+	}
+	if list, err := d.store.Acknowledgements(t.Context()); stored != 1 || len(list) != 1 || err != nil {
+		t.Errorf("%d stored, %d listed, %v; want one", stored, len(list), err)
 	}
 }
