@@ -69,8 +69,12 @@ type Metrics struct {
 	ledgerDuration *prometheus.HistogramVec
 	ledgerErrors   *prometheus.CounterVec
 
-	differences *prometheus.GaugeVec
-	verified    *prometheus.GaugeVec
+	differences   *prometheus.GaugeVec
+	differenceIDs *prometheus.GaugeVec
+	verified      *prometheus.GaugeVec
+
+	namedMu sync.Mutex
+	named   map[[2]string]string // the ids that are shown, by provider and kind
 }
 
 // New registers every metric. A registerer takes them once: a second New with
@@ -90,6 +94,7 @@ func New(reg prometheus.Registerer, o Options) *Metrics {
 		ops:     newBounded(maxOps),
 		queries: newBounded(maxQueries),
 		strange: map[string]bool{},
+		named:   map[[2]string]string{},
 	}
 	reg.MustRegister(m.targets)
 	m.addPurchases(f)

@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func aDay(t testing.TB) fixture {
 	f.Stopped("voice", []string{"voice"}, []topup.Pause{{Scope: topup.PauseRule, Subject: "voice"}, {Scope: topup.PauseAll}})
 	f.WatchVerify("hyperline")
 	f.WatchVerify("voice")
-	f.Verified("hyperline", map[string]int{"double_charge": 1, "unknown_invoice": 2}, noon)
+	f.Verified("hyperline", map[string]int{"double_charge": 1, "unknown_invoice": 2}, map[string][]string{"double_charge": {"d-0123456789ab"}}, noon)
 	f.LedgerQuery("permit", 3*time.Millisecond, "")
 	f.LedgerQuery("plan", 40*time.Millisecond, "conflict")
 	return f
@@ -143,15 +144,38 @@ func TestDifferencesGoBackToZeroAndUnknownKindsAreSeen(t *testing.T) {
 	t.Parallel()
 	f := setup(t, metrics.Options{})
 	f.WatchVerify("voice")
-	f.Verified("voice", map[string]int{"reversed": 3, "a_newer_kind": 2}, noon)
+	f.Verified("voice", map[string]int{"reversed": 3, "a_newer_kind": 2}, nil, noon)
 	f.has(t, `topup_verify_differences{kind="reversed",provider="voice"} 3`)
 	f.has(t, `topup_verify_differences{kind="other",provider="voice"} 2`)
-	f.Verified("voice", map[string]int{}, noon)
+	f.Verified("voice", map[string]int{}, nil, noon)
 	f.has(t, `topup_verify_differences{kind="reversed",provider="voice"} 0`)
 	f.has(t, `topup_verify_differences{kind="other",provider="voice"} 0`)
 	if got := f.series(t, "topup_verify_differences"); strings.Contains(got, "hyperline") {
 		t.Errorf("series of a provider that is not compared: %s", got)
 	}
+}
+
+// However many differences there are, a kind has one series, and it is gone with them.
+func TestDifferencesAreNamedInOneSeriesAKind(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{})
+	named := func(ids []string, want ...string) {
+		t.Helper()
+		f.Verified("voice", map[string]int{"reversed": len(ids)}, map[string][]string{"reversed": ids, "a_newer_kind": {"d-9"}}, noon)
+		var got []string
+		for line := range strings.Lines(f.series(t, "topup_verify_difference_ids")) {
+			got = append(got, strings.TrimSpace(line))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("series %q, want %q", got, want)
+		}
+	}
+	named(nil)
+	named([]string{"d-1", "d-2"}, `topup_verify_difference_ids{ids="d-1,d-2",kind="reversed",provider="voice"} 1`)
+	named([]string{"d-2", "d-3", "d-4", "d-5", "d-6", "d-7"}, `topup_verify_difference_ids{ids="d-2,d-3,d-4,d-5,d-6",kind="reversed",provider="voice"} 1`)
+	f.WatchVerify("voice")
+	named([]string{"d-7"}, `topup_verify_difference_ids{ids="d-7",kind="reversed",provider="voice"} 1`)
+	named(nil)
 }
 
 func TestAnOpenPurchaseIsNotFinished(t *testing.T) {

@@ -136,10 +136,11 @@ var unknowable = []struct {
 }{
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "EMULATOR"},
 	{regexp.MustCompile(`in \d+\.\d s`), "in N s"},
-	{regexp.MustCompile(`\d+ d( \d+ h)?`), "AGE"},
+	{regexp.MustCompile(`\d+ d\b( \d+ h)?`), "AGE"},
 	{regexp.MustCompile(`inv_[0-9A-Za-z]{6,}`), "inv_ID"},
 	{regexp.MustCompile(`topupd resume [0-9a-f]{8}`), "topupd resume PAUSE"},
 	{regexp.MustCompile(`\([0-9a-f]{8}\)`), "(PAUSE)"},
+	{regexp.MustCompile(`d-[0-9a-f]{12}`), "d-000000000000"}, // as wide as it is
 }
 
 // maskCmd is "mask FILE TO": it copies what the last command printed, with

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -86,9 +88,10 @@ func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.
 	if err != nil {
 		report.Incomplete = append(report.Incomplete, err.Error())
 	}
-	c.tell(ctx, report, last)
-	if err == nil {
-		err = c.d.store.SaveVerification(ctx, outcome(c.from, report, last))
+	known, unread := acknowledged(ctx, c.d.store)
+	c.tell(ctx, report, last, known)
+	if err = errors.Join(err, unread); err == nil {
+		err = c.d.store.SaveVerification(ctx, outcome(c.from, report, last, known))
 	}
 	if err != nil || !report.Whole() {
 		c.tried = c.d.now()
@@ -100,7 +103,9 @@ func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.
 
 // outcome is what the ledger keeps of a run. One that is not whole is no
 // success, and what it did not find may still be there: the larger count stands.
-func outcome(from *connection, r verify.Report, last ledger.Verification) ledger.Verification {
+// What was acknowledged is among it, first, since the ledger keeps a thousand at
+// most: stillOpen takes it off the counts.
+func outcome(from *connection, r verify.Report, last ledger.Verification, known map[string]ledger.Action) ledger.Verification {
 	n := ledger.Verification{Provider: from.id, At: r.At, Since: r.Since, Counts: map[string]int{}}
 	for k, count := range r.Counts() {
 		n.Counts[string(k)] = count
@@ -108,37 +113,75 @@ func outcome(from *connection, r verify.Report, last ledger.Verification) ledger
 	for _, f := range r.Findings {
 		n.Keys = append(n.Keys, f.Key())
 	}
-	if r.Whole() {
-		return n
+	if !r.Whole() {
+		n.At, n.Since = last.At, last.Since
+		for k, count := range last.Counts {
+			n.Counts[k] = max(n.Counts[k], count)
+		}
+		n.Keys = slices.Compact(slices.Sorted(slices.Values(append(n.Keys, last.Keys...))))
+		named := map[string]int{}
+		for _, key := range n.Keys {
+			kind, _ := verify.Keyed(key)
+			named[string(kind)]++
+			n.Counts[string(kind)] = max(n.Counts[string(kind)], named[string(kind)])
+		}
 	}
-	n.At, n.Since = last.At, last.Since
-	for k, count := range last.Counts {
-		n.Counts[k] = max(n.Counts[k], count)
-	}
-	n.Keys = slices.Compact(slices.Sorted(slices.Values(append(n.Keys, last.Keys...))))
+	slices.SortStableFunc(n.Keys, func(a, b string) int {
+		return cmp.Compare(rankOf(a, known), rankOf(b, known))
+	})
 	return n
 }
 
-// tell logs each finding once, and one line about the run.
-func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verification) {
+// rankOf is 0 for the key of an acknowledged finding, 1 for others.
+func rankOf(key string, known map[string]ledger.Action) int {
+	if _, id := verify.Keyed(key); known[id].Subject != "" {
+		return 0
+	}
+	return 1
+}
+
+// stillOpen is what nobody has acknowledged of a comparison: how many of each
+// kind, and the ids of those that the ledger names.
+func stillOpen(n ledger.Verification, known map[string]ledger.Action) (counts map[string]int, ids map[string][]string) {
+	counts, ids = maps.Clone(n.Counts), map[string][]string{}
+	for _, key := range n.Keys {
+		kind, id := verify.Keyed(key)
+		switch {
+		case rankOf(key, known) == 0:
+			counts[string(kind)] = max(0, counts[string(kind)]-1)
+		case id != "":
+			ids[string(kind)] = append(ids[string(kind)], id)
+		}
+	}
+	return counts, ids
+}
+
+// tell logs each finding that nobody has acknowledged once, and one line about
+// the run.
+func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verification, known map[string]ledger.Action) {
 	if c.logged == nil {
 		c.logged = map[string]bool{}
 	}
-	known := maps.Clone(c.logged)
+	told := maps.Clone(c.logged)
 	for _, key := range last.Keys {
-		known[key] = true
+		told[key] = true
 	}
 	clear(c.logged)
+	open := 0
 	for _, f := range r.Findings {
 		c.logged[f.Key()] = true
-		if !known[f.Key()] {
+		if _, ok := known[f.ID]; ok {
+			continue
+		}
+		open++
+		if !told[f.Key()] {
 			c.d.options.log.LogAttrs(ctx, slog.LevelWarn, "difference", findingAttrs(c.from.Name, f)...)
 		}
 	}
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("provider", c.from.Name), slog.Time("since", r.Since), slog.Int("purchases", r.Purchases),
-		slog.Int("invoices", r.Invoices), slog.Int("rows", r.Rows), slog.Int("differences", len(r.Findings)),
+		slog.Int("invoices", r.Invoices), slog.Int("rows", r.Rows), slog.Int("differences", open), slog.Int("acknowledged", len(r.Findings)-open),
 		slog.Int("not_judged", r.Open+r.Young+r.Waiting), slog.Bool("complete", r.Whole()),
 	}
 	if !r.Whole() {
@@ -149,7 +192,7 @@ func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verif
 }
 
 func findingAttrs(provider string, f verify.Finding) []slog.Attr {
-	attrs := []slog.Attr{slog.String("provider", provider), slog.String("kind", string(f.Kind)), slog.String("customer", string(f.Customer))}
+	attrs := []slog.Attr{slog.String("id", f.ID), slog.String("provider", provider), slog.String("kind", string(f.Kind)), slog.String("customer", string(f.Customer))}
 	for _, part := range [][2]string{
 		{"product", string(f.Product)},
 		{"purchase", f.Purchase},
@@ -175,9 +218,14 @@ func (d *daemon) verifyGauges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	known, err := acknowledged(ctx, d.store)
+	if err != nil {
+		return err
+	}
 	for _, l := range d.lines {
 		if n := lastOf(list, l.id); n.Counts != nil {
-			d.metrics.Verified(l.Name, n.Counts, n.At)
+			counts, ids := stillOpen(n, known)
+			d.metrics.Verified(l.Name, counts, ids, n.At)
 		}
 	}
 	return nil

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -160,6 +162,92 @@ func TestEachDifferenceIsLoggedOnceAndCountedUntilItIsGone(t *testing.T) {
 	}
 }
 
+// acknowledge is topupd verify ack for a difference of the month.
+func (m *month) acknowledge(f verify.Finding, by string) {
+	m.t.Helper()
+	_, err := m.store.Acknowledge(m.ctx(), ledger.Action{Provider: m.provider.Identity(), Subject: f.ID, By: by, Reason: "we live with it", Effect: effectOf(f)})
+	m.must(err)
+}
+
+// Acknowledging one difference silences that one: at once, every night after, and
+// neither the next of its kind nor itself once it is another one.
+func TestTheDaemonTellsOfNoneThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	n := newNight(t)
+	n.now = monthEnd
+	first := n.buy(0)
+	again := func(after time.Duration) string {
+		ids, err := n.world.AddPast(emulator.PastPurchase{Customer: string(first.Target.Customer), At: first.SentAt.Add(after), Expires: first.ExpiresAt})
+		n.must(err)
+		return ids[0]
+	}
+	again(time.Minute)
+	n.at(1, "03:17")
+	n.wantRuns(1, 1, "a double charge")
+	found := n.verify().Findings
+	if got := n.gauge("topup_verify_differences", "double_charge"); got != 1 || len(found) != 1 || !n.named(found[0].ID) {
+		t.Fatalf("double_charge = %v with findings %+v, want 1 that is named", got, found)
+	}
+	n.acknowledge(found[0], "ana")
+	n.must(n.d.verifyGauges(n.ctx()))
+	if got := n.gauge("topup_verify_differences", "double_charge"); got != 0 || n.named(found[0].ID) {
+		t.Errorf("double_charge = %v once it is acknowledged, want 0 and no id", got)
+	}
+	n.at(2, "03:17")
+	n.wantRuns(1, 0, "acknowledged")
+	bill := again(2 * time.Minute)
+	n.at(3, "03:17")
+	n.wantRuns(1, 1, "the next double charge")
+	if got := n.gauge("topup_verify_differences", "double_charge"); got != 1 || n.named(found[0].ID) {
+		t.Errorf("double_charge = %v after the next one, want 1, without the acknowledged id", got)
+	}
+	n.must(n.world.Spoil(bill, emulator.MistakeRefunded))
+	n.at(4, "03:17")
+	if got := n.gauge("topup_verify_differences", "double_charge"); got != 0 {
+		t.Errorf("double_charge = %v when the next one is refunded, want 0", got)
+	}
+}
+
+// named tells whether a metric names the difference.
+func (n *night) named(id string) bool {
+	n.t.Helper()
+	families, err := n.registry.Gather()
+	n.must(err)
+	for _, f := range families {
+		if f.GetName() == "topup_verify_difference_ids" && strings.Contains(f.String(), id) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestAcknowledgedDifferencesAreTakenOffTheCounts(t *testing.T) {
+	t.Parallel()
+	key := func(kind verify.Kind, id string) string { return verify.Finding{Kind: kind, ID: id}.Key() }
+	known := map[string]ledger.Action{"d-known": {Subject: "d-known"}, "d-gone": {Subject: "d-gone"}}
+	last := ledger.Verification{Counts: map[string]int{"reversed": 1}, Keys: []string{key(verify.Reversed, "d-last")}}
+	part := verify.Report{Incomplete: []string{"the rest"}, Findings: []verify.Finding{{Kind: verify.Reversed, ID: "d-known"}}}
+	counts, ids := stillOpen(outcome(&connection{}, part, last, known), known)
+	if counts["reversed"] != 1 || !slices.Equal(ids["reversed"], []string{"d-last"}) {
+		t.Errorf("%d open, %q: the acknowledged one hides the other, which nobody looked for", counts["reversed"], ids)
+	}
+	var many []verify.Finding
+	for i := range 1500 {
+		many = append(many, verify.Finding{Kind: verify.Reversed, ID: fmt.Sprintf("d-%04d", i)})
+	}
+	many = append(many, verify.Finding{Kind: verify.Reversed, ID: "d-known"})
+	all := outcome(&connection{}, verify.Report{Findings: many}, last, known)
+	all.Keys = all.Keys[:1000]
+	counts, _ = stillOpen(all, known)
+	if counts["reversed"] != 1500 {
+		t.Errorf("%d open of 1500 and one acknowledged", counts["reversed"])
+	}
+	old := ledger.Verification{Counts: map[string]int{"reversed": 1}, Keys: []string{"reversed purchase inv row"}}
+	if counts, ids := stillOpen(old, known); counts["reversed"] != 1 || len(ids) != 0 {
+		t.Errorf("stored before differences had ids: %v, %v", counts, ids)
+	}
+}
+
 func TestAComparisonThatIsNotWholeIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)
@@ -199,12 +287,12 @@ func TestWhatAPartialRunDidNotFindMayStillBeThere(t *testing.T) {
 	t.Parallel()
 	last := ledger.Verification{At: monthEnd, Since: monthEnd.Add(-time.Hour), Counts: map[string]int{"missing_row": 2, "reversed": 1}, Keys: []string{"a"}}
 	part := verify.Report{At: monthEnd.Add(time.Hour), Incomplete: []string{"the rest"}, Findings: []verify.Finding{{Kind: verify.Reversed, Invoice: "inv_1"}, {Kind: verify.Reversed, Invoice: "inv_2"}}}
-	got := outcome(&connection{}, part, last)
+	got := outcome(&connection{}, part, last, nil)
 	if !got.At.Equal(last.At) || got.Counts["missing_row"] != 2 || got.Counts["reversed"] != 2 || len(got.Keys) != 3 {
 		t.Errorf("after a partial run %+v", got)
 	}
 	part.Incomplete = nil
-	got = outcome(&connection{}, part, last)
+	got = outcome(&connection{}, part, last, nil)
 	if !got.At.Equal(part.At) || got.Counts["missing_row"] != 0 || got.Counts["reversed"] != 2 || len(got.Keys) != 2 {
 		t.Errorf("after a whole run %+v", got)
 	}
@@ -257,6 +345,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"no difference", []compared{{from: at}}, exitDone},
 		{"a difference", []compared{{from: at}, {from: at, report: found}}, exitPerson},
+		{"only acknowledged ones", []compared{{from: at, known: []knownFinding{{Finding: verify.Finding{Kind: verify.Reversed}}}}}, exitDone},
 		{"not everything read", []compared{{from: at, report: verify.Report{Incomplete: []string{"a bill"}}}}, exitFailed},
 		{"a difference and not everything read", []compared{{from: at, report: found}, {from: at, err: errors.New("down")}}, exitFailed},
 	} {

@@ -20,32 +20,42 @@ import (
 
 // verifyCmd compares the ledger with the providers' books.
 type verifyCmd struct {
-	Since    string `help:"Compare what was planned or billed since then: a date (2026-11-01), a time (2026-11-20T09:00:00Z) or how long ago (30d). Default: 24h, further back to what the daemon's last complete comparison could not judge or found charged wrongly." placeholder:"D"`
-	Provider string `help:"Only this provider, by its name in the configuration." placeholder:"NAME"`
-	outputFlags
+	List verifyListCmd `cmd:"" default:"withargs" help:"Compare and list the differences; verify alone does the same."`
+	Ack  verifyAckCmd  `cmd:"" help:"Acknowledge a difference that you know of and live with."`
 }
 
 func (*verifyCmd) Help() string {
-	return `Reads every bill of the account, the credits of customers who bought or were billed, and the ledger, and lists each difference with what to do about it. Changes nothing, anywhere. Purchases that are open, or younger than their quiet period, are not judged.
+	return `topupd verify alone compares and lists. Flags of that: topupd verify list --help.`
+}
 
-Exits 0 when there is no difference, 3 when there are some, 1 when not everything could be read: then no difference means nothing.
+// booksFlags say what is compared.
+type booksFlags struct {
+	Since    string `help:"Compare what was planned or billed since then: a date (2026-11-01), a time (2026-11-20T09:00:00Z) or how long ago (30d). Default: 24h, further back to what the daemon's last complete comparison compared, could not judge or found charged wrongly." placeholder:"D"`
+	Provider string `help:"Only this provider, by its name in the configuration." placeholder:"NAME"`
+}
+
+// verifyListCmd lists the differences.
+type verifyListCmd struct {
+	booksFlags
+	ID []string `name:"id" help:"Only these differences (d-…), by commas." placeholder:"ID"`
+	outputFlags
+}
+
+func (*verifyListCmd) Help() string {
+	return `Reads every bill of the account, the credits of customers who bought or were billed, and the ledger, and lists each difference with its id and what to do about it. Changes nothing, anywhere. Purchases that are open, or younger than their quiet period, are not judged. What was acknowledged (topupd verify ack ID) is listed apart.
+
+Exits 0 when there is no difference, or none but acknowledged ones; 3 when there are others; 1 when not everything could be read: then no difference means nothing.
 
 Examples:
 
     topupd verify
     topupd verify --since 30d -o csv > november.csv
-    topupd verify --provider hyperline --since 2026-11-01`
+    topupd verify --provider hyperline --since 2026-11-01
+    topupd verify --provider hyperline --id d-5b1f0c9e7a24,d-90e2d1c3b4a5`
 }
 
-func (c *verifyCmd) Run(a *app) (err error) {
+func (c *verifyListCmd) Run(a *app) (err error) {
 	l, err := a.load()
-	if err != nil {
-		return err
-	}
-	if _, err := l.providerID(c.Provider); err != nil {
-		return err
-	}
-	since, err := c.moment(a)
 	if err != nil {
 		return err
 	}
@@ -54,12 +64,11 @@ func (c *verifyCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	connections, err := a.connect(l, slog.New(slog.DiscardHandler), nil)
+	results, err := c.results(a, l, store)
 	if err != nil {
 		return err
 	}
-	results, err := c.compare(a, l, store, connections, since)
-	if err != nil {
+	if results, err = pick(results, c.ID); err != nil {
 		return err
 	}
 	customers, err := store.Customers(a.ctx, "")
@@ -75,8 +84,35 @@ func (c *verifyCmd) Run(a *app) (err error) {
 	return verdict(results)
 }
 
+// results compares, and puts what was acknowledged apart.
+func (c booksFlags) results(a *app, l *loaded, store *ledger.Store) ([]compared, error) {
+	if _, err := l.providerID(c.Provider); err != nil {
+		return nil, err
+	}
+	since, err := c.moment(a)
+	if err != nil {
+		return nil, err
+	}
+	connections, err := a.connect(l, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return nil, err
+	}
+	results, err := c.compare(a, l, store, connections, since)
+	if err != nil {
+		return nil, err
+	}
+	known, err := acknowledged(a.ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	for i := range results {
+		results[i].divide(known)
+	}
+	return results, nil
+}
+
 // moment is --since; the zero time for the default.
-func (c *verifyCmd) moment(a *app) (time.Time, error) {
+func (c booksFlags) moment(a *app) (time.Time, error) {
 	since, err := time.Parse(time.DateOnly, c.Since)
 	if err != nil {
 		since, err = a.moment("--since", c.Since, -1)
@@ -122,14 +158,16 @@ func sinceLast(ctx context.Context, store unjudged, last ledger.Verification, qu
 	return since, nil
 }
 
-// compared is what came of one connection.
+// compared is what came of one connection. The findings of the report are those
+// that nobody has acknowledged.
 type compared struct {
 	from   *connection
 	report verify.Report
+	known  []knownFinding
 	err    error
 }
 
-func (c *verifyCmd) compare(a *app, l *loaded, store *ledger.Store, connections []*connection, since time.Time) ([]compared, error) {
+func (c booksFlags) compare(a *app, l *loaded, store *ledger.Store, connections []*connection, since time.Time) ([]compared, error) {
 	last, err := store.Verifications(a.ctx)
 	if err != nil {
 		return nil, err
@@ -153,8 +191,12 @@ func (c *verifyCmd) compare(a *app, l *loaded, store *ledger.Store, connections 
 		at.Store(v)
 		begin := since
 		if begin.IsZero() {
-			if begin, err = sinceLast(a.ctx, store, lastOf(last, from.id), from.Unclear.QuietPeriod, a.now(), verifyDefault); err != nil {
+			newest := lastOf(last, from.id)
+			if begin, err = sinceLast(a.ctx, store, newest, from.Unclear.QuietPeriod, a.now(), verifyDefault); err != nil {
 				return nil, err
+			}
+			if !newest.Since.IsZero() && newest.Since.Before(begin) { // an alert tells of what it found
+				begin = newest.Since
 			}
 		}
 		report, err := v.Run(a.ctx, begin)
@@ -162,7 +204,7 @@ func (c *verifyCmd) compare(a *app, l *loaded, store *ledger.Store, connections 
 			return nil, a.ctx.Err()
 		}
 		report.Since = begin
-		results = append(results, compared{from, report, err})
+		results = append(results, compared{from: from, report: report, err: err})
 	}
 	return results, nil
 }
@@ -170,25 +212,30 @@ func (c *verifyCmd) compare(a *app, l *loaded, store *ledger.Store, connections 
 // verdict is the exit code: what could not be read outweighs what was found,
 // since nobody knows what else there is.
 func verdict(results []compared) error {
-	var unread []string
-	found := 0
+	if err := unread(results); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(results, func(r compared) bool { return len(r.report.Findings) > 0 }) {
+		return &exitError{code: exitPerson}
+	}
+	return nil
+}
+
+// unread is what could not be read, as an error; nil when all was.
+func unread(results []compared) error {
+	var list []string
 	for _, r := range results {
-		found += len(r.report.Findings)
 		if r.err != nil {
-			unread = append(unread, fmt.Sprintf("%s: %v", r.from.Name, r.err))
+			list = append(list, fmt.Sprintf("%s: %v", r.from.Name, r.err))
 		}
 		for _, what := range r.report.Incomplete {
-			unread = append(unread, fmt.Sprintf("%s: %s", r.from.Name, what))
+			list = append(list, fmt.Sprintf("%s: %s", r.from.Name, what))
 		}
 	}
-	switch {
-	case len(unread) > 0:
-		return fmt.Errorf("%w; run it again when the provider answers:\n  %s", verify.ErrIncomplete, strings.Join(unread, "\n  "))
-	case found > 0:
-		return &exitError{code: exitPerson}
-	default:
+	if len(list) == 0 {
 		return nil
 	}
+	return fmt.Errorf("%w; run it again when the provider answers:\n  %s", verify.ErrIncomplete, strings.Join(list, "\n  "))
 }
 
 // findingRecord is one difference for programs. Its fields and their order are
@@ -208,36 +255,47 @@ type findingRecord struct {
 	At            *string `json:"at"`
 	Next          string  `json:"next"`
 	CustomerName  *string `json:"customer_name"`
+	ID            string  `json:"id"`
+
+	AcknowledgedBy   *string `json:"acknowledged_by"`
+	AcknowledgedAt   *string `json:"acknowledged_at"`
+	AcknowledgedNote *string `json:"acknowledged_note"`
 }
 
 func findingOf(provider string, f verify.Finding) findingRecord {
 	return findingRecord{
 		Provider: provider, Kind: string(f.Kind), Meaning: f.Kind.Words(), Customer: string(f.Customer), Product: word(f.Product),
 		Purchase: word(f.Purchase), OtherPurchase: word(f.Other), Invoice: word(f.Invoice), Row: word(f.Row),
-		Ours: word(f.Ours), Theirs: word(f.Theirs), At: stamp(&f.At), Next: f.Kind.Next(),
+		Ours: word(f.Ours), Theirs: word(f.Theirs), At: stamp(&f.At), Next: f.Kind.Next(), ID: f.ID,
 	}
 }
 
 // print writes the findings, and what was compared: for people after the
 // findings, for programs on stderr.
-func (c *verifyCmd) print(a *app, results []compared, customers []ledger.Customer) error {
+func (c *verifyListCmd) print(a *app, results []compared, customers []ledger.Customer) error {
 	names := map[topup.CustomerID]string{}
 	for _, c := range customers {
 		names[c.ID] = cmp.Or(names[c.ID], c.Name)
 	}
-	var records []findingRecord
+	var open, known []findingRecord
 	for _, r := range results {
 		for _, f := range r.report.Findings {
 			record := findingOf(r.from.Name, f)
 			record.CustomerName = word(names[f.Customer])
-			records = append(records, record)
+			open = append(open, record)
+		}
+		for _, k := range r.known {
+			record := findingOf(r.from.Name, k.Finding)
+			record.CustomerName = word(names[k.Customer])
+			record.AcknowledgedBy, record.AcknowledgedAt, record.AcknowledgedNote = word(k.action.By), stamp(&k.action.At), word(k.action.Reason)
+			known = append(known, record)
 		}
 	}
 	out := a.stderr
 	if c.Output == "table" {
 		out = a.stdout
 	}
-	if err := listing(a, c.Output, records, func() { a.findingTable(records) }); err != nil {
+	if err := listing(a, c.Output, slices.Concat(open, known), func() { a.findingTable(open); a.knownTable(known) }); err != nil {
 		return err
 	}
 	for _, r := range results {
@@ -252,7 +310,7 @@ const onWordShown = 20
 
 // printOnWord lists, every time, the purchases whose outcome no books bear out:
 // it is no difference, and nobody else can see it.
-func (c *verifyCmd) printOnWord(a *app, store *ledger.Store, results []compared) error {
+func (c *verifyListCmd) printOnWord(a *app, store *ledger.Store, results []compared) error {
 	out := a.stderr
 	if c.Output == "table" {
 		out = a.stdout
@@ -287,6 +345,7 @@ func (a *app) findingTable(records []findingRecord) {
 		return
 	}
 	g := grid{columns: []column{
+		{title: "id"},
 		{title: "provider"},
 		{title: "difference"},
 		{title: "customer", stack: true},
@@ -298,7 +357,7 @@ func (a *app) findingTable(records []findingRecord) {
 	for _, r := range records {
 		counts[r.Kind]++
 		g.rows = append(g.rows, []string{
-			r.Provider, a.paint(findingColor(r.Kind), r.Kind), both(given(r.CustomerName), r.Customer), lastOfID(r.Purchase),
+			r.ID, r.Provider, a.paint(findingColor(r.Kind), r.Kind), both(given(r.CustomerName), r.Customer), lastOfID(r.Purchase),
 			printable(either(given(r.Invoice), given(r.Row))), printable(strings.TrimPrefix(given(r.Ours)+" → "+given(r.Theirs), " → ")),
 		})
 	}
@@ -308,7 +367,7 @@ func (a *app) findingTable(records []findingRecord) {
 			a.printf("  %s (%s): %s\n    %s\n", k, grouped(n), k.Words(), a.fold(sentence(k.Next())+".", 4))
 		}
 	}
-	a.printf("\n")
+	a.printf("  or live with one: topupd verify ack ID --note \"…\"; it is listed apart then, and alerts no more\n\n")
 }
 
 func findingColor(kind string) string {
@@ -353,6 +412,9 @@ func (a *app) compareLine(out io.Writer, r compared) {
 		result = "no difference in what can be compared"
 	case len(n.Findings) == 0:
 		result = "no difference"
+	}
+	if len(r.known) > 0 {
+		result += fmt.Sprintf(" beside %s acknowledged", grouped(len(r.known)))
 	}
 	natively := 0
 	parts := []string{fmt.Sprintf("%s: %s since %s", r.from.Name, result, a.clock(n.Since))}

@@ -294,6 +294,38 @@ func TestVerifyFindsTenPlantedDifferencesInAMonthAndNothingElse(t *testing.T) {
 	if took > time.Minute {
 		t.Errorf("it took %s, want less than a minute", took)
 	}
+	m.livesWithOne(made, report.Findings)
+}
+
+// livesWithOne acknowledges one of the differences: it is listed apart from the
+// others, and the next double charge, of the same purchase, is found.
+func (m *month) livesWithOne(made []topup.Purchase, findings []verify.Finding) {
+	m.t.Helper()
+	divided := func() compared {
+		known, err := acknowledged(m.ctx(), m.store)
+		m.must(err)
+		r := compared{from: m.client, report: m.verify()}
+		r.divide(known)
+		return r
+	}
+	m.acknowledge(findings[0], "ana")
+	r := divided()
+	if len(r.known) != 1 || r.known[0].ID != findings[0].ID || r.known[0].action.By != "ana" || len(r.report.Findings) != len(findings)-1 {
+		m.t.Fatalf("%d acknowledged, %d others of %d", len(r.known), len(r.report.Findings), len(findings))
+	}
+	for _, f := range findings[1:] {
+		m.acknowledge(f, "ana")
+	}
+	if r = divided(); len(r.report.Findings) != 0 || verdict([]compared{r}) != nil {
+		m.t.Errorf("all acknowledged, and it says %v of %+v", verdict([]compared{r}), r.report.Findings)
+	}
+	twice := made[len(made)/2]
+	ids, err := m.world.AddPast(emulator.PastPurchase{Customer: string(twice.Target.Customer), At: twice.SentAt.Add(4 * time.Minute), Expires: twice.ExpiresAt})
+	m.must(err)
+	r = divided()
+	if len(r.report.Findings) != 1 || r.report.Findings[0].Kind != verify.DoubleCharge || r.report.Findings[0].Invoice != ids[0] || verdict([]compared{r}) == nil {
+		m.t.Errorf("the next double charge: %+v, %v", r.report.Findings, verdict([]compared{r}))
+	}
 }
 
 func BenchmarkVerifyMonth(b *testing.B) {

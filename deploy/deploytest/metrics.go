@@ -75,6 +75,7 @@ var Metrics = map[string]Metric{
 	"topup_config_last_reload_success_timestamp_seconds": gauge(nil),
 	"topup_build_info":                                   gauge(nil, "version", "revision", "goversion"),
 	"topup_verify_differences":                           gauge(map[string][]string{"kind": differences}, "provider"),
+	"topup_verify_difference_ids":                        gauge(map[string][]string{"kind": differences}, "provider", "ids"),
 	"topup_verify_last_success_timestamp_seconds":        gauge(nil, "provider"),
 	"topup_ledger_fit":                                   gauge(nil),
 	"topup_ledger_query_duration_seconds":                histogram("query"),

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"topupd/config/yamlfile"
+	"topupd/ledger"
+	"topupd/verify"
+)
+
+// verifyAckCmd stores that a person lives with a difference.
+type verifyAckCmd struct {
+	ID   string `arg:"" help:"The id of the difference, as topupd verify shows it."`
+	Note string `required:"" help:"Why it may stay: it stands in the log of actions for ever." placeholder:"TEXT"`
+	By   string `help:"Who says so (default: $SUDO_USER, else $USER)." placeholder:"WHO"`
+	booksFlags
+}
+
+func (*verifyAckCmd) Help() string {
+	return `Compares once more, and stores that you know of the difference with this id and live with it. Nothing else changes, at the provider or here. From then on topupd verify lists it apart and exits 0 when no other is left, and the daemon neither logs nor counts it. It cannot be taken back.
+
+It is about this difference only: the next one alerts, and so does this one once its bill or an amount is another. What was found over a longer time needs the same --since.
+
+Examples:
+
+    topupd verify ack d-5b1f0c9e7a24 --note "refunded outside Hyperline, ticket 4711"
+    topupd verify ack d-90e2d1c3b4a5 --since 30d --note "the customer keeps both, says Ana"`
+}
+
+func (c *verifyAckCmd) Run(a *app) (err error) {
+	l, err := a.load()
+	if err != nil {
+		return err
+	}
+	action := ledger.Action{Subject: c.ID, By: cmp.Or(strings.TrimSpace(c.By), a.person()), Reason: strings.TrimSpace(c.Note)}
+	switch {
+	case action.Reason == "":
+		return usage("--note is empty: say why it may stay")
+	case action.By == "":
+		return usage("nobody knows who you are: add --by NAME")
+	}
+	store, err := a.history(l, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	known, err := acknowledged(a.ctx, store)
+	if err != nil {
+		return err
+	}
+	if before, ok := known[c.ID]; ok {
+		return a.acknowledgedBefore(before)
+	}
+	results, err := c.results(a, l, store)
+	if err != nil {
+		return err
+	}
+	if results, err = pick(results, []string{c.ID}); err != nil {
+		return err
+	}
+	for _, r := range results {
+		for _, f := range r.report.Findings {
+			a.findingTable([]findingRecord{findingOf(r.from.Name, f)})
+			action.Provider, action.Effect = r.from.id, effectOf(f)
+		}
+	}
+	stored, err := store.Acknowledge(a.ctx, action)
+	if errors.Is(err, ledger.ErrAcknowledged) {
+		return a.acknowledgedBefore(stored)
+	}
+	if err != nil {
+		return err
+	}
+	a.printf("acknowledged: %s by %s: %s\n", c.ID, printable(stored.By), printable(stored.Reason))
+	return nil
+}
+
+// effectOf says what was acknowledged, for the log of actions.
+func effectOf(f verify.Finding) string {
+	var parts []string
+	for _, part := range [][2]string{
+		{"of", string(f.Customer)}, {"purchase", f.Purchase}, {"and", f.Other}, {"reference", f.Invoice}, {"row", f.Row}, {"ours", f.Ours}, {"theirs", f.Theirs},
+	} {
+		if part[1] != "" {
+			parts = append(parts, part[0]+" "+part[1])
+		}
+	}
+	return string(f.Kind) + " " + strings.Join(parts, ", ")
+}
+
+func (a *app) acknowledgedBefore(by ledger.Action) error {
+	return fmt.Errorf("%s was acknowledged by %s at %s: %s; nothing was changed", by.Subject, printable(by.By), a.clock(by.At), printable(by.Reason))
+}
+
+// acknowledged are the differences that people live with, by their ids.
+func acknowledged(ctx context.Context, store *ledger.Store) (map[string]ledger.Action, error) {
+	list, err := store.Acknowledgements(ctx)
+	known := make(map[string]ledger.Action, len(list))
+	for _, action := range list {
+		known[action.Subject] = action
+	}
+	return known, err
+}
+
+// knownFinding is a difference, and who acknowledged it.
+type knownFinding struct {
+	verify.Finding
+	action ledger.Action
+}
+
+// divide takes what was acknowledged out of the findings.
+func (r *compared) divide(known map[string]ledger.Action) {
+	r.report.Findings = slices.DeleteFunc(r.report.Findings, func(f verify.Finding) bool {
+		action, ok := known[f.ID]
+		if ok {
+			r.known = append(r.known, knownFinding{f, action})
+		}
+		return ok
+	})
+}
+
+// pick leaves only the differences with these ids; without ids all. An id that is
+// not among them is an error.
+func pick(results []compared, ids []string) ([]compared, error) {
+	var there []string
+	for _, r := range results {
+		for _, f := range r.report.Findings {
+			there = append(there, f.ID)
+		}
+		for _, k := range r.known {
+			there = append(there, k.ID)
+		}
+	}
+	for _, id := range ids {
+		if slices.Contains(there, id) {
+			continue
+		}
+		if err := unread(results); err != nil {
+			return nil, fmt.Errorf("whether there is a difference %s nobody can tell: %w", clipped(id), err)
+		}
+		near := "none is like it"
+		if list := yamlfile.Nearest(id, there, nearMatches); len(list) > 0 {
+			near = "near it: " + strings.Join(list, ", ")
+		}
+		return nil, usage("there is no difference %s now, so nothing was changed: it has gone, or changed and has another id, or is older than what was compared (--since); %s; topupd verify lists those that there are", clipped(id), near)
+	}
+	if len(ids) == 0 {
+		return results, nil
+	}
+	other := func(f verify.Finding) bool { return !slices.Contains(ids, f.ID) }
+	for i := range results {
+		results[i].report.Findings = slices.DeleteFunc(results[i].report.Findings, other)
+		results[i].known = slices.DeleteFunc(results[i].known, func(k knownFinding) bool { return other(k.Finding) })
+	}
+	return results, nil
+}
+
+// knownTable prints acknowledged differences for people.
+func (a *app) knownTable(records []findingRecord) {
+	if len(records) == 0 {
+		return
+	}
+	g := grid{columns: []column{
+		{title: "id"}, {title: "provider"}, {title: "acknowledged"}, {title: "customer", stack: true}, {title: "at the provider"}, {title: "by"}, {title: "note", wrap: true},
+	}}
+	for _, r := range records {
+		g.rows = append(g.rows, []string{
+			r.ID, r.Provider, r.Kind, both(given(r.CustomerName), r.Customer), printable(either(given(r.Invoice), given(r.Row))),
+			printable(given(r.AcknowledgedBy)), printable(given(r.AcknowledgedNote)) + " (" + given(r.AcknowledgedAt) + ")",
+		})
+	}
+	a.printf("%s\n", g.render(a.width))
+}
