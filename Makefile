@@ -8,6 +8,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # container, CI) would stop a build that asks git. Tests build the program too.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+# Where the people on call read docs/: the base of every runbook_url. After a
+# change: make runbooks.
+DOCS ?= https://example.com/topupd/docs
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
 # Modules of their own keep heavy test-only libraries out of the daemon's graph.
@@ -30,7 +33,7 @@ GOLANGCI_LINT = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOTESTSUM     = $(TOOLS)/gotestsum-$(GOTESTSUM_VERSION)
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test unit race e2e soak sim kills restores fuzz mutants bench lint fmt verify migrate release clean tools test-tools
+.PHONY: help build demo test unit race e2e soak sim kills restores fuzz mutants bench lint fmt verify runbooks migrate release clean tools test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +87,10 @@ fmt: $(GOLANGCI_LINT) ## format every Go file
 
 verify: ## check that generated files and go.mod are up to date
 	@GO="$(GO)" scripts/verify . $(NESTED)
+
+runbooks: ## put DOCS, where your people read docs/, into the alerts
+	@sed -E -i.old 's|(runbook_url: "?)[^#]*/operations.md#|\1$(DOCS)/operations.md#|' deploy/prometheus/alerts.yml deploy/prometheus/alerts_test.yml
+	@rm -f deploy/prometheus/*.yml.old
 
 migrate: build ## bring the ledger's schema up to date (ARGS="--config=...")
 	@./bin/topupd migrate $(ARGS)

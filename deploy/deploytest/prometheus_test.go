@@ -1,8 +1,12 @@
 package deploytest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -66,6 +70,43 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 	}
 }
 
+// docs is the base of every runbook_url: DOCS of the Makefile.
+func docs(t *testing.T) string {
+	t.Helper()
+	set := regexp.MustCompile(`(?m)^DOCS \?= (\S+)$`).FindSubmatch(read(t, File("..", "Makefile")))
+	if set == nil {
+		t.Fatal("the Makefile sets no DOCS")
+	}
+	return string(set[1])
+}
+
+// A notification is read on a phone: a link that is not absolute leads nowhere.
+func TestTheBaseOfRunbooksIsSetOnce(t *testing.T) {
+	t.Parallel()
+	if base, err := url.Parse(docs(t)); err != nil || base.Scheme != "https" || base.Host == "" {
+		t.Errorf("DOCS of the Makefile is %q, %v; want an absolute address", docs(t), err)
+	}
+	folder := t.TempDir()
+	copied := func(name string) string { return filepath.Join(folder, "deploy", "prometheus", name) }
+	err := os.MkdirAll(copied(""), 0o700)
+	files := []string{"alerts.yml", "alerts_test.yml"}
+	for _, name := range files {
+		err = errors.Join(err, os.WriteFile(copied(name), read(t, File("prometheus", name)), 0o600))
+	}
+	makefile, bad := filepath.Abs(File("..", "Makefile"))
+	if err = errors.Join(err, bad); err != nil {
+		t.Fatal(err)
+	}
+	const other = "https://wiki.test/on-call"
+	output(t, folder, program(t, "make", "make"), "-f", makefile, "runbooks", "DOCS="+other)
+	for _, name := range files {
+		want := bytes.ReplaceAll(read(t, File("prometheus", name)), []byte(docs(t)+"/operations.md#"), []byte(other+"/operations.md#"))
+		if got := read(t, copied(name)); !bytes.Equal(got, want) || !bytes.Contains(got, []byte(other)) {
+			t.Errorf("make runbooks does not change every runbook_url of %s, and nothing else", name)
+		}
+	}
+}
+
 func TestAlertsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	paging := []string{"TopupCustomerDry", "TopupCustomerAboutToRunDry", "TopupDaemonAbsent", "TopupSweepLate", "TopupBooksDiffer", "TopupLedgerUnfit", "TopupBalancesHeld", "TopupNoLeaseHolder", "TopupTokenRefused"}
@@ -82,7 +123,7 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 				t.Errorf("%s has no %s", r.Alert, key)
 			}
 		}
-		if got, want := r.Annotations["runbook_url"], "docs/operations.md#"+strings.ToLower(r.Alert); got != want {
+		if got, want := r.Annotations["runbook_url"], docs(t)+"/operations.md#"+strings.ToLower(r.Alert); got != want {
 			t.Errorf("%s: runbook_url %q, want %q", r.Alert, got, want)
 		}
 	}
