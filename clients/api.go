@@ -15,10 +15,11 @@ import (
 // API is one connection to a provider: its address, its rate budget and its
 // clock. All methods may be called from any goroutine.
 type API struct {
-	o      Options
-	reads  *bucket
-	writes *bucket // the same as reads when the limit is shared
-	client *http.Client
+	o       Options
+	reads   *bucket
+	writes  *bucket // the same as reads when the limit is shared
+	client  *http.Client
+	refused refusals
 
 	sleep func(context.Context, time.Duration) error // tests let time pass by themselves
 	pause time.Duration                              // before the second try of a read

@@ -24,6 +24,8 @@ type Read struct {
 	Query url.Values
 	Token Token
 	Class Class
+	// MayLack: an account may lack the right to it, and there is another way.
+	MayLack bool
 }
 
 // Response is a complete 2xx answer in JSON.
@@ -94,6 +96,14 @@ func (p *pauses) NextBackOff() time.Duration {
 }
 
 func (a *API) readWithToken(ctx context.Context, r Read) (Response, error) {
+	resp, err := a.readReloading(ctx, r)
+	a.refused.note(r, err, a.o.Now())
+	return resp, err
+}
+
+// readReloading asks once more when the token was refused and its source has
+// another one.
+func (a *API) readReloading(ctx context.Context, r Read) (Response, error) {
 	used := r.Token.Fingerprint()
 	resp, err := a.readOnce(ctx, r)
 	if !Refused(err, http.StatusUnauthorized) {

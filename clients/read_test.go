@@ -286,6 +286,59 @@ func TestA401ReadsTheTokenAgain(t *testing.T) {
 	})
 }
 
+// A refusal of the token must be told at once, and nothing else: neither a rotation
+// nor the list of all balances that an account may lack.
+func TestSinceWhenTheTokenIsRefused(t *testing.T) {
+	now := noon
+	codes := map[string]int{}
+	api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if code := codes[r.URL.Path]; code != 0 && r.Header.Get("Authorization") == "Bearer old_token" {
+			status(code, `{"message":"no"}`)(w, r)
+			return
+		}
+		status(200, `{}`)(w, r)
+	}, func(o *Options) { o.Now = func() time.Time { return now } })
+	token := &secret{now: "old_token"}
+	read := func(op string, mayLack bool) {
+		_, _ = api.Read(t.Context(), Read{Op: op, Path: "/" + op, Token: token, MayLack: mayLack})
+	}
+	want := func(what string, since time.Time) {
+		t.Helper()
+		if got := api.TokenRefused(); !got.Equal(since) {
+			t.Errorf("%s: refused since %s, want %s", what, got, since)
+		}
+	}
+	codes["/bulk"] = 403
+	read("bulk", true)
+	want("a list that an account may lack", time.Time{})
+	codes["/credits"] = 500
+	read("credits", false)
+	want("an outage", time.Time{})
+	codes["/credits"] = 401
+	read("credits", false)
+	want("a single 401", noon)
+	now = noon.Add(time.Minute)
+	codes["/invoices"] = 403
+	read("invoices", false)
+	read("customers", false)
+	read("credits", false)
+	want("another right, and a success of another operation", noon)
+	codes["/credits"] = 0
+	read("credits", false)
+	want("the right that is still missing", now)
+	token.now = "new_token"
+	want("another token", time.Time{})
+	token.now, token.next = "old_token", "new_token"
+	codes["/credits"] = 401
+	read("credits", false)
+	want("a rotation", time.Time{})
+	token.now, token.next = "old_token", "old_token"
+	now = now.Add(refusedFor - time.Second)
+	want("asked within the hour", noon.Add(time.Minute))
+	now = now.Add(time.Second)
+	want("not asked for an hour", time.Time{})
+}
+
 func TestNoSecretReachesAnErrorOrALog(t *testing.T) {
 	var log bytes.Buffer
 	const token = "prod_verysecret"

@@ -10,8 +10,7 @@
 // Every label value comes from a closed list (reasons, states, results, HTTP
 // codes) or from the configuration (providers, rules), and its series starts at
 // zero, so that the first failure is a rise and not an appearance. Ids of
-// customers stand in the two per-target gauges alone, and their number is
-// bounded.
+// customers stand in the per-target gauges alone, and their number is bounded.
 //
 // It must never hold up a purchase: nothing here does I/O while it holds a
 // lock, and no label value, however broken, makes it panic or spoils a scrape.

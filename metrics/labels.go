@@ -15,6 +15,7 @@ var (
 	purchaseResults = []string{string(topup.Settled), string(topup.Declined), string(topup.FailedRefused), string(topup.Cancelled), string(topup.Parked)}
 	sweepResults    = []string{"ok", "incomplete", "error"}
 	unpaidPayments  = []topup.Payment{topup.PaymentPending, topup.PaymentFailed}
+	pauseScopes     = []topup.PauseScope{topup.PauseAll, topup.PauseProvider, topup.PauseRule, topup.PauseCustomer}
 	budgetKinds     = []string{"reads", "writes"}
 	ledgerReasons   = []string{"in_doubt", "conflict", "timeout", "connection", "constraint", other}
 )

@@ -19,9 +19,9 @@ const (
 // Options say what is shown and what the build information is.
 type Options struct {
 	PerTarget string // PerTargetAll, PerTargetLow or PerTargetNone; "" is PerTargetAll
-	// MaxSeries bounds the series of the two per-target gauges together, over
-	// all providers, inclusive. A target takes two of them, one when it has no
-	// threshold or no balance. 0 or less shows none.
+	// MaxSeries bounds the series of the two per-target gauges of balance and
+	// threshold together, over all providers, inclusive. A target takes two of them,
+	// one when it has no threshold or no balance. 0 or less shows none.
 	MaxSeries int
 
 	Version, Revision, GoVersion string // labels of topup_build_info
@@ -63,6 +63,10 @@ type Metrics struct {
 	budget          *prometheus.GaugeVec
 
 	leaseHeld      *prometheus.GaugeVec
+	tokenRefused   *prometheus.GaugeVec
+	oldestPause    *prometheus.GaugeVec
+	dryRun         *prometheus.GaugeVec
+	ruleLost       *prometheus.GaugeVec
 	reloadOK       prometheus.Gauge
 	ledgerFit      prometheus.Gauge
 	reloadAt       prometheus.Gauge
@@ -175,6 +179,18 @@ func (m *Metrics) addRequests(f factory) {
 func (m *Metrics) addProcess(f factory, o Options) {
 	m.leaseHeld = f.gauge("topup_lease_held",
 		"1 while this process holds the lease of the provider connection, else 0.",
+		"provider")
+	m.tokenRefused = f.gauge("topup_provider_token_refused_timestamp_seconds",
+		"Since when the provider has refused the token that is in use, for a read or for purchases; 0 when it does not.",
+		"provider")
+	m.oldestPause = f.gauge("topup_pause_oldest_timestamp_seconds",
+		"When the oldest pause of the scope that a person has thrown and that is in force was thrown; 0 when there is none.",
+		"provider", "scope")
+	m.dryRun = f.gauge("topup_dry_run",
+		"1 while the rule buys nothing because its mode or the daemon's is dry_run, else 0.",
+		"provider", "rule")
+	m.ruleLost = f.gauge("topup_customers_rule_lost",
+		"Customers who were bought for within 90 days and whom no rule is for now, without a pause that says so.",
 		"provider")
 	m.reloadOK = f.plainGauge("topup_config_last_reload_successful",
 		"1 when the newest configuration is in use, 0 when it was refused and an older one is.")

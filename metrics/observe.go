@@ -43,6 +43,11 @@ func (m *Metrics) Watch(provider string, rules []string) {
 	with(m, m.sweepTakes.GetMetricWithLabelValues, exists, provider)
 	with(m, m.sweepMayTake.GetMetricWithLabelValues, exists, provider)
 	with(m, m.leaseHeld.GetMetricWithLabelValues, exists, provider)
+	with(m, m.tokenRefused.GetMetricWithLabelValues, exists, provider)
+	with(m, m.ruleLost.GetMetricWithLabelValues, exists, provider)
+	for _, s := range pauseScopes {
+		with(m, m.oldestPause.GetMetricWithLabelValues, exists, provider, string(s))
+	}
 }
 
 func (m *Metrics) watchRule(provider, rule string) {
@@ -131,8 +136,29 @@ func (m *Metrics) Budget(provider, kind string, ratio float64) {
 func (m *Metrics) LeaseHeld(provider string, held bool) {
 	if !held {
 		m.targets.forget(provider)
+		m.RuleLost(provider, 0)
 	}
 	with(m, m.leaseHeld.GetMetricWithLabelValues, set(truth(held)), provider)
+}
+
+// RuleLost sets how many customers were bought for lately and have no rule now.
+func (m *Metrics) RuleLost(provider string, customers int) {
+	with(m, m.ruleLost.GetMetricWithLabelValues, set(float64(customers)), provider)
+}
+
+// TokenRefused sets since when the provider has refused the token in use; zero
+// when it does not.
+func (m *Metrics) TokenRefused(provider string, since time.Time) {
+	with(m, m.tokenRefused.GetMetricWithLabelValues, set(timestamp(since)), provider)
+}
+
+// DryRun sets which of a provider's rules, all of which are given, buy nothing
+// because of dry_run.
+func (m *Metrics) DryRun(provider string, rules map[string]bool) {
+	m.dryRun.DeletePartialMatch(prometheus.Labels{"provider": label(provider)})
+	for rule, on := range rules {
+		with(m, m.dryRun.GetMetricWithLabelValues, set(truth(on)), provider, rule)
+	}
 }
 
 // Reloaded sets whether the newest configuration is in use, and since when. A

@@ -104,6 +104,21 @@ func (m *Metrics) Stopped(provider string, rules []string, pauses []topup.Pause)
 	}
 }
 
+// Paused sets since when pauses of people are in force at a provider, by scope: of
+// all pauses, those that hold for the provider whose id and rules are given.
+func (m *Metrics) Paused(provider string, id topup.ProviderID, rules []string, pauses []topup.Pause) {
+	oldest := map[topup.PauseScope]time.Time{}
+	for _, p := range pauses {
+		if p.Own() || p.Provider != "" && p.Provider != id || p.Scope == topup.PauseRule && !slices.Contains(rules, p.Subject) {
+			continue
+		}
+		oldest[p.Scope] = older(oldest[p.Scope], p.At)
+	}
+	for _, s := range pauseScopes {
+		with(m, m.oldestPause.GetMetricWithLabelValues, set(timestamp(oldest[s])), provider, string(s))
+	}
+}
+
 // Unpaid sets how many invoices are pending and how many failed. Payments that
 // are absent are set to 0; those that are not unpaid are ignored.
 func (m *Metrics) Unpaid(provider string, byPayment map[topup.Payment]int) {

@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"math"
 	"slices"
@@ -22,7 +24,8 @@ type TargetState struct {
 	Reason       topup.Reason
 	TroubleSince time.Time // below the threshold for a trouble reason since; zero = it is not
 	DrySince     time.Time // at or below zero since; zero = it is not
-	Unserved     bool      // nobody buys for it: no rule, dry run, not active at the provider, or a threshold that is never passed
+	Unserved     bool      // nobody buys for it: no rule, dry run, not active at the provider, a threshold that is never passed, or never asked for and long idle
+	PausedSince  time.Time // low and kept back by a pause of a person since; zero = it is not
 	HeldSince    time.Time // held because it shows nothing since; zero = it is not
 	Unproven     bool      // bought for on a zero that only one stamp of an account shows
 }
@@ -39,6 +42,9 @@ func (s TargetState) dry() bool {
 	}
 	return !s.DrySince.IsZero()
 }
+
+// low tells whether it waits for credits.
+func (s TargetState) low() bool { return s.below() && !s.Unserved }
 
 // fullness orders targets by how near they are to needing help: balance over
 // threshold, the lowest first. Without a threshold above zero only the sign of
@@ -76,8 +82,13 @@ type picture struct {
 	providers map[string]*snapshot
 	current   atomic.Pointer[[]prometheus.Metric]
 
-	balance, threshold, targets, below, dry, unserved, held, unproven, oldestTrouble, oldestDry, oldestHeld *prometheus.Desc
+	balance, threshold, low, dryOne, targets, below, dry, unserved, held, unproven *prometheus.Desc
+	oldestTrouble, oldestDry, oldestHeld, oldestPaused                             *prometheus.Desc
 }
+
+// maxDry bounds the dry targets of a provider that are shown one by one. They do
+// not count against Options.MaxSeries: a page hangs on each.
+const maxDry = 500
 
 // snapshot is what one provider's targets come to.
 type snapshot struct {
@@ -87,13 +98,16 @@ type snapshot struct {
 	below                 map[string]int       // by reason
 	oldestTrouble         map[string]time.Time // by reason
 	oldestDry, oldestHeld time.Time
+	oldestPaused          time.Time
 	rows                  []row
+	dryRows               map[[2]string]time.Time // since when, by customer and product
 }
 
 // row is one target that may be shown by itself.
 type row struct {
 	provider, customer, product string
 	balance, threshold          *topup.Credits
+	low                         bool // and bought for
 	fullness                    float64
 }
 
@@ -109,12 +123,17 @@ func newPicture(o Options, log *slog.Logger) *picture {
 			"provider", "customer", "product"),
 		threshold: desc("topup_threshold_credits", "The threshold below which credits are bought for the target.",
 			"provider", "customer", "product"),
+		low: desc("topup_target_low", "1 while the target is below its threshold and is bought for; absent otherwise, and where its balance is.",
+			"provider", "customer", "product"),
+		dryOne: desc("topup_target_dry_timestamp_seconds",
+			"Since when the target, which is bought for, has had a balance of zero or less; absent when it has more. With per_target none the customer is a digest of its id.",
+			"provider", "customer", "product"),
 		targets: desc("topup_targets", "Targets seen in the newest sweep.", "provider"),
 		below: desc("topup_targets_below_threshold",
 			"Targets below their threshold, by the reason their newest evaluation ended in.", "provider", "reason"),
 		dry: desc("topup_targets_dry", "Targets whose balance is zero or less, of those that are bought for.", "provider"),
 		unserved: desc("topup_targets_dry_unserved",
-			"Targets whose balance is zero or less and that nobody buys for: no rule, dry run, not active at the provider, or a threshold that is never passed.",
+			"Targets whose balance is zero or less and that nobody buys for: no rule, dry run, not active at the provider, a threshold that is never passed, or no purchase ever attempted and a balance that has stood still for 30 days.",
 			"provider"),
 		oldestTrouble: desc("topup_targets_trouble_oldest_timestamp_seconds",
 			"Since when the longest-suffering target has been low without being bought for, by reason; 0 when there is none.",
@@ -124,6 +143,8 @@ func newPicture(o Options, log *slog.Logger) *picture {
 			"Accounts that were bought for on a zero whose stamp has not moved.", "provider"),
 		oldestHeld: desc("topup_targets_held_oldest_timestamp_seconds",
 			"Since when the target that has been held the longest has been so; 0 when there is none.", "provider"),
+		oldestPaused: desc("topup_targets_paused_oldest_timestamp_seconds",
+			"When a person threw the oldest of the pauses that keep low targets from being bought for; 0 when there is none.", "provider"),
 		oldestDry: desc("topup_targets_dry_oldest_timestamp_seconds",
 			"Since when the target that has been dry the longest has been so; 0 when there is none.", "provider"),
 	}
@@ -133,7 +154,10 @@ func newPicture(o Options, log *slog.Logger) *picture {
 
 // Describe sends what the picture may hold.
 func (p *picture) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{p.balance, p.threshold, p.targets, p.below, p.dry, p.unserved, p.held, p.unproven, p.oldestTrouble, p.oldestDry, p.oldestHeld} {
+	for _, d := range []*prometheus.Desc{
+		p.balance, p.threshold, p.low, p.dryOne, p.targets, p.below, p.dry, p.unserved, p.held, p.unproven,
+		p.oldestTrouble, p.oldestDry, p.oldestHeld, p.oldestPaused,
+	} {
 		ch <- d
 	}
 }
@@ -176,6 +200,7 @@ func (p *picture) replace(provider string, now time.Time, states []TargetState) 
 
 func (p *picture) summarise(provider string, now time.Time, states []TargetState) *snapshot {
 	s := &snapshot{targets: len(states), below: map[string]int{}, oldestTrouble: map[string]time.Time{}}
+	var dry []TargetState
 	for _, st := range states {
 		reason := reasonLabel(st.Reason)
 		if st.below() {
@@ -195,18 +220,47 @@ func (p *picture) summarise(provider string, now time.Time, states []TargetState
 		default:
 			s.dry++
 			s.oldestDry = older(s.oldestDry, notAfter(now, st.DrySince))
+			dry = append(dry, st)
 		}
-		if !st.TroubleSince.IsZero() {
+		if !st.Unserved {
+			s.oldestPaused = older(s.oldestPaused, notAfter(now, st.PausedSince))
+		}
+		if !st.TroubleSince.IsZero() && !st.Unserved {
 			s.oldestTrouble[reason] = older(s.oldestTrouble[reason], notAfter(now, st.TroubleSince))
 		}
 		if p.perTarget == PerTargetAll || p.perTarget == PerTargetLow && (st.below() || st.dry()) {
 			s.rows = append(s.rows, row{
 				provider: provider, customer: label(string(st.Target.Customer)), product: label(string(st.Target.Product)),
-				balance: st.Balance, threshold: st.Threshold, fullness: st.fullness(),
+				balance: st.Balance, threshold: st.Threshold, low: st.low(), fullness: st.fullness(),
 			})
 		}
 	}
+	s.dryRows = p.oneByOne(now, dry)
 	return s
+}
+
+// oneByOne is since when each of the targets has been dry, so that each is a page of
+// its own. Beyond maxDry the newest share one row, as old as the oldest of them.
+func (p *picture) oneByOne(now time.Time, dry []TargetState) map[[2]string]time.Time {
+	slices.SortFunc(dry, func(a, b TargetState) int {
+		return cmp.Or(a.DrySince.Compare(b.DrySince), cmp.Compare(a.Target.Customer, b.Target.Customer), cmp.Compare(a.Target.Product, b.Target.Product))
+	})
+	rows := make(map[[2]string]time.Time, min(len(dry), maxDry+1))
+	for _, st := range dry {
+		if st.DrySince.IsZero() {
+			continue
+		}
+		key := [2]string{label(string(st.Target.Customer)), label(string(st.Target.Product))}
+		if p.perTarget == PerTargetNone {
+			digest := sha256.Sum256([]byte(st.Target.Customer))
+			key[0] = "sha256:" + hex.EncodeToString(digest[:4])
+		}
+		if _, known := rows[key]; !known && len(rows) >= maxDry {
+			key = [2]string{other, other}
+		}
+		rows[key] = older(rows[key], notAfter(now, st.DrySince))
+	}
+	return rows
 }
 
 // draw makes the metrics of all providers anew. It holds the lock.
@@ -225,6 +279,10 @@ func (p *picture) draw() {
 		gauge(p.dry, float64(s.dry), name)
 		gauge(p.unserved, float64(s.unserved), name)
 		gauge(p.oldestDry, timestamp(s.oldestDry), name)
+		gauge(p.oldestPaused, timestamp(s.oldestPaused), name)
+		for of, since := range s.dryRows {
+			gauge(p.dryOne, timestamp(since), name, of[0], of[1])
+		}
 		gauge(p.held, float64(s.held), name)
 		gauge(p.oldestHeld, timestamp(s.oldestHeld), name)
 		gauge(p.unproven, float64(s.unproven), name)
@@ -239,6 +297,9 @@ func (p *picture) draw() {
 		}
 		if r.threshold != nil {
 			gauge(p.threshold, creditsFloat(*r.threshold), r.provider, r.customer, r.product)
+		}
+		if r.low {
+			gauge(p.low, 1, r.provider, r.customer, r.product)
 		}
 	}
 	p.current.Store(&drawn)

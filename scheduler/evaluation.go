@@ -49,6 +49,15 @@ type detail struct {
 	TroubleSince  time.Time       `json:"trouble_since,omitzero"`
 	DrySince      time.Time       `json:"dry_since,omitzero"`
 	Trusted       *rules.Trusted  `json:"trusted,omitempty"`
+	Still         *still          `json:"still,omitempty"`
+	Mark          *topup.Credits  `json:"mark_micro,omitempty"` // the threshold that the provider shows
+	Inactive      string          `json:"inactive,omitempty"`   // why the provider serves the customer no more
+}
+
+// still is a balance and since when it has been just that.
+type still struct {
+	Balance topup.Credits `json:"balance_micro"`
+	Since   time.Time     `json:"since"`
 }
 
 type detailInvoice struct {
@@ -94,8 +103,12 @@ func (t *tracked) detail(f rules.Facts) []byte {
 		out.Confirmed, out.Invoices = t.saw.Confirmed, t.saw.Invoices
 	}
 	out.TroubleSince, out.DrySince = t.troubled, t.dry
+	out.Mark, out.Inactive = t.reading.Threshold, t.reading.Account.Inactive
 	if !t.trust.ReadAt.IsZero() {
 		out.Trusted = &t.trust
+	}
+	if !t.still.Since.IsZero() {
+		out.Still = &t.still
 	}
 	text, _ := json.Marshal(out) // plain values always marshal
 	return text

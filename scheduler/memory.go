@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,9 @@ const (
 	// forgetAfter is how long a target may be absent from complete sweeps before
 	// it counts as taken off the customer instead of missing.
 	forgetAfter = time.Hour
+	// idleFor is how long a balance must have stood still, inclusive, until a
+	// customer for whom no purchase was ever attempted counts as not served.
+	idleFor = 30 * 24 * time.Hour
 )
 
 // remember starts each holding of the lease anew from what the ledger knows:
@@ -49,11 +53,15 @@ func (w *Watch) remember(ctx context.Context, term int64) error {
 // recalled is the memory that an evaluation leaves to a later process. Its
 // reading has no time, so that nothing is bought on it.
 func recalled(e topup.Evaluation) *tracked {
-	t := &tracked{last: e, reading: topup.Reading{
-		Target: e.Target, CustomerName: e.CustomerName, ProductName: e.ProductName, Threshold: e.Threshold,
-	}}
 	var since detail
 	_ = json.Unmarshal(e.Detail, &since) // without it the times below are later, never earlier
+	t := &tracked{last: e, reading: topup.Reading{
+		Target: e.Target, CustomerName: e.CustomerName, ProductName: e.ProductName,
+		Threshold: cmp.Or(since.Mark, e.Threshold), Account: topup.Account{Inactive: since.Inactive},
+	}}
+	if since.Still != nil {
+		t.still = *since.Still
+	}
 	if e.Balance == nil {
 		t.reading.Bad = "unreadable before this process took over"
 	} else {
@@ -121,6 +129,9 @@ func shows(e topup.Evaluation) bool { return e.Balance != nil && *e.Balance != 0
 // that cannot be read or judged any more counts as it was last; whom no rule is
 // for is nobody's trouble.
 func (w *Watch) times(t *tracked, d rules.Decision, now time.Time) {
+	if t.reading.Bad == "" && (t.still.Since.IsZero() || t.still.Balance != t.reading.Balance) {
+		t.still = still{Balance: t.reading.Balance, Since: now}
+	}
 	reason := t.reason(d)
 	if reason == topup.NoRule || reason == topup.Excluded {
 		t.below, t.threshold, t.troubled, t.dry = false, nil, time.Time{}, time.Time{}
@@ -211,13 +222,28 @@ func (t *tracked) decide(d rules.Decision, f rules.Facts, moved bool) {
 }
 
 // unserved tells whether nobody buys for the target, however empty it is: that is
-// chosen, and no alert.
-func unserved(f rules.Facts, d rules.Decision, r *topup.Reading) bool {
-	return f.Rule == nil || f.Rule.DryRun || r.Account.Inactive != "" || d.Threshold != nil && *d.Threshold <= 0
+// chosen, and no alert. Whoever has a rule is served unless no purchase was ever
+// attempted and the balance has stood still for idleFor. What a provider that is
+// away does not show is taken from its last reading.
+func (t *tracked) unserved(f rules.Facts) bool {
+	if f.Rule == nil || f.Rule.DryRun || t.reading.Account.Inactive != "" {
+		return true
+	}
+	if threshold := f.Rule.ThresholdOf(&t.reading); threshold != nil && *threshold <= 0 {
+		return true
+	}
+	attempted := f.Standing.Open != nil || f.Standing.EndedAt != nil
+	return !attempted && !t.still.Since.IsZero() && f.Now.Sub(t.still.Since) >= idleFor
 }
 
 func state(target topup.Target, t *tracked, d rules.Decision, f rules.Facts) TargetState {
-	s := TargetState{Target: target, Threshold: d.Threshold, Reason: t.reason(d), TroubleSince: t.troubled, DrySince: t.dry, Unserved: unserved(f, d, &t.reading), Unproven: t.unproven}
+	s := TargetState{
+		Target: target, Threshold: d.Threshold, Reason: t.reason(d), TroubleSince: t.troubled, DrySince: t.dry,
+		Unserved: t.unserved(f), PausedSince: pausedSince(d, f), Unproven: t.unproven,
+	}
+	if f.Standing.DoubtedAt != nil && f.Rule != nil && !f.Rule.DryRun { // nobody else would be bought for anyway
+		s.HeldSince = *f.Standing.DoubtedAt
+	}
 	if s.Threshold == nil && t.below {
 		s.Threshold = t.threshold
 	}
@@ -226,4 +252,18 @@ func state(target topup.Target, t *tracked, d rules.Decision, f rules.Facts) Tar
 		s.Balance = &balance
 	}
 	return s
+}
+
+// pausedSince is when a person threw the oldest of the pauses that keep a low
+// target from being bought for; zero when none does.
+func pausedSince(d rules.Decision, f rules.Facts) (oldest time.Time) {
+	if d.Reason != topup.Paused {
+		return oldest
+	}
+	for _, p := range f.Standing.Pauses {
+		if !p.Own() && p.Covers(f.Reading.Target, f.Rule.Name, f.Standing.Now) && (oldest.IsZero() || p.At.Before(oldest)) {
+			oldest = p.At
+		}
+	}
+	return oldest
 }

@@ -132,6 +132,7 @@ func (p *pass) end(ctx context.Context, sweep topup.Sweep, failed error) error {
 	}
 	w.mu.Unlock()
 	p.decide(ctx, left, failed)
+	p.tellLost(ctx)
 	p.goesOn(ctx)
 	w.show(ctx)
 	return err
@@ -181,9 +182,6 @@ func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.T
 	e, record = w.note(t, d, f)
 	w.enqueue(target, t, now)
 	t.shown = state(target, t, d, f)
-	if standing.DoubtedAt != nil {
-		t.shown.HeldSince = *standing.DoubtedAt
-	}
 	w.Observer.Decided(w.Name, ruleName(f.Rule), d.Reason)
 	return e, record
 }

@@ -123,6 +123,8 @@ type Observer interface {
 	Decided(provider, rule string, reason topup.Reason)
 	Targets(provider string, now time.Time, states []TargetState)
 	Recovered(provider string, below time.Duration)
+	// RuleLost tells how many customers were bought for lately and have no rule now.
+	RuleLost(provider string, customers int)
 }
 
 // SweepObserver is told how the sweeps of a connection go.
@@ -141,7 +143,8 @@ type TargetState struct {
 	Reason       topup.Reason
 	TroubleSince time.Time // since when below for a trouble reason; zero = not
 	DrySince     time.Time // since when at or below zero; zero = not
-	Unserved     bool      // nobody buys for it: no rule, dry run, not active at the provider, or a threshold that is never passed
+	Unserved     bool      // nobody buys for it: no rule, dry run, not active at the provider, a threshold that is never passed, or never asked for and long idle
+	PausedSince  time.Time // low and kept back by a pause of a person since; zero = it is not
 	HeldSince    time.Time // since when held because it shows nothing; zero = not
 	Unproven     bool      // bought for on a zero that only one stamp of an account shows
 }

@@ -18,6 +18,7 @@ type account struct {
 	bad       string
 	hidden    bool // the provider does not show it
 	native    string
+	inactive  string
 	refreshed time.Duration // how much older the provider's stamp is than the read
 	stamp     time.Time     // the stamp, when it does not move
 }
@@ -81,7 +82,7 @@ func (p *provider) reading(customer topup.CustomerID, a *account) topup.Reading 
 	return topup.Reading{
 		Target: target(customer), CustomerName: "Customer " + string(customer), ProductName: "API credits",
 		Balance: a.balance, Bad: a.bad, Threshold: a.threshold, ThresholdFrom: "customer", ReadAt: now, RefreshedAt: stamp,
-		Native: a.native, Account: topup.Account{Currency: "EUR", PaymentMethod: topup.PaymentCard},
+		Native: a.native, Account: topup.Account{Inactive: a.inactive, Currency: "EUR", PaymentMethod: topup.PaymentCard},
 	}
 }
 

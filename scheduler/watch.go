@@ -68,6 +68,7 @@ type Watch struct {
 	lastOK       time.Time                   // of the last complete or incomplete sweep that gave readings
 	lastPage     time.Time                   // when the newest sweep under way was last seen to go on
 	rushTold     time.Time                   // when a rush was last in the log
+	lostTold     int                         // how many targets without their rule were last told
 	lastShown    time.Time                   // when the picture was last given away
 	passEnded    int64                       // the newest pass that gave readings to its end
 	lastEnd      time.Time                   // of the last sweep that ended, well or badly
@@ -115,6 +116,7 @@ type tracked struct {
 	recordedAt time.Time
 	troubled   time.Time // since when below for a trouble reason
 	dry        time.Time // since when at or below zero
+	still      still     // how long the balance has not moved
 }
 
 // NewWatch prepares the watching of one connection.

@@ -214,6 +214,7 @@ type board struct {
 	results   []string
 	recovered []time.Duration
 	decided   map[topup.Reason]int
+	lost      int
 	held      bool
 
 	takes, mayTake time.Duration
@@ -254,6 +255,12 @@ func (b *board) Recovered(_ string, below time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.recovered = append(b.recovered, below)
+}
+
+func (b *board) RuleLost(_ string, customers int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost = customers
 }
 
 // leaseChanged does as the metrics do: a standby shows no targets.
@@ -345,4 +352,10 @@ func (j *journal) find(msg string, fields map[string]string) []line {
 		}
 	}
 	return found
+}
+
+func (b *board) lostRule() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lost
 }

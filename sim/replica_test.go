@@ -215,6 +215,7 @@ type board struct {
 func (b board) Decided(string, string, topup.Reason)                     {}
 func (b board) Swept(_, result string, _ time.Duration, _ time.Time)     { b.w.judge.swept(result) }
 func (b board) Recovered(string, time.Duration)                          {}
+func (b board) RuleLost(string, int)                                     {}
 func (b board) Pace(string, time.Duration, time.Duration)                {}
 func (b board) Targets(_ string, _ time.Time, s []scheduler.TargetState) { b.w.judge.picture(s) }
 

@@ -80,6 +80,9 @@ func New(o Options) (*Client, error) {
 // TokenFingerprint tells the present token from others without revealing it.
 func (c *Client) TokenFingerprint() string { return c.token.Fingerprint() }
 
+// TokenRefused is since when reads are refused with the present token; zero when none is.
+func (c *Client) TokenRefused() time.Time { return c.api.TokenRefused() }
+
 // ReloadToken reads the token's source again and tells whether it changed.
 func (c *Client) ReloadToken() (changed bool, err error) { return c.token.Reload() }
 
@@ -133,7 +136,9 @@ func (c *Client) confirming(o topup.Order) *reader {
 
 func (r *reader) get(ctx context.Context, op, path string, query url.Values) (clients.Response, error) {
 	r.reads++
-	resp, err := r.api.Read(ctx, clients.Read{Op: op, Path: path, Query: query, Token: r.token, Class: r.class})
+	resp, err := r.api.Read(ctx, clients.Read{
+		Op: op, Path: path, Query: query, Token: r.token, Class: r.class, MayLack: path == bulkPath,
+	})
 	if r.oldest.IsZero() || resp.SentAt.Before(r.oldest) {
 		r.oldest = resp.SentAt
 	}

@@ -105,6 +105,9 @@ func TestARefusedBulkListIsReadCustomerByCustomer(t *testing.T) {
 	if bulk.Load() != 1 {
 		t.Errorf("the refused list was asked for %d times, want once", bulk.Load())
 	}
+	if since := c.TokenRefused(); !since.IsZero() { // a token may lack this right
+		t.Errorf("the token counts as refused since %s", since)
+	}
 }
 
 func TestAnIgnoredPrefixFilterIsNoticed(t *testing.T) {

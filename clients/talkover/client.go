@@ -85,6 +85,9 @@ func New(o Options) (*Client, error) {
 // TokenFingerprint tells whether the token that buys has changed.
 func (c *Client) TokenFingerprint() string { return c.user.Fingerprint() }
 
+// TokenRefused is since when reads are refused with the present tokens; zero when none is.
+func (c *Client) TokenRefused() time.Time { return c.api.TokenRefused() }
+
 // ReloadToken reads both tokens again and tells whether the one that buys changed.
 func (c *Client) ReloadToken() (changed bool, err error) {
 	changed, err = c.user.Reload()

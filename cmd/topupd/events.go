@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"time"
 
 	"topupd/ledger"
 	"topupd/metrics"
@@ -120,18 +122,24 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	providers, err := d.store.Providers(ctx)
+	if err != nil {
+		return err
+	}
 	if err := d.verifyGauges(ctx); err != nil {
 		return err
 	}
 	for _, l := range d.lines {
 		d.metrics.Open(l.Name, openOf(open, l.id))
 		d.metrics.Unpaid(l.Name, unpaidOf(unpaid, l.id))
-		d.metrics.Stopped(l.Name, d.ruleNames(l.Name), pauses)
+		names := d.ruleNames(l.Name)
+		d.metrics.Stopped(l.Name, names, pauses)
+		d.metrics.Paused(l.Name, l.id, names, pauses)
+		if err := d.tokenGauge(ctx, l, providers); err != nil {
+			return err
+		}
 		if !l.watch.Held() {
 			continue
-		}
-		if err := d.retryToken(ctx, l); err != nil {
-			return err
 		}
 		finished, err := d.store.TakeFinished(ctx, l.id, finishedBatch)
 		if err != nil {
@@ -145,23 +153,43 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 	return nil
 }
 
-// retryToken reads the token of a provider that refused it again: somebody may
-// have put a new one there.
-func (d *daemon) retryToken(ctx context.Context, l *line) error {
-	providers, err := d.store.Providers(ctx)
+// tokenGauge shows whether the provider refuses the token: for reads, as the
+// client saw them, or for purchases, which the ledger then stops.
+func (d *daemon) tokenGauge(ctx context.Context, l *line, providers []ledger.Provider) error {
+	stopped, err := d.stoppedFor(ctx, l, providers)
 	if err != nil {
 		return err
 	}
-	for _, p := range providers {
-		if p.ID != l.id || p.Stopped == "" {
-			continue
-		}
+	if !stopped {
+		l.stopSeen = time.Time{}
+	} else if l.stopSeen.IsZero() {
+		l.stopSeen = d.now()
+	}
+	since := l.client.TokenRefused()
+	if since.IsZero() || stopped && l.stopSeen.Before(since) {
+		since = l.stopSeen
+	}
+	d.metrics.TokenRefused(l.Name, since)
+	return nil
+}
+
+// stoppedFor tells whether purchases are stopped because the provider refused the
+// token in use. The holder of the lease reads the token again first: somebody may
+// have put a new one there.
+func (d *daemon) stoppedFor(ctx context.Context, l *line, providers []ledger.Provider) (bool, error) {
+	i := slices.IndexFunc(providers, func(p ledger.Provider) bool { return p.ID == l.id })
+	if i < 0 || providers[i].Stopped == "" {
+		return false, nil
+	}
+	if l.watch.Held() {
 		if _, err := l.client.ReloadToken(); err != nil {
 			d.options.log.LogAttrs(ctx, slog.LevelWarn, "token", slog.String("provider", l.Name), slog.Any("err", err))
 		}
-		return d.noteToken(ctx, l.connection)
+		if err := d.noteToken(ctx, l.connection); err != nil {
+			return false, err
+		}
 	}
-	return nil
+	return l.client.TokenFingerprint() == providers[i].StoppedToken, nil
 }
 
 func openOf(counts []ledger.OpenCount, provider topup.ProviderID) []metrics.OpenCount {

@@ -26,6 +26,7 @@ type providerClient interface {
 type credential interface {
 	TokenFingerprint() string
 	ReloadToken() (changed bool, err error)
+	TokenRefused() time.Time // since when reads are refused with it; zero = they are not
 }
 
 // budgeted tells how much of our share of the rate limit is in use, 0 to 1.

@@ -68,8 +68,9 @@ type daemon struct {
 // line is one provider connection with everything that works on it.
 type line struct {
 	*connection
-	watch *scheduler.Watch
-	found *findings
+	watch    *scheduler.Watch
+	found    *findings
+	stopSeen time.Time // since when this process has seen purchases stopped for the token; of housekeeping alone
 }
 
 // newDaemon builds the daemon from the outside in. It waits for the database
@@ -132,12 +133,17 @@ func (d *daemon) assemble(a *app) error {
 // createSeries makes every series that can be known now, at zero.
 func (d *daemon) createSeries() {
 	for _, l := range d.lines {
+		dry := map[string]bool{}
 		d.metrics.Watch(l.Name, d.ruleNames(l.Name))
 		for _, r := range d.rulebook.Load().Rules.Rules {
 			if slices.Contains(r.Providers, l.Name) && len(r.Buy.Bundles) > 0 {
 				d.metrics.WatchCurrency(l.Name, r.Name, r.Buy.Bundles[0].Price.Currency)
 			}
+			if slices.Contains(r.Providers, l.Name) {
+				dry[r.Name] = r.DryRun
+			}
 		}
+		d.metrics.DryRun(l.Name, dry)
 	}
 }
 

@@ -19,8 +19,9 @@ var (
 		"declined", "refused", "invalid", "auth", "throttled", "timeout", "connection", "server", "malformed",
 		"mismatch", "not_found", "key_too_old", "other",
 	}
-	payments = []string{"pending", "failed"} // the unpaid ones
-	stops    = []string{"price", "refused"}  // why topupd stops a rule by itself
+	payments = []string{"pending", "failed"}                   // the unpaid ones
+	stops    = []string{"price", "refused"}                    // why topupd stops a rule by itself
+	scopes   = []string{"all", "provider", "rule", "customer"} // of a pause
 	kinds    = []string{"reads", "writes"}
 	causes   = []string{"in_doubt", "conflict", "timeout", "connection", "constraint", "other"} // of a ledger error
 	sweeps   = []string{"ok", "incomplete", "error"}
@@ -51,6 +52,13 @@ var Metrics = map[string]Metric{
 	"topup_invoices_unpaid":                              gauge(map[string][]string{"payment": payments}, "provider"),
 	"topup_balance_credits":                              gauge(nil, "provider", "customer", "product"),
 	"topup_threshold_credits":                            gauge(nil, "provider", "customer", "product"),
+	"topup_target_low":                                   gauge(nil, "provider", "customer", "product"),
+	"topup_target_dry_timestamp_seconds":                 gauge(nil, "provider", "customer", "product"),
+	"topup_targets_paused_oldest_timestamp_seconds":      gauge(nil, "provider"),
+	"topup_customers_rule_lost":                          gauge(nil, "provider"),
+	"topup_pause_oldest_timestamp_seconds":               gauge(map[string][]string{"scope": scopes}, "provider"),
+	"topup_dry_run":                                      gauge(nil, "provider", "rule"),
+	"topup_provider_token_refused_timestamp_seconds":     gauge(nil, "provider"),
 	"topup_targets":                                      gauge(nil, "provider"),
 	"topup_targets_below_threshold":                      gauge(map[string][]string{"reason": reasons}, "provider"),
 	"topup_targets_dry_unserved":                         gauge(nil, "provider"),

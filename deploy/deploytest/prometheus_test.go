@@ -57,10 +57,10 @@ func TestAlertRulesAreSound(t *testing.T) {
 
 func TestAlertsFireWhenTheyShould(t *testing.T) {
 	t.Parallel()
-	output(t, File("prometheus"), program(t, "promtool", "prometheus"), "test", "rules", "alerts_test.yml")
+	output(t, File("prometheus"), program(t, "promtool", "prometheus"), "test", "rules", "alerts_test.yml", "alerts_long_test.yml")
 
 	// An alert that no test has seen firing may be unable to.
-	tests := string(read(t, File("prometheus", "alerts_test.yml")))
+	tests := string(read(t, File("prometheus", "alerts_test.yml"))) + string(read(t, File("prometheus", "alerts_long_test.yml")))
 	for _, r := range alerts(t) {
 		fires := regexp.MustCompile(`alertname: ` + r.Alert + `\n\s+exp_alerts:\n`)
 		silent := regexp.MustCompile(`alertname: ` + r.Alert + `\n\s+exp_alerts: \[\]\n`)
