@@ -100,22 +100,30 @@ func (t tx) countTowardsCaps(ctx context.Context, p topup.Purchase, caps []topup
 	if err != nil {
 		return err
 	}
-	if passed := firstPassed(caps, totals); passed != nil {
+	if passed := passedBy(caps, totals, p); passed != nil {
 		return passed
 	}
 	return nil
 }
 
-// firstPassed finds the first cap, in their own order, below one of the totals.
-func firstPassed(caps []topup.Cap, totals []window) *topup.CapError {
+// passedBy finds the cap below one of the totals that ends last.
+func passedBy(caps []topup.Cap, totals []window, p topup.Purchase) (passed *topup.CapError) {
 	for _, c := range caps {
 		for _, w := range totals {
 			if w.Scope == string(c.Scope) && w.Period == string(c.Period) && w.Currency == string(c.Currency) && w.Total > c.Limit {
-				return &topup.CapError{Cap: c}
+				passed = passed.Passed(c, added(c, p.Price), p.PlannedAt)
 			}
 		}
 	}
-	return nil
+	return passed
+}
+
+// added is what one purchase of the price adds to a cap's window.
+func added(c topup.Cap, price topup.Money) int64 {
+	if c.Currency == "" {
+		return 1
+	}
+	return price.Minor
 }
 
 // giveBackCaps takes the spend of a purchase out of the windows it was counted
@@ -142,11 +150,12 @@ func (r purchaseRow) windows(count bool) []window {
 	return list
 }
 
-// OverCap tells which cap a purchase of the price would pass now; nil when
-// none. It counts nothing.
+// OverCap tells which cap a purchase of the price would pass now, of several the
+// one that ends last; nil when none. It counts nothing.
 func (s *Store) OverCap(ctx context.Context, target topup.Target, rule string, price topup.Money, caps []topup.Cap) (*topup.CapError, error) {
 	var passed *topup.CapError
 	err := s.read(ctx, "over_cap", func(ctx context.Context, v view) error {
+		passed = nil
 		now, err := v.now(ctx)
 		if err != nil {
 			return err
@@ -162,13 +171,8 @@ func (s *Store) OverCap(ctx context.Context, target topup.Target, rule string, p
 				string(c.Scope), provider, id, string(c.Period), micros(c.Period.Start(now)), string(c.Currency)); err != nil {
 				return err
 			}
-			add := int64(1)
-			if c.Currency != "" {
-				add = price.Minor
-			}
-			if total+add > c.Limit {
-				passed = &topup.CapError{Cap: c}
-				return nil
+			if add := added(c, price); total+add > c.Limit {
+				passed = passed.Passed(c, add, now)
 			}
 		}
 		return nil

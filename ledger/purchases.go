@@ -130,7 +130,7 @@ const minPart = 4
 func (s *Store) Purchase(ctx context.Context, idOrPart string) (topup.Purchase, error) {
 	part := strings.ToLower(strings.TrimSpace(idOrPart))
 	if len(part) < minPart || len(part) > 64 {
-		return topup.Purchase{}, fmt.Errorf("%q does not name a purchase: give its id, or at least %d characters of its beginning or end", idOrPart, minPart)
+		return topup.Purchase{}, fmt.Errorf("%.80q does not name a purchase: give its id, or at least %d characters of its beginning or end", idOrPart, minPart)
 	}
 	var list []topup.Purchase
 	err := s.read(ctx, "purchase", func(ctx context.Context, v view) (err error) {

@@ -103,7 +103,7 @@ func pausesOf(active []topup.Pause, ids []string) ([]topup.Pause, error) {
 		}
 		i := slices.IndexFunc(active, func(p topup.Pause) bool { return p.ID == id })
 		if i < 0 {
-			return nil, fmt.Errorf("pause %s: %w: it was lifted, or is over", id, topup.ErrNotFound)
+			return nil, fmt.Errorf("pause %.80s: %w: it was lifted, or is over", id, topup.ErrNotFound)
 		}
 		if !slices.ContainsFunc(list, func(p topup.Pause) bool { return p.ID == id }) {
 			list = append(list, active[i])

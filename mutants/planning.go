@@ -88,7 +88,7 @@ func planning() []mutant {
 		{
 			Name: "caps-before-the-transaction", Promises: "P6",
 			Rule:  "caps are counted in the transaction that plans",
-			Edits: []edit{unless("ledger/caps.go", `if passed := firstPassed(caps, totals); passed != nil`)},
+			Edits: []edit{unless("ledger/caps.go", `if passed := passedBy(caps, totals, p); passed != nil`)},
 		},
 		{
 			Name: "caps-forget-failures", Promises: "P6 P7",

@@ -439,7 +439,7 @@ func creditsCame(f *Facts, d *Decision) bool {
 func withinCaps(f *Facts, d *Decision) bool {
 	switch {
 	case f.OverCap != nil:
-		return d.say(topup.OverCap, "%s, until %s", f.OverCap, clock(f.OverCap.Cap.Period.End(f.Standing.Now)))
+		return d.say(topup.OverCap, "%s, %s", f.OverCap, f.OverCap.Until(f.Standing.Now))
 	case f.Rule.DryRun && f.Repeating == nil:
 		return d.say(topup.DryRun, "dry run: would buy %s credits for %s excluding tax", d.Order.Credits, d.Order.Price)
 	default:

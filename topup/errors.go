@@ -1,6 +1,9 @@
 package topup
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // What callers act on. Everything else is a plain error with a text.
 var (
@@ -46,10 +49,32 @@ var (
 	ErrNoBooks = errors.New("the provider has no list of purchases")
 )
 
-// CapError says which cap stopped a purchase. It is an ErrOverCap.
-type CapError struct{ Cap Cap }
+// CapError says which cap stopped a purchase: of several that one that ends last.
+// It is an ErrOverCap.
+type CapError struct {
+	Cap   Cap
+	Never bool // this one purchase alone passes it
+}
 
 func (e *CapError) Error() string { return "over the cap: " + e.Cap.String() }
+
+// Passed adds a cap that a purchase of add would pass, planned at that time, to
+// those that were found before it; passed is nil for none.
+func (e *CapError) Passed(c Cap, add int64, planned time.Time) *CapError {
+	next := &CapError{Cap: c, Never: add > c.Limit}
+	if e != nil && (e.Never || !next.Never && !c.Period.End(planned).After(e.Cap.Period.End(planned))) {
+		return e
+	}
+	return next
+}
+
+// Until says when the purchase may be tried again.
+func (e *CapError) Until(now time.Time) string {
+	if e.Never {
+		return "for good: one purchase alone is more than it allows; raise it, or configure a smaller pack"
+	}
+	return "until " + e.Cap.Period.End(now).UTC().Format(time.RFC3339)
+}
 
 // Is makes errors.Is(err, ErrOverCap) true.
 func (e *CapError) Is(target error) bool { return target == ErrOverCap }

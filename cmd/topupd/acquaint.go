@@ -22,7 +22,7 @@ func (a *app) acquainted(store *ledger.Store, p topup.Pause, anyway bool) (topup
 	if p.Scope != topup.PauseCustomer {
 		return p, nil
 	}
-	id, err := a.customer(store, p.Provider, p.Subject)
+	provider, id, err := a.customer(store, p.Provider, p.Subject)
 	_, unknown := errors.AsType[*strangerError](err)
 	switch {
 	case unknown && anyway:
@@ -34,39 +34,69 @@ func (a *app) acquainted(store *ledger.Store, p topup.Pause, anyway bool) (topup
 		return p, err
 	case string(id) != p.Subject:
 		a.printf("%s is %s\n", clipped(p.Subject), clipped(string(id)))
-		p.Subject = string(id)
+		p.Provider, p.Subject = provider, string(id)
 	}
 	return p, nil
 }
 
-// customer finds who is meant by an id, or by a name that only one customer has;
-// "" is nobody in particular. Whom nobody knows is a strangerError that names who
-// may have been meant.
-func (a *app) customer(store *ledger.Store, provider topup.ProviderID, text string) (topup.CustomerID, error) {
+// customer finds who is meant by an id, or by a name that only one customer has.
+// An id is meant wherever the provider says, "" being everywhere; a name at the
+// provider where it was found: somebody else's id may be the same elsewhere. Whom
+// nobody knows is a strangerError that names who may have been meant.
+func (a *app) customer(store *ledger.Store, provider topup.ProviderID, text string) (topup.ProviderID, topup.CustomerID, error) {
 	if text == "" {
-		return "", nil
+		return provider, "", nil
 	}
 	if known, err := store.Known(a.ctx, provider, topup.CustomerID(text)); err != nil || known {
-		return topup.CustomerID(text), err
+		return provider, topup.CustomerID(text), err
 	}
 	customers, err := store.Customers(a.ctx, provider)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	var named []string
-	for _, c := range customers {
-		if strings.EqualFold(c.Name, text) && !slices.Contains(named, string(c.ID)) {
-			named = append(named, string(c.ID))
-		}
+	named := called(customers, func(name string) bool { return name == text })
+	if len(named) == 0 {
+		named = called(customers, func(name string) bool { return strings.EqualFold(name, text) })
 	}
 	switch len(named) {
 	case 0:
-		return "", &exitError{code: exitUsage, err: &strangerError{stranger(text, customers)}}
+		return "", "", &exitError{code: exitUsage, err: &strangerError{stranger(text, customers)}}
 	case 1:
-		return topup.CustomerID(named[0]), nil
-	default:
-		return "", usage("%d customers are called %s: write the id, one of %s", len(named), clipped(text), printable(strings.Join(named, ", ")))
+		return named[0].Provider, named[0].ID, nil
 	}
+	var ids []string
+	for _, c := range named {
+		if !slices.Contains(ids, string(c.ID)) {
+			ids = append(ids, string(c.ID))
+		}
+	}
+	if len(ids) == 1 {
+		return "", "", usage("%d customers at several providers are called %s: add --provider", len(named), clipped(text))
+	}
+	return "", "", usage("%d customers are called %s: write the id, one of %s", len(named), clipped(text), clipped(strings.Join(ids, ", ")))
+}
+
+// only is customer for a flag; nil is nobody in particular.
+func (a *app) only(store *ledger.Store, provider topup.ProviderID, flag *string) (topup.ProviderID, topup.CustomerID, error) {
+	switch {
+	case flag == nil:
+		return provider, "", nil
+	case strings.TrimSpace(*flag) == "":
+		return "", "", usage("--customer: the customer is empty: write an id or a name, or leave it out")
+	default:
+		return a.customer(store, provider, *flag)
+	}
+}
+
+// called are the customers whose names fit, each once.
+func called(customers []ledger.Customer, fits func(string) bool) (named []ledger.Customer) {
+	for _, c := range customers {
+		again := slices.ContainsFunc(named, func(n ledger.Customer) bool { return n.Provider == c.Provider && n.ID == c.ID })
+		if fits(c.Name) && !again {
+			named = append(named, c)
+		}
+	}
+	return named
 }
 
 // strangerError is about a customer whom nobody knows.

@@ -169,6 +169,9 @@ func (c *doctorCmd) visit(a *app, l *loaded, connections []*connection, terms *d
 			API: clientOptions(one.Provider, slog.New(slog.DiscardHandler), nil),
 		}
 		visits := []doctor.Visit{a.examine(patient)} // first: its rate limit check counts what others ask
+		if terms == nil && a.ctx.Err() != nil {
+			return a.ctx.Err() // half a look says nothing of a provider; what experiments bought is told below
+		}
 		if terms != nil {
 			v, err := c.experiment(a, store, one, patient, *terms)
 			if _, refused := errors.AsType[*doctor.Refusal](err); refused {
@@ -237,6 +240,7 @@ func (c *doctorCmd) finish(a *app, l *loaded, store *ledger.Store, report doctor
 	if err := listing(a, c.Output, report.Findings, func() { a.printFindings(l, report, store != nil, found) }); err != nil {
 		return err
 	}
+	a.keepVisit(l, report)
 	if c.Report != "" {
 		if err := writeReport(c.Report, report); err != nil {
 			return err

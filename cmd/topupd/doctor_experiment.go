@@ -171,9 +171,14 @@ type capabilityRecord struct {
 	Report   string  `json:"report"` // SHA-256
 }
 
-// show prints what was found before.
+// show prints what was found before: at the last visit from this machine, and
+// what is stored in the ledger, where there is one.
 func (c *doctorCmd) show(a *app, l *loaded) (err error) {
+	visited := c.Output == "table" && a.showVisit(l)
 	store, err := a.history(l, false)
+	if errors.Is(err, errNoLedger) && visited {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -193,14 +198,18 @@ func (c *doctorCmd) show(a *app, l *loaded) (err error) {
 			FoundAt: stamp(&f.FoundAt), By: f.By, Report: f.Report,
 		})
 	}
-	if err := listing(a, c.Output, records, func() { a.printFound(l, list) }); err != nil || c.Output != "table" {
+	if err := listing(a, c.Output, records, func() { a.printFound(l, list, visited) }); err != nil || c.Output != "table" {
 		return err
 	}
 	return a.printExperiments(l, store, id)
 }
 
-func (a *app) printFound(l *loaded, list []topup.Capability) {
-	if len(list) == 0 {
+func (a *app) printFound(l *loaded, list []topup.Capability, visited bool) {
+	switch {
+	case len(list) == 0 && visited:
+		a.printf("Nothing that the daemon obeys was found.\n")
+		return
+	case len(list) == 0:
 		a.printf("Nothing was found yet: topupd doctor looks.\n")
 		return
 	}

@@ -187,7 +187,10 @@ func parseRange(flag, text string) (emulator.Range, error) {
 	from, err := decimal.Parse(low)
 	if err == nil {
 		var to decimal.Decimal
-		if to, err = decimal.Parse(high); err == nil {
+		if to, err = decimal.Parse(high); err == nil && (from.IsNeg() || to.Cmp(from) < 0) {
+			return emulator.Range{}, fmt.Errorf("%s %s: write a number from 0 on, or a range that begins with the smaller one, such as 0.5..5", flag, text)
+		}
+		if err == nil {
 			return emulator.Range{Min: from, Max: to}, nil
 		}
 	}

@@ -6,7 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // TestCtrlC: whoever ended a command knows it, and what went wrong before is told.
@@ -30,6 +36,63 @@ func TestCtrlC(t *testing.T) {
 		a := &app{ctx: tt.ctx, stdout: &kept{to: io.Discard}, stderr: &stderr}
 		if code := a.conclude(tt.err); code != tt.code || (stderr.Len() > 0) != tt.said {
 			t.Errorf("%s: %d, %q", tt.name, code, stderr.String())
+		}
+	}
+}
+
+// installed is a folder with the scripts' configuration, of providers at url.
+func installed(t *testing.T, url string) func(string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := install(dir); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"EMULATOR": url, "USER": "ana", "TOPUPD_CONFIG": filepath.Join(dir, "topupd.yml"), "HOME": dir}
+	return func(name string) string { return env[name] }
+}
+
+// TestCtrlCInAVisit: half a look at a provider is no finding, and no report.
+func TestCtrlCInAVisit(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		end() // a person who sees that the provider hangs
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	getenv := installed(t, server.URL)
+	report := filepath.Join(t.TempDir(), "report.json")
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"doctor", "--provider", "hyperline", "--report", report}, getenv, &stdout, &stderr)
+	if code != exitInterrupted || stdout.Len()+stderr.Len() > 0 {
+		t.Errorf("exit %d, printed %q and %q; want %d and nothing", code, stdout.String(), stderr.String(), exitInterrupted)
+	}
+	if _, err := os.Stat(report); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a report was written: %v", err)
+	}
+}
+
+// TestLongWordsAreCut: what a person typed never hides what is said about it.
+func TestLongWordsAreCut(t *testing.T) {
+	t.Parallel()
+	world := httptest.NewServer(newWorld().Handler())
+	defer world.Close()
+	getenv, long := installed(t, world.URL), strings.Repeat("🦊", 5000)
+	if code := run(t.Context(), []string{"migrate"}, getenv, io.Discard, io.Discard); code != exitDone {
+		t.Fatalf("migrate: exit %d", code)
+	}
+	for _, args := range [][]string{
+		{"purchases", "--rule", long}, {"purchases", "--provider", long}, {"purchases", "--state", long}, {"purchases", "--since", long},
+		{"purchases", "--customer", long}, {"purchases", "show", long}, {"purchases", "resolve", long, "charged", "--note", "x"},
+		{"targets", "--rule", long}, {"targets", "--customer", long}, {"explain", long}, {"explain", "--provider", long, "x"},
+		{"verify", "--provider", long}, {"verify", "--since", long}, {"verify", "ack", long, "--note", "x"},
+		{"pause", "--customer", long, "--reason", "x"}, {"pause", "--rule", long, "--reason", "x"}, {"pause", "--until", long, "--reason", "x"},
+		{"resume", long, "--reason", "x"}, {"doctor", "--provider", long}, {"plan", "--provider", long},
+	} {
+		var stderr bytes.Buffer
+		code := run(t.Context(), args, getenv, io.Discard, &stderr)
+		if code == exitDone || stderr.Len() == 0 || utf8.RuneCountInString(stderr.String()) > 1000 {
+			t.Errorf("%s %s: exit %d, %d letters: %.200s", args[0], args[1], code, utf8.RuneCountInString(stderr.String()), stderr.String())
 		}
 	}
 }

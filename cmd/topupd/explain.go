@@ -18,9 +18,9 @@ import (
 // explainCmd tells the last decisions about a customer in words.
 type explainCmd struct {
 	Customer string `arg:"" help:"The customer's id or exact name at the provider; at Talkover the environment."`
-	Product  string `arg:"" optional:"" help:"Only this credit product."`
+	Product  string `arg:"" optional:"" help:"Only this credit product, by its id or a name that no other of the customer has."`
 	Provider string `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
-	Limit    *int   `help:"At most so many decisions per product (default: 5 in words, else all)." placeholder:"N"`
+	Limit    *int   `help:"At most so many decisions per product ; 0 for all (default: 5 in words, else all)." placeholder:"N"`
 	outputFlags
 }
 
@@ -40,12 +40,16 @@ func (c *explainCmd) Run(a *app) (err error) {
 	}
 	limit := math.MaxInt
 	switch {
-	case c.Limit != nil && *c.Limit < 1:
-		return usage("--limit %d: write 1 or more", *c.Limit)
-	case c.Limit != nil:
+	case c.Limit != nil && *c.Limit < 0:
+		return usage("--limit %d: write 0 or more", *c.Limit)
+	case c.Limit != nil && *c.Limit > 0:
 		limit = *c.Limit
+	case c.Limit != nil: // 0: all of them
 	case c.Output == "table":
 		limit = 5
+	}
+	if strings.TrimSpace(c.Customer) == "" {
+		return usage("the customer is empty: write an id or a name; topupd targets lists everybody")
 	}
 	f := ledger.Filter{Customer: topup.CustomerID(c.Customer), Product: topup.ProductID(c.Product)}
 	if f.Provider, err = l.providerID(c.Provider); err != nil {
@@ -76,29 +80,37 @@ type explaining struct {
 	l     *loaded
 	store *ledger.Store
 	limit int
+
+	hidden map[topup.Target]int // decisions beyond the limit
 }
 
 // find reads the evaluations of a customer, newest first for each target.
 func (x *explaining) find(f ledger.Filter) ([]topup.Evaluation, error) {
-	customer, err := x.a.customer(x.store, f.Provider, string(f.Customer))
-	if err != nil {
+	var err error
+	if f.Provider, f.Customer, err = x.a.customer(x.store, f.Provider, string(f.Customer)); err != nil {
 		return nil, err
 	}
-	f.Customer = customer
+	product := string(f.Product)
+	f.Product = ""
 	list, err := x.store.Evaluations(x.a.ctx, f)
 	if err != nil {
 		return nil, err
 	}
+	if list, err = ofProduct(list, product); err != nil {
+		return nil, err
+	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("nothing is known about %s: no decision was written down; topupd targets list shows who is watched, topupd plan asks the provider",
-			strings.TrimSpace(clipped(string(customer))+" "+clipped(string(f.Product))))
+			clipped(string(f.Customer)))
 	}
 	for i := range list {
 		list[i].ProviderName = x.l.label(list[i].Target.Provider, list[i].ProviderName)
 	}
 	perTarget := map[topup.Target]int{}
+	x.hidden = map[topup.Target]int{}
 	list = slices.DeleteFunc(list, func(e topup.Evaluation) bool {
 		perTarget[e.Target]++
+		x.hidden[e.Target] = max(0, perTarget[e.Target]-x.limit)
 		return perTarget[e.Target] > x.limit
 	})
 	slices.SortStableFunc(list, func(a, b topup.Evaluation) int {
@@ -138,6 +150,34 @@ func evaluationOf(e topup.Evaluation) evaluationRecord {
 		Rule: word(e.Rule), RuleVersion: word(e.RuleVersion), Balance: number(e.Balance), Threshold: number(e.Threshold),
 		ReadAt: stamp(&e.ReadAt), RefreshedAt: stamp(&e.RefreshedAt), Purchase: word(e.Purchase), Detail: rawJSON(e.Detail),
 	}
+}
+
+// ofProduct leaves the evaluations of one product, by its id or by a name that
+// stands for one id only; "" is all of them.
+func ofProduct(list []topup.Evaluation, product string) ([]topup.Evaluation, error) {
+	if product == "" {
+		return list, nil
+	}
+	var words []string
+	named := map[topup.ProductID]bool{}
+	for _, e := range list {
+		if string(e.Target.Product) == product {
+			named = map[topup.ProductID]bool{e.Target.Product: true}
+			break
+		}
+		if strings.EqualFold(e.ProductName, product) {
+			named[e.Target.Product] = true
+		}
+		for _, word := range []string{string(e.Target.Product), e.ProductName} {
+			if word != "" && !slices.Contains(words, word) {
+				words = append(words, word)
+			}
+		}
+	}
+	if len(named) != 1 && len(list) > 0 {
+		return nil, usage("the customer has no product with the id or name %s that stands for one alone; %s", clipped(product), clipped(meant(product, words)))
+	}
+	return slices.DeleteFunc(list, func(e topup.Evaluation) bool { return !named[e.Target.Product] }), nil
 }
 
 // tell prints the decisions target by target.
@@ -189,6 +229,9 @@ func (x *explaining) target(list []topup.Evaluation) error {
 		for _, line := range lines[1:] {
 			a.printf("%s%s\n", strings.Repeat(" ", indent), a.fold(line, indent))
 		}
+	}
+	if n := x.hidden[newest.Target]; n > 0 {
+		a.printf("and %s older; --limit 0 shows all\n", plural(n, "decision"))
 	}
 	if note := a.silence(newest.At); note != "" {
 		a.printf("\n%s\n", note)

@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			env.Values[worldKey{}] = world
 			env.Setenv("EMULATOR", server.URL)
 			env.Setenv("USER", "alice")
+			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("TOPUPD_CONFIG", filepath.Join(env.WorkDir, "topupd.yml"))
 			return install(env.WorkDir)
 		},

@@ -45,6 +45,19 @@ func (c scopeFlags) pause(a *app, l *loaded) (topup.Pause, error) {
 	return p, nil
 }
 
+// ruleBought is ruleKnown for a list of the past: a rule that is gone and has
+// bought is known too.
+func (a *app) ruleBought(store *ledger.Store, l *loaded, name string) error {
+	err := l.ruleKnown(name)
+	if err == nil {
+		return nil
+	}
+	if list, found := store.Purchases(a.ctx, ledger.Filter{Rule: name, Limit: 1}); found != nil || len(list) > 0 {
+		return found
+	}
+	return err
+}
+
 // ruleKnown refuses a rule that is not in the configuration; "" is none.
 func (l *loaded) ruleKnown(name string) error {
 	var names []string
@@ -54,7 +67,7 @@ func (l *loaded) ruleKnown(name string) error {
 	if name == "" || slices.Contains(names, name) {
 		return nil
 	}
-	return usage("there is no rule %q in %s; %s", name, strings.Join(l.cfg.RuleFiles, ", "), meant(name, names))
+	return usage("there is no rule %q in %s; %s", clipped(name), strings.Join(l.cfg.RuleFiles, ", "), meant(name, names))
 }
 
 // words names what a switch covers, by the labels of the configuration.

@@ -228,7 +228,7 @@ func (p *planning) settle() error {
 	changes := planChanges{p: p, judged: map[topup.ProviderID]map[topup.Target]topup.Credits{}, left: map[string]int{}}
 	for _, x := range p.chosen(func(x *prospect) bool { return x.facts.Confirmation != nil }) {
 		caps := append(slices.Clone(p.book.Caps), x.facts.Rule.Caps...)
-		over, err := p.tally.over(p.a.ctx, x.target(), x.facts.Rule.Name, x.d.Order.Price, caps)
+		over, err := p.tally.over(p.a.ctx, x.target(), x.facts.Rule.Name, x.d.Order.Price, caps, x.facts.Standing.Now)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ const tableRows = 100
 type purchasesListCmd struct {
 	State    []string `help:"Only in these states: ${states}." placeholder:"STATE"`
 	Payment  []string `help:"Only with these payments: ${payments}." placeholder:"PAYMENT"`
-	Customer string   `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
+	Customer *string  `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
 	Provider string   `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
 	Rule     string   `help:"Only by this rule." placeholder:"NAME"`
 	Since    string   `help:"Only planned since then: a time (2026-11-20T09:00:00Z) or how long ago (24h, 7d)." placeholder:"T"`
@@ -67,7 +67,7 @@ func (c *purchasesListCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if filter.Customer, err = a.customer(store, filter.Provider, c.Customer); err != nil {
+	if filter.Provider, filter.Customer, err = a.only(store, filter.Provider, c.Customer); err != nil {
 		return err
 	}
 	limit := filter.Limit
@@ -79,7 +79,7 @@ func (c *purchasesListCmd) Run(a *app) (err error) {
 		return err
 	}
 	if len(purchases) == 0 {
-		if err := l.ruleKnown(c.Rule); err != nil {
+		if err := a.ruleBought(store, l, c.Rule); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func (c *purchasesListCmd) filter(a *app, l *loaded) (ledger.Filter, error) {
 func among[W ~string](flag string, words []string, known []W) (chosen []W, err error) {
 	for _, w := range words {
 		if !slices.Contains(known, W(w)) {
-			return nil, usage("%s %q: write one of %s", flag, w, oneOf(known))
+			return nil, usage("%s %q: write one of %s", flag, clipped(w), oneOf(known))
 		}
 		chosen = append(chosen, W(w))
 	}
@@ -154,7 +154,7 @@ func (a *app) moment(flag, text string, direction time.Duration) (time.Time, err
 	}
 	var d yamlfile.Duration
 	if err := d.ReadText(text); err != nil || d <= 0 {
-		return time.Time{}, usage("%s %q: write a time such as 2026-11-20T09:00:00Z, or a duration such as 90m, 24h or 7d", flag, text)
+		return time.Time{}, usage("%s %q: write a time such as 2026-11-20T09:00:00Z, or a duration such as 90m, 24h or 7d", flag, clipped(text))
 	}
 	return a.now().Add(direction * time.Duration(d)), nil
 }

@@ -20,7 +20,7 @@ import (
 var longAgo = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
 
 // seedCmd is "seed KIND [ID]". Kinds: settled, sent, confirmed, found, refused,
-// planned, cancelled, unpaid, parked, recent (parked, sent 22 minutes ago; all at
+// planned, cancelled, old (cancelled, of a rule that is gone), unpaid, parked, recent (parked, sent 22 minutes ago; all at
 // Hyperline), denied (parked, called not charged, and then on the books),
 // parked-voice, watched (parked-voice with readings), fresh (sent just now),
 // many (101 cancelled ones), twins (two customers of one name), evaluations, gone (a customer seen a minute ago and never again), ledger (an
@@ -169,7 +169,7 @@ func (g *gardener) hyperline(kind string) {
 	}
 	g.plan(topup.Purchase{
 		Target:       topup.Target{Provider: g.provider("hyperline").Identity(), Customer: customer, Product: "itm_3kXODDF42QXtnL"},
-		ProviderName: "hyperline", CustomerName: name, ProductName: "API credits", Rule: "api-credits", Terms: []byte(`{"name":"api-credits"}`),
+		ProviderName: "hyperline", CustomerName: name, ProductName: "API credits", Rule: map[bool]string{false: "api-credits", true: "old-rule"}[kind == "old"], Terms: []byte(`{"name":"api-credits"}`),
 		Credits: 120 * topup.Credit, Price: topup.Money{Minor: 200_00, Currency: "EUR"}, PriceID: "pri_0Jv8EbMDOGsHcn",
 		Request:       topup.Request{Method: "POST", Path: "/v1/customers/" + string(customer) + "/credits/itm_3kXODDF42QXtnL/purchase", Body: []byte(`{"credit_count":120}`)},
 		BalanceBefore: 41 * topup.Credit, Threshold: 100 * topup.Credit, Policy: policy,
@@ -177,7 +177,7 @@ func (g *gardener) hyperline(kind string) {
 	switch kind {
 	case "planned":
 		return
-	case "cancelled":
+	case "cancelled", "old":
 		g.advance(time.Second, func(p topup.Purchase, _ time.Time) topup.Change {
 			return topup.NotPermitted(p, topup.FailedConnection, "connection refused")
 		})
@@ -286,7 +286,7 @@ func (g *gardener) gone() {
 // twins are two customers of one name, and one whose id no table was made for.
 func (g *gardener) twins() {
 	for id, name := range map[topup.CustomerID]string{
-		"cus_a": "Fjord Labs", "cus_b": "Fjord Labs", "eu/7 🦊": "Fox & Sons", topup.CustomerID(strings.Repeat("x", 5000)): "",
+		"cus_a": "Fjord Labs", "cus_b": "Fjord Labs", "eu/7 🦊": "Fox & Sons", "env-1": "ACME", "env-2": "Acme", topup.CustomerID(strings.Repeat("x", 5000)): "",
 	} {
 		g.ts.Check(g.store.RecordEvaluations(scriptApp(g.ts, time.Now).ctx, []topup.Evaluation{{
 			Target:       topup.Target{Provider: g.provider("hyperline").Identity(), Customer: id, Product: "itm_3kXODDF42QXtnL"},

@@ -112,7 +112,7 @@ func (l *loaded) provider(name string) (config.Provider, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return config.Provider{}, usage("there is no provider %q in %s; %s", name, l.cfg.File, meant(name, names))
+	return config.Provider{}, usage("there is no provider %.80q in %s; %s", name, l.cfg.File, meant(name, names))
 }
 
 // meant says which of the names a misspelt one may have been.

@@ -72,7 +72,7 @@ func (c *purchasesShowCmd) Run(a *app) (err error) {
 func (a *app) file(store *ledger.Store, l *loaded, id string) (topup.Purchase, []topup.Evidence, error) {
 	p, err := store.Purchase(a.ctx, id)
 	if errors.Is(err, topup.ErrNotFound) {
-		return p, nil, fmt.Errorf("there is no purchase %q; topupd purchases list --limit 0 shows all ids", id)
+		return p, nil, fmt.Errorf("there is no purchase %q; topupd purchases list --limit 0 shows all ids", clipped(id))
 	}
 	if err != nil {
 		return p, nil, err

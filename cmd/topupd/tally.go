@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"topupd/topup"
 )
@@ -50,8 +51,9 @@ func newTally(ledger spending) *tally {
 	return &tally{ledger: ledger, stored: map[window]count{}, added: map[window]count{}}
 }
 
-// over tells which cap one more purchase would pass; nil when none.
-func (t *tally) over(ctx context.Context, target topup.Target, rule string, price topup.Money, caps []topup.Cap) (*topup.CapError, error) {
+// over tells which cap one more purchase would pass, of several the one that ends
+// last; nil when none.
+func (t *tally) over(ctx context.Context, target topup.Target, rule string, price topup.Money, caps []topup.Cap, now time.Time) (passed *topup.CapError, err error) {
 	for _, c := range caps {
 		if c.Currency != "" && c.Currency != price.Currency {
 			continue
@@ -66,10 +68,10 @@ func (t *tally) over(ctx context.Context, target topup.Target, rule string, pric
 			more = price.Minor
 		}
 		if stored[c.Currency]+t.added[w][c.Currency]+more > c.Limit {
-			return &topup.CapError{Cap: c}, nil
+			passed = passed.Passed(c, more, now)
 		}
 	}
-	return nil, nil
+	return passed, nil
 }
 
 // read asks the ledger once for each window.

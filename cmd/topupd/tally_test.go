@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"testing"
+	"time"
 
 	"topupd/topup"
 )
@@ -44,7 +45,7 @@ func TestTallyCountsThePlanOnTopOfTheLedger(t *testing.T) {
 			tally := newTally(ledger)
 			tally.add(bo, "rule", eur(200_00))
 			for range 2 { // the ledger is asked once
-				over, err := tally.over(t.Context(), ada, "rule", tt.price, []topup.Cap{tt.cap})
+				over, err := tally.over(t.Context(), ada, "rule", tt.price, []topup.Cap{tt.cap}, time.Now())
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -273,20 +272,24 @@ func findingOf(provider string, f verify.Finding) findingRecord {
 // print writes the findings, and what was compared: for people after the
 // findings, for programs on stderr.
 func (c *verifyListCmd) print(a *app, results []compared, customers []ledger.Customer) error {
-	names := map[topup.CustomerID]string{}
+	type customer struct {
+		provider topup.ProviderID
+		id       topup.CustomerID
+	}
+	names := map[customer]string{}
 	for _, c := range customers {
-		names[c.ID] = cmp.Or(names[c.ID], c.Name)
+		names[customer{c.Provider, c.ID}] = c.Name
 	}
 	var open, known []findingRecord
 	for _, r := range results {
 		for _, f := range r.report.Findings {
 			record := findingOf(r.from.Name, f)
-			record.CustomerName = word(names[f.Customer])
+			record.CustomerName = word(names[customer{r.from.id, f.Customer}])
 			open = append(open, record)
 		}
 		for _, k := range r.known {
 			record := findingOf(r.from.Name, k.Finding)
-			record.CustomerName = word(names[k.Customer])
+			record.CustomerName = word(names[customer{r.from.id, k.Customer}])
 			record.AcknowledgedBy, record.AcknowledgedAt, record.AcknowledgedNote = word(k.action.By), stamp(&k.action.At), word(k.action.Reason)
 			known = append(known, record)
 		}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+
+	"topupd/cmd/topupd/internal/doctor"
+)
+
+// visitFile is where the report of the last visit is kept for --show: in the
+// user's cache, since a ledger may not exist yet and must not be made by looking.
+// "" where the user has none.
+func (a *app) visitFile(l *loaded) string {
+	folder := a.getenv("XDG_CACHE_HOME")
+	if home := a.getenv("HOME"); folder == "" && home != "" {
+		folder = filepath.Join(home, ".cache")
+	}
+	config, err := filepath.Abs(l.cfg.File)
+	if folder == "" || err != nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(config))
+	return filepath.Join(folder, "topupd", "doctor-"+hex.EncodeToString(sum[:6])+".json")
+}
+
+// keepVisit keeps the report. Where that cannot be, --show knows of the ledger only.
+func (a *app) keepVisit(l *loaded, r doctor.Report) {
+	name := a.visitFile(l)
+	if name == "" || os.MkdirAll(filepath.Dir(name), 0o700) != nil {
+		return
+	}
+	if content, err := r.JSON(); err == nil {
+		_ = os.WriteFile(name, content, 0o600)
+	}
+}
+
+// showVisit prints the report of the last visit, if there is one that is whole.
+func (a *app) showVisit(l *loaded) bool {
+	name := a.visitFile(l)
+	if name == "" {
+		return false
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return false
+	}
+	r, err := doctor.Verify(text)
+	if err != nil {
+		return false
+	}
+	a.printf("The last visit from this machine, %s, by %s:\n", a.clock(r.Date), printable(r.By))
+	a.printFindings(l, r, true, nil)
+	a.printf("\n")
+	return true
+}
