@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +34,7 @@ type month struct {
 	t         testing.TB
 	now       time.Time // of every clock
 	world     *emulator.Emulator
+	url       string // of its server
 	customers []string
 	store     *ledger.Store
 	provider  config.Provider
@@ -42,6 +48,12 @@ var monthEnd = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 const monthDays = 30
 
 func newMonth(t testing.TB, customers int) *month {
+	t.Helper()
+	return newMonthIn(t, "sqlite::memory:", customers)
+}
+
+// newMonthIn has its ledger in a database.
+func newMonthIn(t testing.TB, database string, customers int) *month {
 	t.Helper()
 	m := &month{t: t, now: monthEnd.AddDate(0, 0, -monthDays)}
 	clock := func() time.Time { return m.now }
@@ -62,7 +74,8 @@ func newMonth(t testing.TB, customers int) *month {
 		RateLimit:       config.RateLimit{Reads: config.Rate{Count: 999_999, Window: time.Second}, Writes: config.Rate{Count: 999_999, Window: time.Second}, SharePercent: 100},
 		PurchaseTimeout: 75 * time.Second, Unclear: config.Unclear{Policy: config.Replay, QuietPeriod: 15 * time.Minute},
 	}
-	m.store, err = ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{Now: clock})
+	m.url = server.URL
+	m.store, err = ledger.Open(t.Context(), database, ledger.Options{Now: clock})
 	m.must(err)
 	t.Cleanup(func() { _ = m.store.Close() })
 	_, err = m.store.Migrate(t.Context())
@@ -325,6 +338,88 @@ func (m *month) livesWithOne(made []topup.Purchase, findings []verify.Finding) {
 	r = divided()
 	if len(r.report.Findings) != 1 || r.report.Findings[0].Kind != verify.DoubleCharge || r.report.Findings[0].Invoice != ids[0] || verdict([]compared{r}) == nil {
 		m.t.Errorf("the next double charge: %+v, %v", r.report.Findings, verdict([]compared{r}))
+	}
+}
+
+// program runs topupd as a person does, in a folder with the configuration of the
+// month, and returns what it wrote and its exit code.
+func (m *month) program(folder string, args ...string) (stdout, stderr string, code int) {
+	m.t.Helper()
+	env := map[string]string{"TOPUPD_CONFIG": filepath.Join(folder, "topupd.yml"), "USER": "ana"}
+	var out, problems bytes.Buffer
+	code = run(m.ctx(), args, func(name string) string { return env[name] }, &out, &problems)
+	return out.String(), problems.String(), code
+}
+
+// The whole of it, by the program itself: a month is listed without a gap, each
+// planted difference is found, one is acknowledged, and the next one is found.
+func TestAMonthIsListedWholeAndADifferenceOfItAcknowledged(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	size := monthSize(t)
+	m := newMonthIn(t, "sqlite:"+filepath.Join(folder, "topupd.db"), max(20, size/20))
+	made := m.fill(size)
+	m.must(os.WriteFile(filepath.Join(folder, "topupd.yml"), fmt.Appendf(nil, `mode: active
+database_url: sqlite:%s
+providers:
+  - {name: hyperline, type: hyperline, base_url: %s, token: %s, rate_limit: {reads: 999999/1s, writes: 999999/1s, share: 100%%}}
+limits: {global: {day: {spend: {EUR: 20000.00}}}}
+rule_files: [rules.yml]
+`, filepath.Join(folder, "topupd.db"), m.url, emulator.DefaultToken), 0o600))
+	m.must(os.WriteFile(filepath.Join(folder, "rules.yml"), fmt.Appendf(nil, `rules:
+  - name: api-credits
+    provider: hyperline
+    product: %s
+    match: {all: true}
+    buy: {bundles: [{price_id: %s, credits: 120, price_excluding_tax: 200.00 EUR}]}
+`, emulator.Product, emulator.SmallPack), 0o600))
+
+	out, problems, code := m.program(folder, "purchases", "-o", "csv")
+	if lines := strings.Count(out, "\n"); lines != size+1 || code != exitDone {
+		t.Fatalf("purchases -o csv: %d lines of %d purchases and a header, exit %d\n%s", lines, size, code, problems)
+	}
+	want := m.plant(made)
+	since := []string{"--since", monthEnd.AddDate(0, 0, -monthDays).Format(time.DateOnly)}
+	found := func(more ...string) (records []findingRecord, code int) {
+		out, problems, code := m.program(folder, append(append([]string{"verify", "-o", "json"}, since...), more...)...)
+		if err := json.Unmarshal([]byte(out), &records); err != nil {
+			t.Fatalf("verify: %v, exit %d\n%s%s", err, code, out, problems)
+		}
+		return records, code
+	}
+	ids := func(records []findingRecord) (list []string) {
+		for _, r := range records {
+			list = append(list, r.ID)
+		}
+		return list
+	}
+	first, code := found()
+	again, _ := found()
+	if len(first) != len(want) || code != exitPerson || !slices.Equal(ids(first), ids(again)) {
+		t.Fatalf("verify: exit %d, %d differences of %d; again %q, at first %q", code, len(first), len(want), ids(again), ids(first))
+	}
+	double := first[0]
+	if double.Kind != string(verify.DoubleCharge) {
+		t.Fatalf("the first is a %s", double.Kind)
+	}
+	if out, problems, code := m.program(folder, append([]string{"verify", "ack", double.ID, "--note", "ticket 4711"}, since...)...); code != exitDone {
+		t.Fatalf("verify ack: exit %d\n%s%s", code, out, problems)
+	}
+	rest, code := found()
+	if last := rest[len(rest)-1]; len(rest) != len(first) || code != exitPerson || last.ID != double.ID || given(last.AcknowledgedBy) != "ana" || given(last.AcknowledgedNote) != "ticket 4711" ||
+		rest[0].AcknowledgedBy != nil {
+		t.Errorf("one acknowledged: exit %d, %d listed, last %+v", code, len(rest), last)
+	}
+	if one, code := found("--id", double.ID); len(one) != 1 || code != exitDone {
+		t.Errorf("--id of an acknowledged one: exit %d, %d listed", code, len(one))
+	}
+	twice := made[len(made)/2]
+	next, err := m.world.AddPast(emulator.PastPurchase{Customer: string(twice.Target.Customer), At: twice.SentAt.Add(4 * time.Minute), Expires: twice.ExpiresAt})
+	m.must(err)
+	news, code := found()
+	news = slices.DeleteFunc(news, func(r findingRecord) bool { return slices.Contains(ids(first), r.ID) })
+	if len(news) != 1 || code != exitPerson || news[0].Kind != string(verify.DoubleCharge) || given(news[0].Invoice) != next[0] {
+		t.Errorf("the next double charge, exit %d: %+v", code, news)
 	}
 }
 
