@@ -90,8 +90,10 @@ func TestADifferenceThatChangesIsAnotherOne(t *testing.T) {
 		{"another currency", bought(func(b *books) { b.Invoices[0].Amount = eur(250_00) }), func(b *books) { b.Invoices[0].Amount.Currency = "USD" }},
 		{"another number of credits", bought(func(b *books) { b.Rows[0].Credits = 1 }), func(b *books) { b.Rows[0].Credits = 2 }},
 		{"another expiry", bought(func(b *books) { b.Rows[0].ExpiresOn = "2026-12-01" }), func(b *books) { b.Rows[0].ExpiresOn = "2026-12-02" }},
-		{"a third booking", bought(func(b *books) { b.row("cdt_2", "inv_1", "cus_1", yesterday.Add(time.Minute)) }),
-			func(b *books) { b.row("cdt_3", "inv_1", "cus_1", yesterday.Add(2*time.Minute)) }},
+		{
+			"a third booking", bought(func(b *books) { b.row("cdt_2", "inv_1", "cus_1", yesterday.Add(time.Minute)) }),
+			func(b *books) { b.row("cdt_3", "inv_1", "cus_1", yesterday.Add(2*time.Minute)) },
+		},
 		{"more credits that nobody was billed for", bought(func(b *books) { b.row("cdt_x", "", "cus_1", yesterday) }), func(b *books) { b.Rows[1].Credits++ }},
 		{"an unknown bill of another amount", bought(func(b *books) { b.bill("inv_x", "cus_9", yesterday) }), func(b *books) { b.Invoices[1].Amount.Minor++ }},
 	} {
