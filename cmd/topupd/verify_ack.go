@@ -64,8 +64,10 @@ func (c *verifyAckCmd) Run(a *app) (err error) {
 		return err
 	}
 	for _, r := range results {
+		if len(r.known) > 0 { // meanwhile
+			return a.acknowledgedBefore(r.known[0].action)
+		}
 		for _, f := range r.report.Findings {
-			a.findingTable([]findingRecord{findingOf(r.from.Name, f)})
 			action.Provider, action.Effect = r.from.id, effectOf(f)
 		}
 	}
@@ -76,7 +78,7 @@ func (c *verifyAckCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	a.printf("acknowledged: %s by %s: %s\n", c.ID, printable(stored.By), printable(stored.Reason))
+	a.printf("%s\nacknowledged: %s by %s: %s\n", a.fold(printable(stored.Effect), 2), c.ID, printable(stored.By), printable(stored.Reason))
 	return nil
 }
 
