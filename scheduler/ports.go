@@ -123,8 +123,6 @@ type Observer interface {
 	Decided(provider, rule string, reason topup.Reason)
 	Targets(provider string, now time.Time, states []TargetState)
 	Recovered(provider string, below time.Duration)
-	// RuleLost tells how many customers were bought for lately and have no rule now.
-	RuleLost(provider string, customers int)
 }
 
 // SweepObserver is told how the sweeps of a connection go.
@@ -133,6 +131,8 @@ type SweepObserver interface {
 	// Pace tells how long a pass takes: the newest one, or the one under way when
 	// that has taken longer already; and how old a reading may be.
 	Pace(provider string, takes, mayTake time.Duration)
+	// RuleLost tells how many customers were bought for lately and have no rule now.
+	RuleLost(provider string, customers int)
 }
 
 // TargetState is one target in the picture that a sweep gives.

@@ -22,6 +22,7 @@ import (
 type server struct {
 	t     *testing.T
 	name  string
+	cmd   *exec.Cmd
 	mu    sync.Mutex
 	lines []string
 	done  chan struct{}
@@ -32,6 +33,7 @@ func serve(t *testing.T, dir, name string, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, name: filepath.Base(name), done: make(chan struct{})}
 	cmd := exec.Command(name, args...)
+	s.cmd = cmd
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	read, write := io.Pipe()
@@ -58,6 +60,12 @@ func serve(t *testing.T, dir, name string, args ...string) *server {
 		}
 	})
 	return s
+}
+
+// kill ends the program at once.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
 }
 
 func (s *server) watch(r io.Reader) {
