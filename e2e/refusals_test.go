@@ -226,11 +226,15 @@ func refusedToken(t *testing.T, status int) {
 		r.Header.Set("Authorization", "Bearer "+emulator.DefaultToken)
 		return false
 	})
+	const refused = "topup_provider_token_refused_timestamp_seconds" // what pages
 	d := p.started()
 	d.below("provider_unavailable", 2)
 	d = p.restarted(d)
 	d.below("provider_unavailable", 2)
 	d.sweeps(3)
+	until(t, 30*time.Second, "the refusal of purchases to be shown, whatever reads say", func() bool {
+		return d.value(refused, "provider", "hyperline") > 0
+	})
 	if n := purchases.Load(); n < 1 || n > 2 { // two customers may be asked for at the same moment
 		t.Errorf("%d purchases were sent with a refused token", n)
 	}
@@ -238,6 +242,7 @@ func refusedToken(t *testing.T, status int) {
 	p.write("hyperline.token", "test_fresh\n")
 	revoked.Store(1) // now reads are refused too, and the file is read again
 	p.settles(2)
+	until(t, 30*time.Second, "the refusal to be over", func() bool { return d.value(refused, "provider", "hyperline") == 0 })
 	if slices.ContainsFunc(p.purchases(), func(b bought) bool { return b.State == "parked" }) {
 		t.Error("a purchase needs a person")
 	}
