@@ -72,11 +72,16 @@ func TestAnOutageLosesNobodyTheirRule(t *testing.T) {
 		matching := func(r *rules.Rule) { r.Match = rules.Match{Currency: "EUR"} }
 		w.reload(matching)
 		w.balance("bought", 500)
+		w.balance("dry", 0)
+		w.confirming = func(_ topup.Order, c *topup.Confirmation) { c.PriceProblem = "wrong price" }
 		w.ledger.of("bought", func(s *topup.Standing) { s.SettledAt = &w.start })
 		w.run(t, "a").end(t)
 		w.away = errAway
 		p := w.run(t, "b")
 		after(time.Minute)
+		if s := p.board.state("dry"); s.Reason != topup.ProviderUnavailable || s.Unserved || !s.DrySince.Equal(w.start) {
+			t.Errorf("who was dry before is %+v", s)
+		}
 		if n := p.board.lostRule(); n != 0 {
 			t.Errorf("%d have lost their rule", n)
 		}

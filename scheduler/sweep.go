@@ -91,6 +91,9 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 // a product that no rule buys is not relevant.
 func (w *Watch) decide(book *Rulebook, target topup.Target, t *tracked, standing topup.Standing, failed error, now time.Time) (rules.Decision, rules.Facts, bool) {
 	rule, excluded := book.Rules.Match(w.candidate(target, t))
+	if last := w.lastRule(book, target, t); last != nil && !excluded {
+		rule = last
+	}
 	if rule == nil && !excluded && standing.Open == nil && !w.bought(book, target.Product) {
 		return rules.Decision{}, rules.Facts{}, false
 	}
@@ -131,6 +134,22 @@ func (w *Watch) noteOpen(standings map[topup.Target]topup.Standing) {
 	w.mu.Lock()
 	w.openProducts = products
 	w.mu.Unlock()
+}
+
+// lastRule is the rule that a target was last decided about by, when this process
+// has not read it yet: what a rule matches by, only a reading shows, and nothing is
+// bought before there is one. nil when it was read, or the rule is gone.
+func (w *Watch) lastRule(book *Rulebook, target topup.Target, t *tracked) *rules.Rule {
+	if !t.reading.ReadAt.IsZero() || t.last.Rule == "" {
+		return nil
+	}
+	i := slices.IndexFunc(book.Rules.Rules, func(r rules.Rule) bool {
+		return r.Name == t.last.Rule && r.Product == target.Product && slices.Contains(r.Providers, w.Name)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &book.Rules.Rules[i]
 }
 
 func maxAge(rule *rules.Rule) time.Duration {
