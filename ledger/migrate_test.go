@@ -164,7 +164,7 @@ func TestAnUpgradeKeepsWhatIsStored(t *testing.T) {
 				`DROP TABLE watched`, `DROP TABLE raised`, `DROP TABLE raised_bought`, `DROP TABLE change_count`,
 				`DROP TABLE canary`, `DROP TABLE refund`, `DROP TABLE refusal`, `DROP TABLE refused_rule`, `ALTER TABLE target DROP COLUMN refusals`, `ALTER TABLE target DROP COLUMN refusal`,
 				`ALTER TABLE target DROP COLUMN refusal_rule`, `ALTER TABLE target DROP COLUMN refusal_version`,
-				`DROP INDEX action_acknowledged_once`,
+				`DROP INDEX action_acknowledged_once`, `DROP INDEX cap_window_now`,
 				`DELETE FROM goose_db_version WHERE version_id > 2`,
 			) {
 				if _, err := rawSQL(t, url).ExecContext(t.Context(), step); err != nil {

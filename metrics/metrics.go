@@ -43,7 +43,9 @@ type Metrics struct {
 
 	purchases     *prometheus.CounterVec
 	failures      *prometheus.CounterVec
-	charged       *prometheus.CounterVec
+	capSpent      *prometheus.GaugeVec
+	capLimit      *prometheus.GaugeVec
+	capNear       *prometheus.GaugeVec
 	credits       *prometheus.CounterVec
 	open          *prometheus.GaugeVec
 	oldestOpen    *prometheus.GaugeVec
@@ -76,6 +78,9 @@ type Metrics struct {
 	differences   *prometheus.GaugeVec
 	differenceIDs *prometheus.GaugeVec
 	verified      *prometheus.GaugeVec
+
+	capMu sync.Mutex
+	caps  map[series]bool // those of the caps that exist
 
 	namedMu sync.Mutex
 	named   map[[2]string]string // the ids that are shown, by provider and kind
@@ -116,9 +121,15 @@ func (m *Metrics) addPurchases(f factory) {
 	m.failures = f.counter("topup_purchase_failures_total",
 		"Purchases that failed or whose outcome stayed unclear, by cause.",
 		"provider", "rule", "reason")
-	m.charged = f.counter("topup_charged_amount_total",
-		"Money charged for settled purchases, in major units of the currency, excluding tax.",
-		"provider", "rule", "currency")
+	m.capSpent = f.gauge("topup_cap_spent",
+		"What the caps have counted in their window of now, hour, day or month in UTC: purchases, or money in major units excluding tax, by unit; open and settled ones. Whether capped or not.",
+		"scope", "id", "period", "unit")
+	m.capLimit = f.gauge("topup_cap_limit",
+		"The configured cap of the same window.",
+		"scope", "id", "period", "unit")
+	m.capNear = f.gauge("topup_cap_customers_near",
+		"Customers of a rule whose own cap is used to 80 % or more in its window of now.",
+		"rule", "period", "unit")
 	m.credits = f.counter("topup_credits_bought_total",
 		"Credits bought in settled purchases.",
 		"provider", "rule")

@@ -20,8 +20,6 @@ func aDay(t testing.TB) fixture {
 	f := setup(t, metrics.Options{PerTarget: metrics.PerTargetAll, Version: "v1.2.3", Revision: "abc123", GoVersion: "go1.26.8"})
 	f.Watch("hyperline", []string{"api-credits"})
 	f.Watch("voice", []string{"voice"})
-	f.WatchCurrency("hyperline", "api-credits", "EUR")
-	f.WatchCurrency("voice", "voice", "USD")
 	f.Reloaded(true, noon)
 	f.LeaseHeld("hyperline", true)
 	f.Requested("hyperline", "credits", "200", 120*time.Millisecond)
@@ -49,6 +47,10 @@ func aDay(t testing.TB) fixture {
 	f.WatchVerify("hyperline")
 	f.WatchVerify("voice")
 	f.Verified("hyperline", map[string]int{"double_charge": 1, "unknown_invoice": 2}, map[string][]string{"double_charge": {"d-0123456789ab"}}, noon)
+	f.Caps([]metrics.CapUse{
+		{Scope: topup.CapGlobal, Period: topup.CapDay, Currency: "EUR", Spent: 900_05, Limit: 2000_00},
+		{Scope: topup.CapProvider, ID: "hyperline", Period: topup.CapDay, Currency: "EUR", Spent: 900_05, Limit: -1},
+	}, []metrics.CapsNear{{Rule: "api-credits", Period: topup.CapDay, Currency: "EUR", Customers: 1}})
 	f.LedgerQuery("permit", 3*time.Millisecond, "")
 	f.LedgerQuery("plan", 40*time.Millisecond, "conflict")
 	return f
@@ -98,29 +100,20 @@ func TestWatchingAgainKeepsCounters(t *testing.T) {
 	f.has(t, `topup_targets{provider="hyperline"} 3`)
 }
 
-func TestMoneyAndCreditsMoveOnceAtSettled(t *testing.T) {
+func TestCreditsMoveOnceAtSettled(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name            string
 		purchase        func(*topup.Purchase)
-		result          string
-		amount, credits string
+		result, credits string
 	}{
-		{"a settled purchase moves both", func(*topup.Purchase) {}, "settled", "EUR 900.05", "600.5"},
-		{"the invoice wins over the price", func(p *topup.Purchase) {
-			p.Charged = &topup.Money{Minor: 880_00, Currency: "EUR"}
-		}, "settled", "EUR 880", "600.5"},
-		{"in the invoice's currency", func(p *topup.Purchase) {
-			p.Charged = &topup.Money{Minor: 5000, Currency: "JPY"}
-		}, "settled", "JPY 5000", "600.5"},
-		{"a declined one moves neither", func(p *topup.Purchase) { p.State = topup.Declined }, "declined", "", "0"},
+		{"a settled purchase moves them", func(*topup.Purchase) {}, "settled", "600.5"},
+		{"a declined one does not", func(p *topup.Purchase) { p.State = topup.Declined }, "declined", "0"},
 		{"a refused one is told from a declined one", func(p *topup.Purchase) {
 			p.State, p.Reason = topup.Declined, topup.FailedRefused
-		}, "refused", "", "0"},
-		{"a cancelled one moves neither", func(p *topup.Purchase) { p.State = topup.Cancelled }, "cancelled", "", "0"},
-		{"a negative charge is not a sum", func(p *topup.Purchase) {
-			p.Charged, p.Credits = &topup.Money{Minor: -1, Currency: "EUR"}, -topup.Credit
-		}, "settled", "EUR 0", "0"},
+		}, "refused", "0"},
+		{"a cancelled one does not", func(p *topup.Purchase) { p.State = topup.Cancelled }, "cancelled", "0"},
+		{"less than nothing is no sum", func(p *topup.Purchase) { p.Credits = -topup.Credit }, "settled", "0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -131,12 +124,33 @@ func TestMoneyAndCreditsMoveOnceAtSettled(t *testing.T) {
 			f.Finished(p)
 			f.has(t, `topup_purchases_total{provider="hyperline",result="`+tt.result+`",rule="api-credits"} 1`)
 			f.has(t, `topup_credits_bought_total{provider="hyperline",rule="api-credits"} `+tt.credits)
-			if currency, amount, ok := strings.Cut(tt.amount, " "); ok {
-				f.has(t, `topup_charged_amount_total{currency="`+currency+`",provider="hyperline",rule="api-credits"} `+amount)
-			} else if got := f.series(t, "topup_charged_amount_total"); got != "" {
-				t.Errorf("charged: %s", got)
-			}
 		})
+	}
+}
+
+// TestCapsAreWhatTheLedgerSays: to the cent, and a window that is gone leaves nothing.
+func TestCapsAreWhatTheLedgerSays(t *testing.T) {
+	t.Parallel()
+	f := setup(t, metrics.Options{})
+	f.Caps([]metrics.CapUse{
+		{Scope: topup.CapGlobal, Period: topup.CapMonth, Currency: "EUR", Spent: 125_100_05, Limit: 200_000_00},
+		{Scope: topup.CapProvider, ID: "voice", Period: topup.CapDay, Currency: "JPY", Spent: 5000, Limit: -1},
+		{Scope: topup.CapRule, ID: "api-credits", Period: topup.CapDay, Spent: 3, Limit: 0},
+	}, []metrics.CapsNear{{Rule: "api-credits", Period: topup.CapDay, Customers: 2}})
+	f.has(t, `topup_cap_spent{id="",period="month",scope="global",unit="EUR"} 125100.05`)
+	f.has(t, `topup_cap_limit{id="",period="month",scope="global",unit="EUR"} 200000`)
+	f.has(t, `topup_cap_spent{id="voice",period="day",scope="provider",unit="JPY"} 5000`)
+	f.has(t, `topup_cap_limit{id="api-credits",period="day",scope="rule",unit="purchases"} 0`)
+	f.has(t, `topup_cap_customers_near{period="day",rule="api-credits",unit="purchases"} 2`)
+	if got := f.series(t, "topup_cap_limit"); strings.Contains(got, "voice") {
+		t.Errorf("a limit that nobody configured: %s", got)
+	}
+	f.Caps([]metrics.CapUse{{Scope: topup.CapGlobal, Period: topup.CapMonth, Currency: "EUR", Spent: 0, Limit: -1}}, nil)
+	f.has(t, `topup_cap_spent{id="",period="month",scope="global",unit="EUR"} 0`)
+	for _, name := range []string{"topup_cap_limit{", "topup_cap_customers_near{", `id="voice"`} {
+		if got := f.text(t); strings.Contains(got, name) {
+			t.Errorf("what is gone is still there: %s", name)
+		}
 	}
 }
 
@@ -281,7 +295,6 @@ func TestNoTextSpoilsAScrape(t *testing.T) {
 		f := setup(t, metrics.Options{Version: bad("version")})
 		provider, rule := bad("provider"), bad("rule")
 		f.Watch(provider, []string{rule})
-		f.WatchCurrency(provider, rule, topup.Currency(bad("currency")))
 		f.Requested(provider, bad("op"), bad("code"), 0)
 		f.Decided(provider, rule, topup.Reason(bad("reason")))
 		f.Swept(provider, bad("result"), 0, noon)

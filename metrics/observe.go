@@ -63,12 +63,6 @@ func (m *Metrics) watchRule(provider, rule string) {
 	}
 }
 
-// WatchCurrency creates the charged amount of a rule in one currency at zero:
-// which currencies a rule buys in, only its prices tell.
-func (m *Metrics) WatchCurrency(provider, rule string, currency topup.Currency) {
-	with(m, m.charged.GetMetricWithLabelValues, exists, provider, rule, string(currency))
-}
-
 // exists is for series that shall only exist.
 func exists[M any](M) {}
 

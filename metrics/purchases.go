@@ -17,10 +17,10 @@ type OpenCount struct {
 	Oldest time.Time // when the oldest of them was planned; zero when there is none
 }
 
-// Finished counts a purchase that has ended. Money and credits move here alone,
-// and only for settled ones: call it once per purchase. What the provider says
-// it charged counts, else the price. A purchase that has not ended is not
-// counted, and said once.
+// Finished counts a purchase that has ended. Credits move here alone, and only
+// for settled ones: call it once per purchase. Money is in no counter: what is lost
+// between the ledger and a counter would be missing for ever (see Spent). A purchase
+// that has not ended is not counted, and said once.
 func (m *Metrics) Finished(p topup.Purchase) {
 	switch p.State {
 	case topup.Settled:
@@ -57,14 +57,6 @@ func result(p topup.Purchase) string {
 }
 
 func (m *Metrics) countSettled(p topup.Purchase) {
-	price := p.Price
-	if p.Charged != nil {
-		price = *p.Charged
-	}
-	// Counters panic on a negative amount; a provider that pays us is a matter
-	// for the ledger and its alerts, not for this sum.
-	with(m, m.charged.GetMetricWithLabelValues, func(c prometheus.Counter) { c.Add(max(0, moneyFloat(price))) },
-		p.ProviderName, ruleLabel(p.Rule), string(price.Currency))
 	with(m, m.credits.GetMetricWithLabelValues, func(c prometheus.Counter) { c.Add(max(0, creditsFloat(p.Credits))) },
 		p.ProviderName, ruleLabel(p.Rule))
 }

@@ -126,7 +126,7 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.verifyGauges(ctx); err != nil {
+	if err := errors.Join(d.verifyGauges(ctx), d.capGauges(ctx)); err != nil {
 		return err
 	}
 	for _, l := range d.lines {

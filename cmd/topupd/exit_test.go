@@ -82,12 +82,26 @@ func TestLongWordsAreCut(t *testing.T) {
 		t.Fatalf("migrate: exit %d", code)
 	}
 	for _, args := range [][]string{
-		{"purchases", "--rule", long}, {"purchases", "--provider", long}, {"purchases", "--state", long}, {"purchases", "--since", long},
-		{"purchases", "--customer", long}, {"purchases", "show", long}, {"purchases", "resolve", long, "charged", "--note", "x"},
-		{"targets", "--rule", long}, {"targets", "--customer", long}, {"explain", long}, {"explain", "--provider", long, "x"},
-		{"verify", "--provider", long}, {"verify", "--since", long}, {"verify", "ack", long, "--note", "x"},
-		{"pause", "--customer", long, "--reason", "x"}, {"pause", "--rule", long, "--reason", "x"}, {"pause", "--until", long, "--reason", "x"},
-		{"resume", long, "--reason", "x"}, {"doctor", "--provider", long}, {"plan", "--provider", long},
+		{"purchases", "--rule", long},
+		{"purchases", "--provider", long},
+		{"purchases", "--state", long},
+		{"purchases", "--since", long},
+		{"purchases", "--customer", long},
+		{"purchases", "show", long},
+		{"purchases", "resolve", long, "charged", "--note", "x"},
+		{"targets", "--rule", long},
+		{"targets", "--customer", long},
+		{"explain", long},
+		{"explain", "--provider", long, "x"},
+		{"verify", "--provider", long},
+		{"verify", "--since", long},
+		{"verify", "ack", long, "--note", "x"},
+		{"pause", "--customer", long, "--reason", "x"},
+		{"pause", "--rule", long, "--reason", "x"},
+		{"pause", "--until", long, "--reason", "x"},
+		{"resume", long, "--reason", "x"},
+		{"doctor", "--provider", long},
+		{"plan", "--provider", long},
 	} {
 		var stderr bytes.Buffer
 		code := run(t.Context(), args, getenv, io.Discard, &stderr)

@@ -136,9 +136,6 @@ func (d *daemon) createSeries() {
 		dry := map[string]bool{}
 		d.metrics.Watch(l.Name, d.ruleNames(l.Name))
 		for _, r := range d.rulebook.Load().Rules.Rules {
-			if slices.Contains(r.Providers, l.Name) && len(r.Buy.Bundles) > 0 {
-				d.metrics.WatchCurrency(l.Name, r.Name, r.Buy.Bundles[0].Price.Currency)
-			}
 			if slices.Contains(r.Providers, l.Name) {
 				dry[r.Name] = r.DryRun
 			}

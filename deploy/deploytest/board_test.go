@@ -8,7 +8,7 @@ import (
 
 func TestTheBoardStartsWithWhatNeedsAPerson(t *testing.T) {
 	t.Parallel()
-	want := []string{"Needs a person", "Customers dry", "Below threshold, by reason", "Bought today", "Charged today"}
+	want := []string{"Needs a person", "Customers dry", "Below threshold, by reason", "Bought today", "Spent today"}
 	panels := readBoard(t).Panels
 	x := 0
 	for i, title := range want {
@@ -79,7 +79,7 @@ func TestTheBoardsVariablesExist(t *testing.T) {
 	t.Parallel()
 	board := readBoard(t)
 	known := map[string]bool{"__rate_interval": true, "__range": true}
-	labelValues := regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`)
+	labelValues := regexp.MustCompile(`^label_values\((\w+)(?:\{[^}]*\})?, (\w+)\)$`)
 	for _, v := range board.Templating.List {
 		known[v.Name] = true
 		if v.Type != "query" {
@@ -90,6 +90,9 @@ func TestTheBoardsVariablesExist(t *testing.T) {
 			t.Errorf("variable %s: %q is not label_values(metric, label)", v.Name, v.Definition)
 			continue
 		}
+		if m[2] == "cluster" || m[2] == "job" {
+			continue // Prometheus adds these
+		}
 		if _, own, err := lookup(m[1]); err != nil || !strings.Contains(strings.Join(own, " "), m[2]) {
 			t.Errorf("variable %s: %s has no label %q: %v", v.Name, m[1], m[2], err)
 		}
@@ -98,6 +101,26 @@ func TestTheBoardsVariablesExist(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(text, -1) {
 		if !known[m[1]] && m[1] != "__all" {
 			t.Errorf("the board uses $%s, which is no variable of it", m[1])
+		}
+	}
+}
+
+// TestTheBoardTellsEnvironmentsApart: production and staging in one Prometheus are
+// told apart by what every query asks for.
+func TestTheBoardTellsEnvironmentsApart(t *testing.T) {
+	t.Parallel()
+	board := readBoard(t)
+	selector := regexp.MustCompile(`topup_\w+(\{[^}]*\})?`)
+	for _, p := range board.Panels {
+		for _, target := range p.Targets {
+			for _, m := range selector.FindAllStringSubmatch(target.Expr, -1) {
+				if !strings.Contains(m[1], `cluster=~"$cluster"`) || !strings.Contains(m[1], `job=~"$job"`) {
+					t.Errorf("panel %s: %s does not ask for the cluster and the job", p.Title, m[0])
+				}
+			}
+			if strings.Contains(target.Expr, "increase(topup_cap") || strings.Contains(target.Expr, "sum(topup_cap") {
+				t.Errorf("panel %s estimates money, or counts it once a replica: %s", p.Title, target.Expr)
+			}
 		}
 	}
 }

@@ -28,6 +28,8 @@ var variables = strings.NewReplacer(
 	"$__rate_interval", "5m",
 	"$__range", "1d",
 	"$provider", ".*",
+	"$cluster", ".*",
+	"$job", ".*",
 )
 
 // Expressions returns every expression of the board and the alerts: first the

@@ -36,6 +36,7 @@ var notLookedAt = map[string]string{
 	"topup_targets_dry_oldest_timestamp_seconds": "TopupCustomerDry looks at each customer",
 	"topup_pause_oldest_timestamp_seconds":       "what somebody chose, for boards",
 	"topup_dry_run":                              "what somebody chose, for boards",
+	"topup_verify_difference_ids":                "the text of the alerts on books asks for it",
 }
 
 func TestEveryMetricIsLookedAt(t *testing.T) {

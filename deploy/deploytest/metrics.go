@@ -25,7 +25,10 @@ var (
 	kinds    = []string{"reads", "writes"}
 	causes   = []string{"in_doubt", "conflict", "timeout", "connection", "constraint", "other"} // of a ledger error
 	sweeps   = []string{"ok", "incomplete", "error"}
-	reasons  = []string{
+
+	capScopes = []string{"global", "provider", "rule"}
+	periods   = []string{"hour", "day", "month"}
+	reasons   = []string{
 		"buy", "enough", "still_open", "cooling_down", "confirming", "first_hold", "proving_price",
 		"paused", "dry_run", "excluded", "no_rule", "native_auto_topup",
 		"stale_reading", "bad_reading", "not_seen", "no_threshold", "price_mismatch", "price_unproven", "rule_stopped", "change_held",
@@ -44,7 +47,9 @@ var (
 var Metrics = map[string]Metric{
 	"topup_purchases_total":                              counter(map[string][]string{"result": results}, "provider", "rule"),
 	"topup_purchase_failures_total":                      counter(map[string][]string{"reason": failures}, "provider", "rule"),
-	"topup_charged_amount_total":                         counter(nil, "provider", "rule", "currency"),
+	"topup_cap_spent":                                    gauge(map[string][]string{"scope": capScopes, "period": periods}, "id", "unit"),
+	"topup_cap_limit":                                    gauge(map[string][]string{"scope": capScopes, "period": periods}, "id", "unit"),
+	"topup_cap_customers_near":                           gauge(map[string][]string{"period": periods}, "rule", "unit"),
 	"topup_credits_bought_total":                         counter(nil, "provider", "rule"),
 	"topup_purchases_open":                               gauge(map[string][]string{"state": states}, "provider"),
 	"topup_purchase_oldest_open_timestamp_seconds":       gauge(map[string][]string{"state": states}, "provider"),

@@ -2,13 +2,20 @@ package ledgertest
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"topupd/ledger"
 	"topupd/topup"
 )
 
 var capping = map[string]func(*testing.T, Opener){
+	"what is spent in the windows of now is listed":            spendingNow,
+	"customers near their cap are counted by rule":             nearTheirCap,
 	"a cap can be reached but not passed":                      capIsReached,
 	"every scope and period counts":                            everyScopeCounts,
 	"spend counts per currency":                                spendPerCurrency,
@@ -211,4 +218,71 @@ func capIsNamed(t *testing.T, open Opener) {
 	if !ok || passed.Cap != tight {
 		t.Errorf("Plan = %v, want the rule's cap", err)
 	}
+}
+
+func spendingNow(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	d.advance(d.advance(d.send(customer(1)), confirmed("inv_1")), settled)
+	d.plan(customer(2))
+	d.advance(d.send(customer(3)), refused)
+	d.advance(d.plan(customer(4)), cancelled)
+	at := func(s ledger.Spending) string {
+		return string(s.Scope) + " " + string(s.Provider) + s.Rule + " " + string(s.Period) + " " + string(s.Currency)
+	}
+	want := map[string]int64{}
+	for _, period := range []string{"hour", "day", "month"} {
+		for _, who := range []string{"global ", "provider " + string(hyperline), "rule api-credits"} {
+			want[who+" "+period+" "], want[who+" "+period+" EUR"] = 3, 1800_00
+		}
+	}
+	listed := func() map[string]int64 {
+		list, err := d.store.Spending(d.ctx())
+		d.must(err)
+		got := map[string]int64{}
+		for _, s := range list {
+			got[at(s)] = s.Total
+		}
+		return got
+	}
+	if diff := cmp.Diff(want, listed()); diff != "" {
+		t.Errorf("spent (-want +got):\n%s", diff)
+	}
+	d.clock.forward(13 * time.Hour) // the next day
+	for key := range want {
+		if !strings.Contains(key, "month") {
+			delete(want, key)
+		}
+	}
+	if diff := cmp.Diff(want, listed()); diff != "" {
+		t.Errorf("spent on the next day (-want +got):\n%s", diff)
+	}
+}
+
+func nearTheirCap(t *testing.T, open Opener) {
+	d := newDesk(t, open)
+	near := func(rule string, c topup.Cap, want int) {
+		t.Helper()
+		c.Scope = topup.CapCustomer
+		if n, err := d.store.NearCap(d.ctx(), rule, c); err != nil || n != want {
+			t.Errorf("%s of rule %s: %d near it, %v; want %d", c, rule, n, err, want)
+		}
+	}
+	for n := range 4 {
+		d.advance(d.advance(d.send(customer(1)), confirmed(fmt.Sprint("inv_", n))), settled)
+	}
+	d.plan(customer(2))
+	for n := range 2 {
+		e := evaluation(customer(n+1), topup.Enough)
+		e.Rule = "api-credits"
+		d.must(d.store.RecordEvaluations(d.ctx(), []topup.Evaluation{e}))
+	}
+	near("api-credits", topup.Cap{Period: topup.CapDay, Limit: 5}, 1)
+	near("api-credits", topup.Cap{Period: topup.CapDay, Limit: 6}, 0) // five of six, rounded up
+	near("api-credits", topup.Cap{Period: topup.CapMonth, Limit: 1}, 2)
+	near("api-credits", topup.Cap{Period: topup.CapDay, Currency: "EUR", Limit: 4500_00}, 1)
+	near("api-credits", topup.Cap{Period: topup.CapDay, Currency: "EUR", Limit: 4500_01}, 0)
+	near("api-credits", topup.Cap{Period: topup.CapDay, Currency: "USD", Limit: 1}, 0)
+	near("another", topup.Cap{Period: topup.CapDay, Limit: 5}, 0)
+	d.clock.forward(13 * time.Hour)
+	near("api-credits", topup.Cap{Period: topup.CapDay, Limit: 5}, 0)
 }
