@@ -78,6 +78,7 @@ mutants: ## remove the rules of the money path one by one; every mutant must be 
 
 bench: ## run the benchmarks
 	@scripts/test-postgres $(GO) test -run='^$$' -bench=. -benchmem ./...
+	@TOPUPD_SCRAPERS_SECONDS=60 TOPUPD_SCRAPERS_CUSTOMERS=1000 scripts/test-postgres $(GO) test ./e2e -run='^TestManyScrapers' -count=1 -v | grep -e 'purchases a second' -e FAIL -e ^ok
 
 lint: $(GOLANGCI_LINT) ## vet and lint every module
 	@for dir in . $(NESTED); do (cd $$dir && $(GO) vet ./... && $(CURDIR)/$(GOLANGCI_LINT) run --config=$(CURDIR)/.golangci.yml ./...) || exit 1; done

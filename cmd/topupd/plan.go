@@ -230,13 +230,34 @@ func (p *planning) print(l *loaded) {
 	if held := p.chosen(heldBack); len(held) > 0 {
 		a.printf("\nBelow the threshold, but would not buy\n%s", a.heldTable(held))
 	}
-	for _, line := range p.changed() {
+	for _, line := range append(p.changed(), p.nobodyHas()...) {
 		a.printf("%s\n", a.fold(line, 0))
 	}
 	if odd := p.chosen(unclear); len(odd) > 0 {
 		a.printf("\nCannot be judged\n%s", a.heldTable(odd))
 	}
 	a.printf("\n%s\n", p.summary())
+}
+
+// nobodyHas says which rules buy a product that no customer has where they buy:
+// misspelt, or not attached to anybody yet. What could not be read says nothing.
+func (p *planning) nobodyHas() (lines []string) {
+	for _, s := range p.sweeps {
+		if s.err != nil || !s.sweep.Complete {
+			continue
+		}
+		had := map[topup.ProductID]bool{}
+		for _, r := range s.sweep.Readings {
+			had[r.Target.Product] = true
+		}
+		for _, r := range p.book.Rules.Rules {
+			if slices.Contains(r.Providers, s.from.Name) && !had[r.Product] {
+				lines = append(lines, fmt.Sprintf("%s: no customer has the product %s of rule %s, so nothing is bought by it: check its id, or attach it (topupd targets add)",
+					s.from.Name, printable(string(r.Product)), r.Name))
+			}
+		}
+	}
+	return lines
 }
 
 // readLine says what was read, and how long that took.
