@@ -68,6 +68,11 @@ func trusting() []mutant {
 			Edits: []edit{before("scheduler/trust.go", "\treturn expired\n", "\tif MUTANT {\n\t\treturn max(expired, 1)\n\t}\n")},
 		},
 		{
+			Name: "empty-ones-are-witnesses", Promises: "P14",
+			Rule:  "whoever had nothing is no sign that a provider knows its customers",
+			Edits: []edit{{"scheduler/trust.go", `if had := !rules.Empty(r)`, `if had := MUTANT || !rules.Empty(r)`}},
+		},
+		{
 			Name: "gone-credits-expire-again", Promises: "P14",
 			Rule:  "what was seen to go explains no zero any more",
 			Edits: []edit{{fall, `case at.IsZero() || e.seen(t.ShedAt):`, `case at.IsZero() || !MUTANT && e.seen(t.ShedAt):`}},

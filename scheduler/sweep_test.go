@@ -92,6 +92,31 @@ func TestWhoIsHeldAlreadyCountsTowardsTheCrowd(t *testing.T) {
 	})
 }
 
+// TestWhoHasNothingIsNoWitness: a provider that has lost everybody shows it of those
+// who had anything. Sixty of whom five had something, and none of the five has now,
+// is everybody (P14).
+func TestWhoHasNothingIsNoWitness(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.customers(60)
+		for n := 5; n < 60; n++ {
+			w.balance(topup.CustomerID(fmt.Sprintf("cus_%02d", n)), 0)
+		}
+		w.reload(func(r *rules.Rule) { r.DryRun = true }) // so that they stay empty
+		w.run(t, "a")
+		after(2*topup.FallWindow + 7*time.Second)
+		w.empty(5)
+		after(30 * time.Second)
+		for n := range 5 {
+			if id := topup.CustomerID(fmt.Sprintf("cus_%02d", n)); !w.ledger.held(id) {
+				t.Errorf("%s is not held", id)
+			}
+		}
+		if w.ledger.held("cus_05") {
+			t.Error("one that had nothing is held")
+		}
+	})
+}
+
 // TestWhoWasDryAndGotCreditsIsHeldBesideTheCrowd: a provider that shows zero for
 // everybody hides that a purchase arrived. Whoever was dry before and got nothing
 // is bought for all the same (P14).

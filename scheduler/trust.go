@@ -16,7 +16,9 @@ import (
 func (w *Watch) suspect(page topup.Page, standings map[topup.Target]topup.Standing) {
 	for _, r := range page.Readings {
 		t, known := w.tracked[r.Target]
-		if !known || t.pass != w.pass {
+		// Whoever had nothing can lose nothing: a provider that has lost everybody shows
+		// it of the others alone.
+		if had := !rules.Empty(r) || known && t.trust.Balance != 0; had && (!known || t.pass != w.pass) {
 			w.seen++
 		}
 		if !known {

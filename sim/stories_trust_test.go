@@ -198,6 +198,41 @@ func TestStoryNoCreditsExpireTwice(t *testing.T) {
 	}
 }
 
+// TestStoryWhoHasNothingIsNoWitness: P13, P14. Most customers of the account are
+// empty and stay so. The provider loses everybody for a minute: of all of them few
+// have fallen, of those who had anything all have, and nobody is bought for.
+func TestStoryWhoHasNothingIsNoWitness(t *testing.T) {
+	const customers, having = 60, 5
+	held := 0
+	s := play(t, alone(1, customers, 0), func(s *script) {
+		s.nobody = true
+		for n := range customers {
+			s.balance(n, "0")
+			if n < having {
+				s.balance(n, "400")
+			} else if err := s.emu.SetCard(s.customers[n].ID, emulator.CardMissing); err != nil {
+				t.Error(err)
+			}
+		}
+		lying := func() bool { at := s.now().Sub(began); return at >= 10*time.Minute && at < 11*time.Minute }
+		s.reads("/credits", "all_zero", lying)
+		for n := range customers {
+			s.reads("/credits/"+s.customers[n].Product, "all_zero", lying)
+		}
+		s.at(11*time.Minute, func() {
+			for n := range having {
+				if s.standing(n).Implausible != "" {
+					held++
+				}
+			}
+		})
+		s.at(20*time.Minute, s.end)
+	})
+	if held != having || len(s.ending.rows) != 0 {
+		t.Errorf("%d of %d held while the provider lied, %d purchases, want none", held, having, len(s.ending.rows))
+	}
+}
+
 // TestStoryCreditsOfOthersEndTogether: P14. What everybody has was sold in the
 // provider's dashboard, to end at the same time. topupd did not order it, and holds
 // everybody; the provider's list explains each zero, and nobody has to.

@@ -196,6 +196,9 @@ const sampleEvery = 5 * time.Minute
 // to its first repeat, and than the alerts wait.
 const (
 	lowPatience = 45 * time.Minute
+	// toldFor is how long a customer may be low after something that was told has
+	// ended: a cooldown of five minutes, two readings, and the checks before it.
+	toldFor = 10 * time.Minute
 	dryPatience = 25 * time.Minute
 )
 
@@ -246,7 +249,7 @@ func (j *judge) silent(id topup.CustomerID, now time.Time) {
 	if told {
 		j.told[id] = now
 	}
-	told = now.Sub(j.told[id]) < 2*sampleEvery // a person may just have ended what it waited for
+	told = now.Sub(j.told[id]) < toldFor // a person may just have ended what it waited for
 	if isLow && now.Sub(low) > lowPatience && !told {
 		j.breach("P16", id, "low for %s, and the picture says %s", now.Sub(low), s.Reason)
 	}

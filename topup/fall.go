@@ -24,7 +24,7 @@ const FallWindow = 2 * time.Minute
 type Falls struct {
 	Provider ProviderID
 	List     []Fall
-	Watched  int  // targets of the sweep
+	Watched  int  // targets of the sweep that had anything, or have
 	Account  bool // the connection is one account: its crowd are the accounts of its host
 }
 
