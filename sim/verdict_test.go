@@ -198,7 +198,7 @@ const (
 	lowPatience = 45 * time.Minute
 	// toldFor is how long a customer may be low after something that was told has
 	// ended: a cooldown of five minutes, two readings, and the checks before it.
-	toldFor = 10 * time.Minute
+	toldFor     = 10 * time.Minute
 	dryPatience = 25 * time.Minute
 )
 

@@ -127,7 +127,7 @@ func (c Candidates) External(named []string) ([]Invoice, error) {
 	}
 	for _, id := range named {
 		if !slices.ContainsFunc(external, func(i Invoice) bool { return i.ID == id }) {
-			return nil, fmt.Errorf("--external %s: nothing in the provider's books that could be this purchase has this id; leave it out", id)
+			return nil, fmt.Errorf("--external %s: nothing in the provider's books that could be this purchase has this id; leave it out", cut(id))
 		}
 	}
 	return external, nil

@@ -44,7 +44,7 @@ func (a *app) acquainted(store *ledger.Store, p topup.Pause, anyway bool) (topup
 // provider where it was found: somebody else's id may be the same elsewhere. Whom
 // nobody knows is a strangerError that names who may have been meant.
 func (a *app) customer(store *ledger.Store, provider topup.ProviderID, text string) (topup.ProviderID, topup.CustomerID, error) {
-	if text == "" {
+	if text == "" { // nobody in particular
 		return provider, "", nil
 	}
 	if known, err := store.Known(a.ctx, provider, topup.CustomerID(text)); err != nil || known {
@@ -74,18 +74,6 @@ func (a *app) customer(store *ledger.Store, provider topup.ProviderID, text stri
 		return "", "", usage("%d customers at several providers are called %s: add --provider", len(named), clipped(text))
 	}
 	return "", "", usage("%d customers are called %s: write the id, one of %s", len(named), clipped(text), clipped(strings.Join(ids, ", ")))
-}
-
-// only is customer for a flag; nil is nobody in particular.
-func (a *app) only(store *ledger.Store, provider topup.ProviderID, flag *string) (topup.ProviderID, topup.CustomerID, error) {
-	switch {
-	case flag == nil:
-		return provider, "", nil
-	case strings.TrimSpace(*flag) == "":
-		return "", "", usage("--customer: the customer is empty: write an id or a name, or leave it out")
-	default:
-		return a.customer(store, provider, *flag)
-	}
 }
 
 // called are the customers whose names fit, each once.

@@ -85,15 +85,13 @@ func (c *doctorCmd) chosen(a *app, l *loaded) ([]*connection, error) {
 	if err != nil || c.Provider == "" {
 		return all, err
 	}
-	if _, err := l.provider(c.Provider); err != nil {
-		return nil, err
-	}
 	for _, one := range all {
 		if one.Name == c.Provider {
 			return []*connection{one}, nil
 		}
 	}
-	return nil, usage("there is no provider %q", c.Provider)
+	_, err = l.provider(c.Provider)
+	return nil, err
 }
 
 // terms are what the flags allow; nil when nothing may be bought.
@@ -113,7 +111,7 @@ func (c *doctorCmd) terms(a *app, connections []*connection) (*doctor.Terms, err
 	case err != nil:
 		return nil, usage("--spend-at-most: %w", err)
 	case bound.Minor <= 0:
-		return nil, usage("--spend-at-most %s: write more than nothing, or leave it out", c.SpendAtMost)
+		return nil, usage("--spend-at-most %s: write more than nothing, or leave it out", clipped(c.SpendAtMost))
 	case c.Customer == "":
 		return nil, usage("--spend-at-most needs --customer: whom to buy for")
 	case c.Customer == c.DeclinedCustomer:
@@ -169,8 +167,8 @@ func (c *doctorCmd) visit(a *app, l *loaded, connections []*connection, terms *d
 			API: clientOptions(one.Provider, slog.New(slog.DiscardHandler), nil),
 		}
 		visits := []doctor.Visit{a.examine(patient)} // first: its rate limit check counts what others ask
-		if terms == nil && a.ctx.Err() != nil {
-			return a.ctx.Err() // half a look says nothing of a provider; what experiments bought is told below
+		if a.ctx.Err() != nil {
+			return a.ctx.Err() // half a look says nothing of a provider, and nothing was bought yet
 		}
 		if terms != nil {
 			v, err := c.experiment(a, store, one, patient, *terms)

@@ -174,19 +174,22 @@ type capabilityRecord struct {
 // show prints what was found before: at the last visit from this machine, and
 // what is stored in the ledger, where there is one.
 func (c *doctorCmd) show(a *app, l *loaded) (err error) {
-	visited := c.Output == "table" && a.showVisit(l)
+	id, err := l.providerID(c.Provider)
+	if err != nil {
+		return err
+	}
+	visit := a.lastVisit(l)
+	if visit != nil && c.Output == "table" {
+		a.printVisit(l, *visit)
+	}
 	store, err := a.history(l, false)
-	if errors.Is(err, errNoLedger) && visited {
-		return nil
+	if errors.Is(err, errNoLedger) && visit != nil {
+		return listing(a, c.Output, []capabilityRecord(nil), func() {}) // nothing that the daemon obeys is stored
 	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	id, err := l.providerID(c.Provider)
-	if err != nil {
-		return err
-	}
 	list, err := store.Capabilities(a.ctx, id)
 	if err != nil {
 		return err
@@ -198,7 +201,7 @@ func (c *doctorCmd) show(a *app, l *loaded) (err error) {
 			FoundAt: stamp(&f.FoundAt), By: f.By, Report: f.Report,
 		})
 	}
-	if err := listing(a, c.Output, records, func() { a.printFound(l, list, visited) }); err != nil || c.Output != "table" {
+	if err := listing(a, c.Output, records, func() { a.printFound(l, list, visit != nil) }); err != nil || c.Output != "table" {
 		return err
 	}
 	return a.printExperiments(l, store, id)
@@ -257,12 +260,12 @@ func (c *doctorCmd) withdraw(a *app, l *loaded) (err error) {
 	switch {
 	case c.Provider == "":
 		return usage("--withdraw needs --provider")
-	case strings.TrimSpace(c.Reason) == "":
+	case c.Reason == "":
 		return usage("--withdraw needs --reason: how do you know?")
 	case by == "":
 		return usage("nobody knows who you are: add --by NAME")
 	case !slices.Contains(topup.CapabilityNames(), topup.CapabilityName(c.Withdraw)):
-		return usage("--withdraw %s: there is %v", c.Withdraw, topup.CapabilityNames())
+		return usage("--withdraw %s: there is %v", clipped(c.Withdraw), topup.CapabilityNames())
 	}
 	p, err := l.provider(c.Provider)
 	if err != nil {
@@ -294,11 +297,11 @@ func (c *doctorCmd) adopt(a *app, l *loaded) (err error) {
 	}
 	text, err := os.ReadFile(c.Adopt)
 	if err != nil {
-		return usage("--adopt: %w", err)
+		return usage("--adopt %s: %w", clipped(c.Adopt), errors.Unwrap(err))
 	}
 	report, err := doctor.Verify(text)
 	if err != nil {
-		return usage("--adopt %s: %w", c.Adopt, err)
+		return usage("--adopt %s: %w", clipped(c.Adopt), err)
 	}
 	sum, err := report.Sum()
 	if err != nil {
@@ -311,7 +314,7 @@ func (c *doctorCmd) adopt(a *app, l *loaded) (err error) {
 		}
 	}
 	if len(found) == 0 {
-		return usage("--adopt %s: it has no findings for %s", c.Adopt, p.Type)
+		return usage("--adopt %s: it has no findings for %s", clipped(c.Adopt), p.Type)
 	}
 	store, err := c.ledger(a, l, true)
 	if err != nil {

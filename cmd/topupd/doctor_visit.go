@@ -36,22 +36,22 @@ func (a *app) keepVisit(l *loaded, r doctor.Report) {
 	}
 }
 
-// showVisit prints the report of the last visit, if there is one that is whole.
-func (a *app) showVisit(l *loaded) bool {
-	name := a.visitFile(l)
-	if name == "" {
-		return false
-	}
-	text, err := os.ReadFile(name)
+// lastVisit reads the report of the last visit from this machine; nil when there
+// is none that is whole.
+func (a *app) lastVisit(l *loaded) *doctor.Report {
+	text, err := os.ReadFile(a.visitFile(l))
 	if err != nil {
-		return false
+		return nil
 	}
 	r, err := doctor.Verify(text)
 	if err != nil {
-		return false
+		return nil
 	}
+	return &r
+}
+
+func (a *app) printVisit(l *loaded, r doctor.Report) {
 	a.printf("The last visit from this machine, %s, by %s:\n", a.clock(r.Date), printable(r.By))
 	a.printFindings(l, r, true, nil)
 	a.printf("\n")
-	return true
 }

@@ -20,7 +20,7 @@ type explainCmd struct {
 	Customer string `arg:"" help:"The customer's id or exact name at the provider; at Talkover the environment."`
 	Product  string `arg:"" optional:"" help:"Only this credit product, by its id or a name that no other of the customer has."`
 	Provider string `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
-	Limit    *int   `help:"At most so many decisions per product ; 0 for all (default: 5 in words, else all)." placeholder:"N"`
+	Limit    *int   `help:"At most so many decisions per product; 0 for all (default: 5 in words, else all)." placeholder:"N"`
 	outputFlags
 }
 
@@ -47,9 +47,6 @@ func (c *explainCmd) Run(a *app) (err error) {
 	case c.Limit != nil: // 0: all of them
 	case c.Output == "table":
 		limit = 5
-	}
-	if strings.TrimSpace(c.Customer) == "" {
-		return usage("the customer is empty: write an id or a name; topupd targets lists everybody")
 	}
 	f := ledger.Filter{Customer: topup.CustomerID(c.Customer), Product: topup.ProductID(c.Product)}
 	if f.Provider, err = l.providerID(c.Provider); err != nil {

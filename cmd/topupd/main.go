@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -110,10 +112,46 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case ended:
 		err = nil
 	case err == nil:
-		a.chooseConfig(c.Config)
-		err = parsed.Run()
+		if err = unfilled(parsed); err == nil {
+			a.chooseConfig(c.Config)
+			err = parsed.Run()
+		}
 	}
 	return a.conclude(err)
+}
+
+// unfilled refuses a flag or an argument that was written with nothing in it, as a
+// script does whose variable is not set: resume --customer "" must not mean
+// everybody.
+func unfilled(parsed *kong.Context) error {
+	for _, part := range parsed.Path {
+		var name string
+		var value *kong.Value
+		switch {
+		case part.Flag != nil:
+			name, value = "--"+part.Flag.Name, part.Flag.Value
+		case part.Positional != nil:
+			name, value = part.Positional.Summary(), part.Positional
+		default:
+			continue
+		}
+		texts := []string{"?"}
+		switch v := value.Target.Interface().(type) {
+		case string:
+			texts = []string{v}
+		case []string:
+			texts = v
+		}
+		blank := func(text string) bool { return strings.TrimSpace(text) == "" }
+		if len(texts) > 0 && !slices.ContainsFunc(texts, blank) {
+			continue
+		}
+		if value.Required {
+			return usage("%s is empty: write something there", name)
+		}
+		return usage("%s is empty: write something there, or leave it out", name)
+	}
+	return nil
 }
 
 // conclude is report, and a failure when output is missing: whoever reads a part

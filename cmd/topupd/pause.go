@@ -28,8 +28,6 @@ func (c scopeFlags) pause(a *app, l *loaded) (topup.Pause, error) {
 		return p, err
 	}
 	switch {
-	case p.Reason == "":
-		return p, usage("--reason is empty: say why")
 	case p.By == "":
 		return p, usage("nobody knows who you are: add --by NAME")
 	case c.Rule != "" && (c.Customer != "" || c.Provider != ""):
@@ -125,7 +123,7 @@ func (c *pauseCmd) Run(a *app) (err error) {
 	}
 	if !until.IsZero() {
 		if !until.After(a.now()) {
-			return usage("--until %s is over already", c.Until)
+			return usage("--until %s is over already", clipped(c.Until))
 		}
 		p.Until = &until
 	}

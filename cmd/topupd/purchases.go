@@ -33,7 +33,7 @@ const tableRows = 100
 type purchasesListCmd struct {
 	State    []string `help:"Only in these states: ${states}." placeholder:"STATE"`
 	Payment  []string `help:"Only with these payments: ${payments}." placeholder:"PAYMENT"`
-	Customer *string  `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
+	Customer string   `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
 	Provider string   `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
 	Rule     string   `help:"Only by this rule." placeholder:"NAME"`
 	Since    string   `help:"Only planned since then: a time (2026-11-20T09:00:00Z) or how long ago (24h, 7d)." placeholder:"T"`
@@ -67,7 +67,7 @@ func (c *purchasesListCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if filter.Provider, filter.Customer, err = a.only(store, filter.Provider, c.Customer); err != nil {
+	if filter.Provider, filter.Customer, err = a.customer(store, filter.Provider, c.Customer); err != nil {
 		return err
 	}
 	limit := filter.Limit

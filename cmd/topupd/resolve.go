@@ -62,8 +62,6 @@ func (a *app) decide(id, outcome string, f decisionFlags, as func(*resolving)) (
 	}}
 	as(&r)
 	switch {
-	case strings.TrimSpace(f.Note) == "":
-		return usage("--note is empty: say how you know")
 	case r.decision.By == "":
 		return usage("nobody knows who you are: add --by NAME")
 	case len(f.External) > 0 && r.decision.Charged:

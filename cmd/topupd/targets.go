@@ -26,10 +26,10 @@ func (*targetsCmd) Help() string {
 
 // targetsListCmd lists what the daemon saw last.
 type targetsListCmd struct {
-	Provider string  `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
-	Customer *string `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
-	Rule     string  `help:"Only of this rule." placeholder:"NAME"`
-	Below    bool    `help:"Only below their threshold."`
+	Provider string `help:"Only at this provider, by its name in the configuration." placeholder:"NAME"`
+	Customer string `help:"Only of this customer, by id or by a name that nobody else has." placeholder:"WHO"`
+	Rule     string `help:"Only of this rule." placeholder:"NAME"`
+	Below    bool   `help:"Only below their threshold."`
 	outputFlags
 }
 
@@ -57,7 +57,7 @@ func (c *targetsListCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if f.Provider, f.Customer, err = a.only(store, f.Provider, c.Customer); err != nil {
+	if f.Provider, f.Customer, err = a.customer(store, f.Provider, c.Customer); err != nil {
 		return err
 	}
 	all, err := store.Targets(a.ctx, f)
@@ -65,7 +65,7 @@ func (c *targetsListCmd) Run(a *app) (err error) {
 		return err
 	}
 	if len(all) == 0 {
-		if err := l.ruleKnown(c.Rule); err != nil {
+		if err := a.ruleBought(store, l, c.Rule); err != nil {
 			return err
 		}
 	}
@@ -228,7 +228,7 @@ func (c *targetsAddCmd) threshold() (*topup.Credits, error) {
 	}
 	credits, err := topup.ParseCredits(c.Threshold)
 	if err != nil || credits < 0 {
-		return nil, usage("--threshold %q: write a number of credits, 0 or more", c.Threshold)
+		return nil, usage("--threshold %s: write a number of credits, 0 or more", clipped(c.Threshold))
 	}
 	return &credits, nil
 }

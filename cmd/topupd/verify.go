@@ -119,7 +119,7 @@ func (c booksFlags) moment(a *app) (time.Time, error) {
 		since, err = a.moment("--since", c.Since, -1)
 	}
 	if err == nil && since.After(a.now()) {
-		err = usage("--since %s is in the future", c.Since)
+		err = usage("--since %s is in the future", clipped(c.Since))
 	}
 	return since, err
 }

@@ -38,10 +38,7 @@ func (c *verifyAckCmd) Run(a *app) (err error) {
 		return err
 	}
 	action := ledger.Action{Subject: c.ID, By: cmp.Or(strings.TrimSpace(c.By), a.person()), Reason: strings.TrimSpace(c.Note)}
-	switch {
-	case action.Reason == "":
-		return usage("--note is empty: say why it may stay")
-	case action.By == "":
+	if action.By == "" {
 		return usage("nobody knows who you are: add --by NAME")
 	}
 	store, err := a.history(l, true)
