@@ -29,10 +29,11 @@ func TestMain(m *testing.M) {
 // ledger, with the configuration of testdata/default unless the script brings
 // its own. The commands of the scripts beside the usual ones:
 //
-//	seed KIND [ID]   puts a purchase or decisions into the ledger (seed_test.go)
+//	seed KIND [ID [CUSTOMER]] puts a purchase or decisions into the ledger (seed_test.go)
 //	world SETTING…   changes the emulated providers
 //	mask FILE TO     copies output, with what nobody can know beforehand masked
 //	pauseid NAME     puts the id that the last pause printed into a variable
+//	documented PAGE  runs every command that a page names
 //	keep NAME FORM   puts what a form finds in the last output or error into one
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return install(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"seed": seedCmd, "world": worldCmd, "mask": maskCmd, "pauseid": pauseIDCmd, "keep": keepCmd,
+			"seed": seedCmd, "world": worldCmd, "mask": maskCmd, "pauseid": pauseIDCmd, "keep": keepCmd, "documented": documentedCmd,
 		},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})

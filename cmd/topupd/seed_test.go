@@ -19,26 +19,29 @@ import (
 // long ago enough that every clock agrees it is over.
 var longAgo = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
 
-// seedCmd is "seed KIND [ID]". Kinds: settled, sent, confirmed, found, refused,
-// planned, cancelled, old (cancelled, of a rule that is gone), unpaid, parked, recent (parked, sent 22 minutes ago; all at
-// Hyperline), denied (parked, called not charged, and then on the books),
+// seedCmd is "seed KIND [ID [CUSTOMER]]". Kinds: settled, sent, confirmed, found, refused,
+// planned, cancelled, old (cancelled, of a rule that is gone), unpaid, parked, recent (parked, sent 22 minutes ago) and lately (settled then;
+// all at Hyperline), denied (parked, called not charged, and then on the books),
 // parked-voice, watched (parked-voice with readings), fresh (sent just now),
 // many (101 cancelled ones), twins (two customers of one name), evaluations, gone (a customer seen a minute ago and never again), ledger (an
 // empty one).
 func seedCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: seed KIND [ID]")
+		ts.Fatalf("usage: seed KIND [ID [CUSTOMER]]")
 	}
 	now := longAgo
 	switch args[0] {
 	case "fresh", "gone":
 		now = time.Now().UTC()
-	case "recent":
+	case "recent", "lately":
 		now = time.Now().UTC().Add(-22 * time.Minute)
 	}
 	g := &gardener{ts: ts, at: now, id: "0198c0de-0000-7000-8000-00000000beef"}
 	if len(args) > 1 {
 		g.id = args[1]
+	}
+	if len(args) > 2 {
+		g.customer = args[2]
 	}
 	a := scriptApp(ts, func() time.Time { return g.at })
 	g.store, g.l = scriptLedger(ts, a)
@@ -65,13 +68,14 @@ func seedCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // gardener grows purchases by the same functions as the daemon.
 type gardener struct {
-	ts    *testscript.TestScript
-	store *ledger.Store
-	l     *loaded
-	at    time.Time
-	id    string
-	p     topup.Purchase
-	lease topup.Lease
+	ts       *testscript.TestScript
+	store    *ledger.Store
+	l        *loaded
+	at       time.Time
+	id       string
+	customer string // "" for one that follows from the id
+	p        topup.Purchase
+	lease    topup.Lease
 }
 
 func (g *gardener) register(a *app) {
@@ -163,6 +167,9 @@ func (g *gardener) hyperline(kind string) {
 	if g.id != "0198c0de-0000-7000-8000-00000000beef" {
 		customer, name = topup.CustomerID("cus_"+g.id[24:]), ""
 	}
+	if g.customer != "" {
+		customer = topup.CustomerID(g.customer)
+	}
 	policy := topup.PolicyReplay
 	if kind == "parked" || kind == "recent" || kind == "denied" {
 		policy = topup.PolicyPark
@@ -202,7 +209,7 @@ func (g *gardener) hyperline(kind string) {
 		if kind == "denied" {
 			g.deny(row)
 		}
-	case "confirmed", "settled", "unpaid":
+	case "confirmed", "settled", "lately", "unpaid":
 		g.answer(1900*time.Millisecond, topup.Answer{Verdict: topup.Yes, Reference: invoice, Status: 201, Written: 400}, true)
 		g.follow(kind, row)
 	default:
