@@ -22,7 +22,7 @@ NESTED = deploy/deploytest
 TESTFLAGS ?= -race -count=1 -timeout=60m
 # Not raced there: a simulation makes one step at a time, and the detector makes
 # it twenty times slower. `make race` races it.
-export UNRACED ?= topupd/sim
+export UNRACED ?= topupd/internal/sim
 # One package or more, for `make test PKG=./ledger/...`; empty means everything.
 PKG ?=
 
@@ -52,7 +52,7 @@ unit: ## run the tests that need Go only (no PostgreSQL, no programs)
 
 race: ## run the concurrent packages three times, the simulation and the real program, with the race detector
 	@scripts/test-postgres $(GO) test -race -count=3 ./topup/... ./ledger/... ./scheduler/...
-	@$(GO) test -race -count=1 -timeout=30m ./sim
+	@$(GO) test -race -count=1 -timeout=30m ./internal/sim
 	@TOPUPD_E2E_RACE=1 scripts/test-postgres $(GO) test -count=1 -timeout=15m -run='TestTwo|TestStopping|TestSoak|TestAPause' ./e2e
 
 e2e: ## run the tests of the real program
@@ -74,7 +74,7 @@ fuzz: ## fuzz every target (FUZZ_FOR=10m each, FUZZ_PROCS=1 at a time, ARGS=clie
 	@GO="$(GO)" scripts/fuzz $(ARGS)
 
 mutants: ## remove the rules of the money path one by one; every mutant must be killed (ARGS="-run=quiet -all")
-	@GOMAXPROCS=$${GOMAXPROCS:-2} scripts/test-postgres nice $(GO) run ./mutants $(ARGS)
+	@GOMAXPROCS=$${GOMAXPROCS:-2} scripts/test-postgres nice $(GO) run ./internal/mutants $(ARGS)
 
 bench: ## run the benchmarks
 	@scripts/test-postgres $(GO) test -run='^$$' -bench=. -benchmem ./...

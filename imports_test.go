@@ -32,16 +32,18 @@ var allowed = map[string][]string{
 	"clients/emulator": {"clients/emulator/..."},
 	// Any provider: clients/hyperline, clients/talkover.
 	"clients/*": {"topup", "clients"},
-	"metrics":   {"topup", "rules", "verify"},
+	"metrics":   {"topup", "rules", "internal/verify"},
 	"scheduler": {"topup", "rules"},
 	// What is compared is topup's words; who reads them is cmd's affair.
-	"verify": {"topup"},
-	"cmd":    {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler", "verify", "cmd/..."},
-	"e2e":    {"cmd/..."},
+	"internal/verify": {"topup"},
+	// Whoever imports it could buy: cmd alone does.
+	"internal/doctor": {"topup", "rules", "config/...", "ledger/...", "clients/..."},
+	"cmd":             {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler", "internal/verify", "internal/doctor"},
+	"e2e":             {"cmd/..."},
 	// Histories are run through every part, joined as cmd joins them.
-	"sim": {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler"},
+	"internal/sim": {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler"},
 	// What changes the source of every part is a part of none.
-	"mutants": {},
+	"internal/mutants": {},
 }
 
 // topupLibraries is everything that topup may import besides the standard
@@ -204,9 +206,10 @@ func TestTheImportTable(t *testing.T) {
 		{"the shared client does not know providers", "clients", "clients/hyperline", false},
 		{"the scheduler does not know SQL", "scheduler", "ledger", false},
 		{"the program knows them all", "cmd/topupd", "ledger", true},
-		{"the simulation is made of every part", "sim", "scheduler", true},
-		{"but not of the program", "sim", "cmd/topupd", false},
-		{"what mutates the parts knows none", "mutants", "topup", false},
+		{"only the program runs experiments", "internal/daemon", "internal/doctor", false},
+		{"the simulation is made of every part", "internal/sim", "scheduler", true},
+		{"but not of the program", "internal/sim", "cmd/topupd", false},
+		{"what mutates the parts knows none", "internal/mutants", "topup", false},
 		{"nothing imports the program", "ledger/ledgertest", "cmd/topupd", false},
 		{"test packages know what they test", "clients/clientstest", "clients/emulator", true},
 		{"but production does not know test packages", "cmd/topupd", "ledger/ledgertest", false},

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"topupd/verify"
+	"topupd/internal/verify"
 )
 
 func (m *Metrics) addVerify(f factory) {

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"topupd/cmd/topupd/internal/doctor"
 	"topupd/config"
+	"topupd/internal/doctor"
 	"topupd/ledger"
 	"topupd/topup"
 )

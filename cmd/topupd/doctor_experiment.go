@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"topupd/cmd/topupd/internal/doctor"
+	"topupd/internal/doctor"
 	"topupd/ledger"
 	"topupd/topup"
 )

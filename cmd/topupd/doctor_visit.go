@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"topupd/cmd/topupd/internal/doctor"
+	"topupd/internal/doctor"
 )
 
 // visitFile is where the report of the last visit is kept for --show: in the

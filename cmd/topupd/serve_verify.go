@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"topupd/internal/verify"
 	"topupd/ledger"
 	"topupd/scheduler"
-	"topupd/verify"
 )
 
 const (

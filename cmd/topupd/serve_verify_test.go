@@ -19,12 +19,12 @@ import (
 
 	"topupd/clients/emulator"
 	"topupd/config"
+	"topupd/internal/verify"
 	"topupd/ledger"
 	"topupd/metrics"
 	"topupd/rules"
 	"topupd/scheduler"
 	"topupd/topup"
-	"topupd/verify"
 )
 
 // night is a daemon's comparison at work in a month, begun at its end: noon.

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"topupd/config"
+	"topupd/internal/verify"
 	"topupd/ledger"
 	"topupd/topup"
-	"topupd/verify"
 )
 
 // verifyCmd compares the ledger with the providers' books.

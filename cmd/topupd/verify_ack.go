@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"topupd/config/yamlfile"
+	"topupd/internal/verify"
 	"topupd/ledger"
-	"topupd/verify"
 )
 
 // verifyAckCmd stores that a person lives with a difference.

@@ -21,11 +21,11 @@ import (
 
 	"topupd/clients/emulator"
 	"topupd/config"
+	"topupd/internal/verify"
 	"topupd/ledger"
 	"topupd/rules"
 	"topupd/scheduler"
 	"topupd/topup"
-	"topupd/verify"
 )
 
 // month is a month of purchases, in the emulated provider's books and in a

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
+	"topupd/internal/verify"
 	"topupd/ledger"
 	"topupd/topup"
-	"topupd/verify"
 )
 
 // verifierOf makes the comparison of one connection with its books. No I/O.

@@ -60,8 +60,8 @@ func killers(root string) []killer {
 		ledger("ledger, file", "^Test(ASecondName|AFileThat|NothingIsBoughtBefore|ADamagedLedger|ARestoreForgets|AnUnknownFilesystem)"),
 		ledger("ledger, PostgreSQL", "."),
 	}
-	if histories, _ := filepath.Glob(filepath.Join(root, "sim", "*_test.go")); len(histories) > 0 {
-		list = append(list, killer{Name: "simulation", Package: "sim", Kind: bySimulation, Run: "^TestHistories$", Timeout: firstTimeout})
+	if histories, _ := filepath.Glob(filepath.Join(root, "internal", "sim", "*_test.go")); len(histories) > 0 {
+		list = append(list, killer{Name: "simulation", Package: "internal/sim", Kind: bySimulation, Run: "^TestHistories$", Timeout: firstTimeout})
 	}
 	return list
 }

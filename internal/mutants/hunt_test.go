@@ -52,7 +52,7 @@ func TestTheHunt(t *testing.T) {
 	}
 	suites := []suite{
 		noticing("Far", "rules", byTests, "both|far"), noticing("Near", "ledger", byTests, "both"),
-		noticing("simulation", "sim", bySimulation, "both"),
+		noticing("simulation", "internal/sim", bySimulation, "both"),
 		program(t, killer{Name: "tired", Kind: bySimulation, Timeout: 30 * time.Second}, `[ -z "$TOPUPD_MUTANT" ] || { echo "panic: test timed out"; exit 2; }`),
 	}
 	mutants := []mutant{
@@ -183,10 +183,10 @@ func TestTheKillers(t *testing.T) {
 		return list
 	}
 	without := names()
-	if err := os.MkdirAll(filepath.Join(root, "sim"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(root, "internal", "sim"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "sim", "sim_test.go"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "internal", "sim", "sim_test.go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(append(without, "simulation"), names()); diff != "" {

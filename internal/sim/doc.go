@@ -16,5 +16,5 @@
 // payment that the ledger does not explain, two for one need, and a customer
 // who stays low in silence.
 //
-// Everything here is test code: go test ./sim, make sim.
+// Everything here is test code: go test ./internal/sim, make sim.
 package sim
