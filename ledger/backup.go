@@ -120,11 +120,7 @@ func copyFile(ctx context.Context, from *sql.DB, to string) (err error) {
 		return explained(err)
 	}
 	return conn.Raw(func(driverConn any) error {
-		kept, ok := driverConn.(*compiled)
-		if !ok {
-			return errors.New("the connection is not the ledger's")
-		}
-		source, ok := kept.sqliteConn.(interface {
+		source, ok := driverConn.(interface {
 			NewBackup(uri string) (*sqlite.Backup, error)
 		})
 		if !ok {
@@ -163,7 +159,7 @@ func alone(ctx context.Context, path string) (c Copied, err error) {
 // rawFile opens a SQLite file that is no ledger yet, or none any more.
 func rawFile(path string, settings url.Values) *sql.DB {
 	settings.Set("_error_rc", "1")
-	db := sql.OpenDB(statements{driver: &sqlite.Driver{}, name: fileName(path, settings)})
+	db := sql.OpenDB(sqliteFile{name: fileName(path, settings)})
 	db.SetMaxOpenConns(1)
 	return db
 }

@@ -29,7 +29,7 @@ func Explain(t testing.TB, url string, large []string, limit int, seen func(quer
 	connector, conns := driver.Connector(nil), maxConns
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		e.explain, conns = e.sqlite, sqliteConns
-		connector = statements{driver: s.db.Driver(), name: "file:" + path + "?" + pragmas(Options{}).Encode()}
+		connector = sqliteFile{name: "file:" + path + "?" + pragmas(Options{}).Encode()}
 	} else {
 		e.explain = e.postgres
 		cfg, err := postgresConfig(url)

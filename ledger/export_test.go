@@ -26,7 +26,7 @@ func Load(t testing.TB, s *Store, file []byte) {
 		t.Fatal(err)
 	}
 	err = conn.Raw(func(c any) error {
-		return c.(*compiled).sqliteConn.(interface{ Deserialize(content []byte) error }).Deserialize(file)
+		return c.(interface{ Deserialize(content []byte) error }).Deserialize(file)
 	})
 	if err = errors.Join(err, conn.Close()); err != nil {
 		t.Fatal(err)

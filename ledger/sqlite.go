@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -47,7 +48,7 @@ func (s *Store) openSQLite(ctx context.Context, raw string, o Options) error {
 		}
 		name, conns = fileName(s.ground.path, pragmas(o)), sqliteConns
 	}
-	db := sql.OpenDB(statements{driver: &sqlite.Driver{}, name: name, stands: s.ground.stands})
+	db := sql.OpenDB(sqliteFile{name: name, stands: s.ground.stands})
 	s.closers = append(s.closers, db.Close)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
@@ -223,3 +224,35 @@ func opening(path string, err error) error {
 		return fmt.Errorf("opening %s: %w", path, explained(err))
 	}
 }
+
+// sqliteFile connects to the file that the others are connected to: one that was
+// put in its place is another database.
+type sqliteFile struct {
+	name   string
+	stands func() error // whether the name still leads to the file that was meant; may be nil
+}
+
+// Connect opens one connection, between two looks at the name.
+func (f sqliteFile) Connect(context.Context) (driver.Conn, error) {
+	if err := f.meant(); err != nil {
+		return nil, err
+	}
+	conn, err := f.Driver().Open(f.name)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.meant(); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+func (f sqliteFile) meant() error {
+	if f.stands == nil {
+		return nil
+	}
+	return f.stands()
+}
+
+// Driver is SQLite's.
+func (sqliteFile) Driver() driver.Driver { return &sqlite.Driver{} }
