@@ -82,4 +82,3 @@ func collect(s map[string]any, path string, keys map[string]bool) {
 		collect(sub.(map[string]any), key, keys)
 	}
 }
-

@@ -139,3 +139,19 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER target_updated BEFORE UPDATE ON target FOR EACH ROW EXECUTE FUNCTION version_grows();
+
+-- A purchase ends once. Only a person's correction, with its entry in the history, makes another end of it.
+-- +goose StatementBegin
+CREATE FUNCTION purchase_corrected() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.resolved_by = '' OR NEW.corrected_at IS DISTINCT FROM NEW.changed_at OR NEW.corrected_from <> OLD.state OR NOT EXISTS
+     (SELECT 1 FROM evidence e WHERE e.purchase_id = NEW.id AND e.kind = 'corrected' AND e.at = NEW.corrected_at
+      AND e.from_state = OLD.state AND e.to_state = NEW.state) THEN
+    PERFORM topupd_refuse('purchase_ends_once_or_is_corrected');
+  END IF;
+  RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER purchase_corrected BEFORE UPDATE ON purchase FOR EACH ROW
+  WHEN (OLD.state IN ('settled', 'declined', 'cancelled') AND NEW.state <> OLD.state OR NEW.corrected_at IS DISTINCT FROM OLD.corrected_at)
+  EXECUTE FUNCTION purchase_corrected();

@@ -162,3 +162,14 @@ CREATE TRIGGER cap_window_updated BEFORE UPDATE ON cap_window FOR EACH ROW BEGIN
   SELECT RAISE(ABORT, 'cap_window_total_is_whole') WHERE typeof(NEW.total) <> 'integer';
 END;
 -- +goose StatementEnd
+
+-- A purchase ends once. Only a person's correction, with its entry in the history, makes another end of it.
+-- +goose StatementBegin
+CREATE TRIGGER purchase_corrected BEFORE UPDATE ON purchase FOR EACH ROW
+WHEN OLD.state IN ('settled', 'declined', 'cancelled') AND NEW.state <> OLD.state OR NEW.corrected_at IS NOT OLD.corrected_at BEGIN
+  SELECT RAISE(ABORT, 'purchase_ends_once_or_is_corrected') WHERE NEW.resolved_by = '' OR NEW.corrected_at IS NOT NEW.changed_at
+    OR NEW.corrected_from <> OLD.state OR NOT EXISTS
+    (SELECT 1 FROM evidence e WHERE e.purchase_id = NEW.id AND e.kind = 'corrected' AND e.at = NEW.corrected_at
+     AND e.from_state = OLD.state AND e.to_state = NEW.state);
+END;
+-- +goose StatementEnd
