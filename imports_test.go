@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	// Rules are read with what reads the configuration, but do not know it.
 	"rules":            {"topup", "config/limits", "config/yamlfile"},
 	"config":           {"topup", "config/..."},
-	"config/yamlfile":  {},
+	"config/yamlfile":  {"internal/english"},
 	"ledger":           {"topup", "ledger/..."},
 	"clients":          {"topup"},
 	"clients/emulator": {"clients/emulator/..."},
@@ -38,8 +38,11 @@ var allowed = map[string][]string{
 	"internal/verify": {"topup"},
 	// Whoever imports it could buy: cmd alone does.
 	"internal/doctor": {"topup", "rules", "config/...", "ledger/...", "clients/..."},
-	"cmd":             {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler", "internal/verify", "internal/doctor"},
-	"e2e":             {"cmd/..."},
+	// The composition of a running process; the commands join the rest.
+	"internal/daemon":  {"topup", "rules", "config/...", "ledger", "clients/...", "metrics", "scheduler", "internal/verify", "internal/english"},
+	"internal/english": {},
+	"cmd":              {"topup", "rules", "config/...", "ledger", "clients/...", "scheduler", "internal/daemon", "internal/doctor", "internal/english", "internal/verify"},
+	"e2e":              {"cmd/..."},
 	// Histories are run through every part, joined as cmd joins them.
 	"internal/sim": {"topup", "rules", "config/...", "ledger/...", "clients/...", "metrics", "scheduler"},
 	// What changes the source of every part is a part of none.
@@ -199,6 +202,7 @@ func TestTheImportTable(t *testing.T) {
 		{"the configuration does not know the rules", "config", "rules", false},
 		{"rules do not read the process's configuration", "rules", "config", false},
 		{"yamlfile is a leaf", "config/yamlfile", "config", false},
+		{"the commands do not know the metrics", "cmd/topupd", "metrics", false},
 		{"a provider knows what providers share", "clients/hyperline", "clients", true},
 		{"a provider does not know its sibling", "clients/hyperline", "clients/talkover", false},
 		{"the emulator does not know the clients", "clients/emulator", "clients", false},

@@ -145,6 +145,18 @@ const (
 	Talkover  Type = "talkover"
 )
 
+// Title is the provider's name for a person.
+func (t Type) Title() string {
+	switch t {
+	case Hyperline:
+		return "Hyperline"
+	case Talkover:
+		return "Talkover"
+	default:
+		return string(t)
+	}
+}
+
 // Options are the words of the YAML.
 func (Type) Options() []string { return []string{string(Hyperline), string(Talkover)} }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"topupd/config"
+	"topupd/internal/english"
 	"topupd/ledger"
 )
 
@@ -35,7 +36,7 @@ func (c *backupCmd) Run(a *app) (err error) {
 	}
 	if l.onPostgres() {
 		return usage("the ledger is on PostgreSQL, whose own tools copy it; this is one way (base backups with WAL archiving forget less):\n\n    %s",
-			dumpCommand(l.cfg, c.To))
+			dumpCommand(l.Config, c.To))
 	}
 	store, err := a.openLedger(l, ledger.Options{ReadOnly: true})
 	if err != nil {
@@ -51,7 +52,7 @@ func (c *backupCmd) Run(a *app) (err error) {
 }
 
 func (a *app) copiedWords(c ledger.Copied) string {
-	text := fmt.Sprintf("%s bytes, %s", grouped(int(c.Bytes)), plural(int(c.Purchases), "purchase"))
+	text := fmt.Sprintf("%s bytes, %s", english.Grouped(int(c.Bytes)), english.Plural(int(c.Purchases), "purchase"))
 	if c.Newest != nil {
 		text += ", the newest planned at " + a.clock(*c.Newest)
 	}
@@ -83,14 +84,14 @@ func (c *restoreCmd) Run(a *app) error {
 	}
 	if l.onPostgres() {
 		return usage("the ledger is on PostgreSQL, whose own tools restore it. Stop every replica; then, with a dump of pg_dump --format=custom:\n\n    %s",
-			strings.Join(restoreCommands(l.cfg, c.From), "\n    "))
+			strings.Join(restoreCommands(l.Config, c.From), "\n    "))
 	}
 	by := cmp.Or(strings.TrimSpace(c.By), a.person())
 	if by == "" {
 		return usage("nobody knows who you are: add --by NAME")
 	}
-	restored, err := ledger.Restore(a.ctx, l.cfg.DatabaseURL.Reveal(), c.From, by,
-		ledger.Options{AnyFilesystem: l.cfg.DatabaseFilesystem == config.AnyFilesystem})
+	restored, err := ledger.Restore(a.ctx, l.Config.DatabaseURL.Reveal(), c.From, by,
+		ledger.Options{AnyFilesystem: l.Config.DatabaseFilesystem == config.AnyFilesystem})
 	if err != nil {
 		return fmt.Errorf("restoring the ledger: %w", err)
 	}
@@ -106,7 +107,9 @@ func (c *restoreCmd) Run(a *app) error {
 	return nil
 }
 
-func (l *loaded) onPostgres() bool { return !strings.HasPrefix(l.cfg.DatabaseURL.Reveal(), "sqlite:") }
+func (l *loaded) onPostgres() bool {
+	return !strings.HasPrefix(l.Config.DatabaseURL.Reveal(), "sqlite:")
+}
 
 // dumpCommand copies a PostgreSQL ledger.
 func dumpCommand(cfg *config.Config, to string) string {

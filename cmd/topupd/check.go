@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"topupd/config/yamlfile"
+	"topupd/internal/english"
 )
 
 // checkCmd validates the configuration and the rules.
@@ -21,11 +22,11 @@ Examples:
 
 func (*checkCmd) Run(a *app) error {
 	l := a.read()
-	l.problems = append(l.problems, l.unused()...)
-	if len(l.problems) > 0 {
-		a.printf("%s\n", l.problems.Text(l.files))
+	l.Problems = append(l.Problems, l.unused()...)
+	if len(l.Problems) > 0 {
+		a.printf("%s\n", l.Problems.Text(l.Files))
 	}
-	if l.problems.Err() != nil {
+	if l.Problems.Err() != nil {
 		return &exitError{code: exitUsage}
 	}
 	a.printf("ok: %s\n", l.summary())
@@ -39,7 +40,7 @@ func (*checkCmd) Run(a *app) error {
 // than configured. Only a ledger on this machine is asked: check talks to
 // nobody, and one that cannot be read is no mistake in the configuration.
 func (a *app) foundBefore(l *loaded) []string {
-	if !strings.HasPrefix(l.cfg.DatabaseURL.Reveal(), "sqlite:") {
+	if !strings.HasPrefix(l.Config.DatabaseURL.Reveal(), "sqlite:") {
 		return nil
 	}
 	store, err := a.history(l, false)
@@ -57,14 +58,14 @@ func (a *app) foundBefore(l *loaded) []string {
 // unused warns about providers that no rule buys at: their customers would run
 // dry in silence.
 func (l *loaded) unused() yamlfile.Problems {
-	if l.problems.Errors() > 0 {
+	if l.Problems.Errors() > 0 {
 		return nil // a rule that could not be read may name them
 	}
 	var warnings yamlfile.Problems
-	for _, p := range l.cfg.Providers {
-		if len(l.book.Products(p.Name)) == 0 {
+	for _, p := range l.Config.Providers {
+		if len(l.Rulebook.Products(p.Name)) == 0 {
 			warnings = append(warnings, yamlfile.Problem{
-				File: l.cfg.File, Line: p.Line, Warning: true,
+				File: l.Config.File, Line: p.Line, Warning: true,
 				Message: fmt.Sprintf("no rule buys at provider %q", p.Name),
 				Fix:     "add a rule for it, or remove the provider",
 			})
@@ -76,21 +77,14 @@ func (l *loaded) unused() yamlfile.Problems {
 // summary counts what was configured.
 func (l *loaded) summary() string {
 	dry := 0
-	for _, r := range l.book.Rules.Rules {
+	for _, r := range l.Rulebook.Rules.Rules {
 		if r.DryRun {
 			dry++
 		}
 	}
-	parts := []string{plural(len(l.cfg.Providers), "provider"), plural(len(l.book.Rules.Rules), "rule")}
+	parts := []string{english.Plural(len(l.Config.Providers), "provider"), english.Plural(len(l.Rulebook.Rules.Rules), "rule")}
 	if dry > 0 {
 		parts[1] += fmt.Sprintf(" (%d dry_run)", dry)
 	}
-	return strings.Join(append(parts, plural(l.files, "file"), "mode "+string(l.cfg.Mode)), ", ")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%s %ss", grouped(n), noun)
+	return strings.Join(append(parts, english.Plural(l.Files, "file"), "mode "+string(l.Config.Mode)), ", ")
 }

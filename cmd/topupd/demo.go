@@ -16,6 +16,8 @@ import (
 	"github.com/govalues/decimal"
 
 	"topupd/clients/emulator"
+	"topupd/internal/daemon"
+	"topupd/internal/english"
 	"topupd/rules"
 	"topupd/topup"
 )
@@ -78,15 +80,15 @@ func (c *demoCmd) Run(a *app) error {
 	if c.Log {
 		log = slog.New(slog.NewTextHandler(a.stderr, nil))
 	}
-	d, err := newDaemon(&here, loaded, daemonOptions{log: log, watch: story.event, plan: story.planned})
+	d, err := here.daemon(loaded, daemon.Options{Log: log, Watch: story.event, Plan: story.planned})
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	story.header(d.server.Addr().String(), served.url, here.config)
+	defer d.Close()
+	story.header(d.Addr(), served.url, here.config)
 	go direct(ctx, world)
 	go story.summaries(ctx, demoSummary, here.config)
-	err = d.run(ctx)
+	err = d.Run(ctx)
 	story.summary("")
 	stop()
 	return errors.Join(err, served.wait())
@@ -328,7 +330,7 @@ func (s *story) summary(config string) {
 	if spent != "" {
 		spent = " (" + spent + ")"
 	}
-	text := fmt.Sprintf("%d bought%s · %d declined · %s found again", s.count.bought, spent, s.count.declined, plural(s.count.refound, "lost answer"))
+	text := fmt.Sprintf("%d bought%s · %d declined · %s found again", s.count.bought, spent, s.count.declined, english.Plural(s.count.refound, "lost answer"))
 	if s.count.parked > 0 {
 		text += fmt.Sprintf(" · %d for a person to settle", s.count.parked)
 		if config != "" {

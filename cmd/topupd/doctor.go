@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"topupd/config"
+	"topupd/internal/daemon"
 	"topupd/internal/doctor"
 	"topupd/ledger"
 	"topupd/topup"
@@ -80,14 +81,14 @@ func (c *doctorCmd) Run(a *app) error {
 }
 
 // chosen are the connections to look at.
-func (c *doctorCmd) chosen(a *app, l *loaded) ([]*connection, error) {
-	all, err := a.connect(l, slog.New(slog.DiscardHandler), nil)
+func (c *doctorCmd) chosen(a *app, l *loaded) ([]*daemon.Connection, error) {
+	all, err := daemon.ConnectAll(l.Config, slog.New(slog.DiscardHandler), nil)
 	if err != nil || c.Provider == "" {
 		return all, err
 	}
 	for _, one := range all {
 		if one.Name == c.Provider {
-			return []*connection{one}, nil
+			return []*daemon.Connection{one}, nil
 		}
 	}
 	_, err = l.provider(c.Provider)
@@ -95,7 +96,7 @@ func (c *doctorCmd) chosen(a *app, l *loaded) ([]*connection, error) {
 }
 
 // terms are what the flags allow; nil when nothing may be bought.
-func (c *doctorCmd) terms(a *app, connections []*connection) (*doctor.Terms, error) {
+func (c *doctorCmd) terms(a *app, connections []*daemon.Connection) (*doctor.Terms, error) {
 	if c.SpendAtMost == "" {
 		if c.Customer != "" || c.DeclinedCustomer != "" || c.Yes {
 			return nil, usage("--customer, --declined-customer and --yes belong to --spend-at-most")
@@ -149,7 +150,7 @@ func (c *doctorCmd) agreed(a *app, p config.Provider, bound topup.Money) error {
 
 // visit examines every connection, experiments where that was allowed, and
 // reports.
-func (c *doctorCmd) visit(a *app, l *loaded, connections []*connection, terms *doctor.Terms) (err error) {
+func (c *doctorCmd) visit(a *app, l *loaded, connections []*daemon.Connection, terms *doctor.Terms) (err error) {
 	store, err := c.ledger(a, l, terms != nil)
 	if err != nil {
 		return err
@@ -161,10 +162,10 @@ func (c *doctorCmd) visit(a *app, l *loaded, connections []*connection, terms *d
 	var found []topup.Capability
 	var failed error
 	for _, one := range connections {
-		report.Accounts = append(report.Accounts, doctor.Account{Provider: one.Name, Identity: string(one.id), Token: one.client.TokenFingerprint()})
+		report.Accounts = append(report.Accounts, doctor.Account{Provider: one.Name, Identity: string(one.ID), Token: one.Client.TokenFingerprint()})
 		patient := doctor.Patient{
-			Provider: one.Provider, Rules: l.book.Rules, Client: one.client, Now: a.now,
-			API: clientOptions(one.Provider, slog.New(slog.DiscardHandler), nil),
+			Provider: one.Provider, Rules: l.Rulebook.Rules, Client: one.Client, Now: a.now,
+			API: daemon.ClientOptions(one.Provider, slog.New(slog.DiscardHandler), nil),
 		}
 		visits := []doctor.Visit{a.examine(patient)} // first: its rate limit check counts what others ask
 		if a.ctx.Err() != nil {

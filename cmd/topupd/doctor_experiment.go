@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"topupd/internal/daemon"
 	"topupd/internal/doctor"
+	"topupd/internal/english"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -27,7 +29,7 @@ const (
 const pausedFor = 10 * time.Minute
 
 // experiment buys at one provider, with the daemon kept away from the customers.
-func (c *doctorCmd) experiment(a *app, store *ledger.Store, one *connection, p doctor.Patient, t doctor.Terms) (doctor.Visit, error) {
+func (c *doctorCmd) experiment(a *app, store *ledger.Store, one *daemon.Connection, p doctor.Patient, t doctor.Terms) (doctor.Visit, error) {
 	for _, customer := range []topup.CustomerID{t.Customer, t.Declined} {
 		if customer == "" {
 			continue
@@ -37,7 +39,7 @@ func (c *doctorCmd) experiment(a *app, store *ledger.Store, one *connection, p d
 		}
 	}
 	announce := func(text string) { fmt.Fprintln(a.stderr, text) }
-	v, err := doctor.Experiments(a.ctx, p, one.client, store, t, announce)
+	v, err := doctor.Experiments(a.ctx, p, one.Client, store, t, announce)
 	err = errors.Join(err, a.known(store, one, v.Purchases))
 	if err != nil && a.ctx.Err() != nil {
 		err = fmt.Errorf("%w; what was sent is recorded: topupd doctor --show", err)
@@ -47,13 +49,13 @@ func (c *doctorCmd) experiment(a *app, store *ledger.Store, one *connection, p d
 
 // known imports what was bought, so that neither the daemon nor a comparison with
 // the books takes it for something that nobody explains, or for a second charge.
-func (a *app) known(store *ledger.Store, one *connection, bought []doctor.Purchase) error {
+func (a *app) known(store *ledger.Store, one *daemon.Connection, bought []doctor.Purchase) error {
 	ctx := context.WithoutCancel(a.ctx) // Ctrl-C does not undo what was bought
 	for _, p := range bought {
 		if p.Invoice == "" {
 			continue
 		}
-		target := topup.Target{Provider: one.id, Customer: topup.CustomerID(p.Customer), Product: topup.ProductID(p.Product)}
+		target := topup.Target{Provider: one.ID, Customer: topup.CustomerID(p.Customer), Product: topup.ProductID(p.Product)}
 		_, err := store.Import(ctx, target, []topup.Topup{{ID: p.Invoice, Invoice: p.Invoice, Source: topup.SourceDoctor, At: p.At}})
 		if errors.Is(err, topup.ErrNotFound) {
 			return nil // no daemon has met the provider with this ledger: its first start reads what was bought before
@@ -67,7 +69,7 @@ func (a *app) known(store *ledger.Store, one *connection, bought []doctor.Purcha
 
 // keepAway pauses a customer and refuses while a purchase of the daemon is open
 // for it: that purchase could take the experiment's invoice for its own.
-func (a *app) keepAway(store *ledger.Store, one *connection, p doctor.Patient, customer topup.CustomerID, t doctor.Terms) error {
+func (a *app) keepAway(store *ledger.Store, one *daemon.Connection, p doctor.Patient, customer topup.CustomerID, t doctor.Terms) error {
 	until := a.now().Add(waits*t.Wait + t.Watch + requests*p.Provider.PurchaseTimeout + pausedFor)
 	pauses, err := store.Pauses(a.ctx)
 	if err != nil {
@@ -75,12 +77,12 @@ func (a *app) keepAway(store *ledger.Store, one *connection, p doctor.Patient, c
 	}
 	paused := false
 	for _, q := range pauses {
-		same := q.Scope == topup.PauseCustomer && q.Subject == string(customer) && q.Provider == one.id
+		same := q.Scope == topup.PauseCustomer && q.Subject == string(customer) && q.Provider == one.ID
 		paused = paused || same && (q.Until == nil || q.Until.After(until))
 	}
 	if !paused {
 		_, err := store.Pause(a.ctx, topup.Pause{
-			Scope: topup.PauseCustomer, Provider: one.id, Subject: string(customer), Until: &until,
+			Scope: topup.PauseCustomer, Provider: one.ID, Subject: string(customer), Until: &until,
 			Reason: "topupd doctor tries purchases for it", By: t.By,
 		})
 		if err != nil {
@@ -88,7 +90,7 @@ func (a *app) keepAway(store *ledger.Store, one *connection, p doctor.Patient, c
 		}
 	}
 	for _, r := range p.Rules.Rules {
-		standing, err := store.Standing(a.ctx, topup.Target{Provider: one.id, Customer: customer, Product: r.Product})
+		standing, err := store.Standing(a.ctx, topup.Target{Provider: one.ID, Customer: customer, Product: r.Product})
 		if err != nil {
 			return err
 		}
@@ -124,7 +126,7 @@ func (a *app) printFindings(l *loaded, r doctor.Report, stored bool, found []top
 	}
 	a.printf("%d ok · %d warn · %d fail · %d not known", counts[doctor.OK], counts[doctor.Warn], counts[doctor.Fail], counts[doctor.Unknown])
 	if n := len(r.Purchases); n > 0 {
-		a.printf(" · %s sent", plural(n, "purchase"))
+		a.printf(" · %s sent", english.Plural(n, "purchase"))
 	}
 	a.printf("\n")
 }
@@ -147,14 +149,14 @@ func statusColor(s doctor.Status) string {
 // effects says what findings change for the providers of the configuration.
 func (l *loaded) effects(list []topup.Capability) []string {
 	var lines []string
-	for _, p := range l.cfg.Providers {
+	for _, p := range l.Config.Providers {
 		var mine []topup.Capability
 		for _, c := range list {
 			if c.Provider == p.Identity() {
 				mine = append(mine, c)
 			}
 		}
-		for _, effect := range changes(p, topup.FoundIn(mine)) {
+		for _, effect := range daemon.Effects(p, topup.FoundIn(mine)) {
 			lines = append(lines, p.Name+": "+effect)
 		}
 	}
@@ -233,7 +235,7 @@ const experimentsShown = 50
 
 func (a *app) printExperiments(l *loaded, store *ledger.Store, only topup.ProviderID) error {
 	g := grid{columns: []column{{title: "provider"}, {title: "experiment"}, {title: "customer"}, {title: "excl. tax", right: true}, {title: "at"}, {title: "answer", wrap: true}}}
-	for _, p := range l.cfg.Providers {
+	for _, p := range l.Config.Providers {
 		if only != "" && p.Identity() != only {
 			continue
 		}
@@ -280,7 +282,7 @@ func (c *doctorCmd) withdraw(a *app, l *loaded) (err error) {
 	if err != nil {
 		return err
 	}
-	a.printf("%s of %s at %s withdrawn\n", plural(n, "finding"), c.Withdraw, p.Name)
+	a.printf("%s of %s at %s withdrawn\n", english.Plural(n, "finding"), c.Withdraw, p.Name)
 	return nil
 }
 
@@ -324,7 +326,7 @@ func (c *doctorCmd) adopt(a *app, l *loaded) (err error) {
 	if err := store.StoreCapabilities(a.ctx, doctor.Sealed(found, cmp.Or(c.by(a), "somebody"), sum)); err != nil {
 		return err
 	}
-	a.printf("%s of the report by %s adopted for %s\n", plural(len(found), "finding"), printable(report.By), p.Name)
+	a.printf("%s of the report by %s adopted for %s\n", english.Plural(len(found), "finding"), printable(report.By), p.Name)
 	for _, line := range l.effects(found) {
 		a.printf("%s\n", a.fold(line, 0))
 	}

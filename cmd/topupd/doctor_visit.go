@@ -17,7 +17,7 @@ func (a *app) visitFile(l *loaded) string {
 	if home := a.getenv("HOME"); folder == "" && home != "" {
 		folder = filepath.Join(home, ".cache")
 	}
-	config, err := filepath.Abs(l.cfg.File)
+	config, err := filepath.Abs(l.Config.File)
 	if folder == "" || err != nil {
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"topupd/internal/english"
 	"topupd/ledger"
 	"topupd/rules"
 	"topupd/topup"
@@ -228,7 +229,7 @@ func (x *explaining) target(list []topup.Evaluation) error {
 		}
 	}
 	if n := x.hidden[newest.Target]; n > 0 {
-		a.printf("and %s older; --limit 0 shows all\n", plural(n, "decision"))
+		a.printf("and %s older; --limit 0 shows all\n", english.Plural(n, "decision"))
 	}
 	if note := a.silence(newest.At); note != "" {
 		a.printf("\n%s\n", note)
@@ -276,11 +277,11 @@ func (x *explaining) headline(e topup.Evaluation) string {
 // ruleWords names the rule that decided, and where it stands now.
 func (x *explaining) ruleWords(e topup.Evaluation) string {
 	rule := fmt.Sprintf("rule %s %s", e.Rule, e.RuleVersion)
-	i := slices.IndexFunc(x.l.book.Rules.Rules, func(r rules.Rule) bool { return r.Name == e.Rule })
+	i := slices.IndexFunc(x.l.Rulebook.Rules.Rules, func(r rules.Rule) bool { return r.Name == e.Rule })
 	if i < 0 {
 		return rule + " (gone since)"
 	}
-	now := x.l.book.Rules.Rules[i]
+	now := x.l.Rulebook.Rules.Rules[i]
 	rule += fmt.Sprintf(" (%s:%d)", now.File, now.Line)
 	if now.Version != e.RuleVersion {
 		rule += ", changed since"

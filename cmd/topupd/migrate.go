@@ -36,7 +36,7 @@ func (*migrateCmd) Run(a *app) (err error) {
 		a.printf("applied %s\n", name)
 	}
 	if len(applied) == 0 {
-		a.printf("nothing to do: the schema of %s is up to date\n", l.cfg.DatabaseName())
+		a.printf("nothing to do: the schema of %s is up to date\n", l.Config.DatabaseName())
 	}
 	return nil
 }

@@ -143,15 +143,6 @@ func dash[T ~string](s T) string {
 	return string(s)
 }
 
-// grouped separates thousands: 1,204.
-func grouped(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
 // long writes a duration in its largest unit or two: "14 min", "3 h 5 min", "2 d".
 func long(d time.Duration) string {
 	d = max(d, 0)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"topupd/internal/english"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -134,9 +135,9 @@ func onTheWire(p topup.Purchase) string {
 	case p.Attempts == 0:
 		return "nothing"
 	case p.Repeats == 0:
-		return plural(p.Attempts, "request")
+		return english.Plural(p.Attempts, "request")
 	default:
-		return fmt.Sprintf("%s, %s of them repeated under the same key", plural(p.Attempts, "request"), grouped(p.Repeats))
+		return fmt.Sprintf("%s, %s of them repeated under the same key", english.Plural(p.Attempts, "request"), english.Grouped(p.Repeats))
 	}
 }
 

@@ -59,13 +59,13 @@ func (a *app) ruleBought(store *ledger.Store, l *loaded, name string) error {
 // ruleKnown refuses a rule that is not in the configuration; "" is none.
 func (l *loaded) ruleKnown(name string) error {
 	var names []string
-	for _, r := range l.book.Rules.Rules {
+	for _, r := range l.Rulebook.Rules.Rules {
 		names = append(names, r.Name)
 	}
 	if name == "" || slices.Contains(names, name) {
 		return nil
 	}
-	return usage("there is no rule %q in %s; %s", clipped(name), strings.Join(l.cfg.RuleFiles, ", "), meant(name, names))
+	return usage("there is no rule %q in %s; %s", clipped(name), strings.Join(l.Config.RuleFiles, ", "), meant(name, names))
 }
 
 // words names what a switch covers, by the labels of the configuration.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"topupd/config"
+	"topupd/internal/daemon"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -38,7 +39,7 @@ func TestWhichPausesAreLifted(t *testing.T) {
 			t.Parallel()
 			var out, asked bytes.Buffer
 			a := &app{stdout: &out, stderr: &asked, stdin: strings.NewReader(tt.typed), asks: tt.asks, now: time.Now, width: maxWidth, zone: time.UTC}
-			got, err := a.whichPauses(&loaded{cfg: &config.Config{}}, rule, pauses)
+			got, err := a.whichPauses(&loaded{&daemon.Setup{Config: &config.Config{}}}, rule, pauses)
 			if exit, refused := errors.AsType[*exitError](err); refused != (tt.want == nil) || refused && exit.code != exitUsage {
 				t.Errorf("err = %v, want refused %t", err, tt.want == nil)
 			}

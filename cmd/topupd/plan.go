@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"topupd/internal/daemon"
+	"topupd/internal/english"
 	"topupd/rules"
 	"topupd/topup"
 )
@@ -64,11 +66,11 @@ func (c *planCmd) run(a *app) (bought bool, err error) {
 		known = store
 		defer func() { err = errors.Join(err, store.Close()) }()
 	}
-	connections, err := a.connect(l, slog.New(slog.DiscardHandler), nil)
+	connections, err := daemon.ConnectAll(l.Config, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return false, err
 	}
-	p := &planning{a: a, book: l.book, ledger: known, tally: newTally(known)}
+	p := &planning{a: a, book: l.Rulebook, ledger: known, tally: newTally(known)}
 	if err := p.plan(connections); err != nil {
 		return false, err
 	}
@@ -79,7 +81,7 @@ func (c *planCmd) run(a *app) (bought bool, err error) {
 
 // prospect is one target as plan judges it.
 type prospect struct {
-	from  *connection
+	from  *daemon.Connection
 	facts rules.Facts
 	d     rules.Decision
 }
@@ -268,7 +270,7 @@ func (p *planning) readLine() string {
 			parts = append(parts, s.from.Name+" failed")
 			continue
 		}
-		part := fmt.Sprintf("%s %s in %.1f s (%s)", s.from.Name, plural(len(s.sweep.Readings), "target"), s.took.Seconds(), plural(s.sweep.Reads, "read"))
+		part := fmt.Sprintf("%s %s in %.1f s (%s)", s.from.Name, english.Plural(len(s.sweep.Readings), "target"), s.took.Seconds(), english.Plural(s.sweep.Reads, "read"))
 		if !s.sweep.Complete {
 			part += ", incomplete: customers moved while they were listed"
 		}
@@ -282,13 +284,13 @@ func (p *planning) summary() string {
 	held, odd := len(p.chosen(heldBack)), len(p.chosen(unclear))
 	enough := len(p.chosen(func(x *prospect) bool { return x.d.Reason == topup.Enough }))
 	parts := []string{
-		grouped(enough) + " enough", grouped(buys) + " would buy", grouped(held) + " below and held",
+		english.Grouped(enough) + " enough", english.Grouped(buys) + " would buy", english.Grouped(held) + " below and held",
 	}
 	if odd > 0 {
-		parts = append(parts, grouped(odd)+" cannot be judged")
+		parts = append(parts, english.Grouped(odd)+" cannot be judged")
 	}
 	if rest := len(p.prospects) - enough - buys - held - odd; rest > 0 {
-		parts = append(parts, grouped(rest)+" not watched by any rule")
+		parts = append(parts, english.Grouped(rest)+" not watched by any rule")
 	}
 	return strings.Join(append(parts, "nothing was bought"), " · ")
 }
@@ -350,7 +352,7 @@ func (a *app) heldTable(held []*prospect) string {
 		})
 	}
 	for row, others := range same { // whose balances differ
-		g.rows[row][1], g.rows[row][3], g.rows[row][4] = plural(others+1, "customer"), "", ""
+		g.rows[row][1], g.rows[row][3], g.rows[row][4] = english.Plural(others+1, "customer"), "", ""
 	}
 	return g.render(a.width)
 }
@@ -372,7 +374,7 @@ func (p *planning) totals(l *loaded, buys []*prospect) []string {
 
 // dayCap says what a day may cost in the currency; "" when there is no such cap.
 func (l *loaded) dayCap(currency topup.Currency) string {
-	for _, c := range l.cfg.Limits.Global {
+	for _, c := range l.Config.Limits.Global {
 		if c.Period == topup.CapDay && c.Currency == currency {
 			return fmt.Sprintf(" (of %s a day)", topup.Money{Minor: c.Limit, Currency: currency}.Grouped())
 		}

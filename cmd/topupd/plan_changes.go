@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"topupd/internal/english"
 	"topupd/topup"
 )
 
@@ -73,7 +74,7 @@ func (p *planning) changed() []string {
 			costs = append(costs, topup.Money{Minor: sums[c], Currency: c}.Grouped())
 		}
 		lines = append(lines, fmt.Sprintf("Rule %s: %s low only by new terms, beyond those that are bought for at once: %s more, excluding tax, after topupd resume --rule %s.",
-			rule, plural(len(held[rule]), "target"), strings.Join(costs, " and "), rule))
+			rule, english.Plural(len(held[rule]), "target"), strings.Join(costs, " and "), rule))
 	}
 	return lines
 }

@@ -12,6 +12,7 @@ import (
 
 	"topupd/clients"
 	"topupd/config"
+	"topupd/internal/daemon"
 	"topupd/ledger"
 	"topupd/rules"
 	"topupd/scheduler"
@@ -50,7 +51,7 @@ type history interface {
 
 // swept is what one connection gave.
 type swept struct {
-	from  *connection
+	from  *daemon.Connection
 	sweep clients.Whole
 	took  time.Duration
 	err   error
@@ -66,7 +67,7 @@ const remembered = time.Hour
 
 // plan fills in prospects. A connection that cannot be read is kept in sweeps
 // with its error; an error is the ledger's.
-func (p *planning) plan(connections []*connection) error {
+func (p *planning) plan(connections []*daemon.Connection) error {
 	stop := p.a.progress(func() string { return fmt.Sprintf("Reading balances … %d low ones read again", p.again.Load()) })
 	defer stop()
 	parts, ctx := errgroup.WithContext(p.a.ctx)
@@ -81,20 +82,20 @@ func (p *planning) plan(connections []*connection) error {
 }
 
 // connection sweeps one connection, decides, and reads the low targets again.
-func (p *planning) connection(ctx context.Context, c *connection) error {
+func (p *planning) connection(ctx context.Context, c *daemon.Connection) error {
 	products := p.book.Products(c.Name)
 	if len(products) == 0 {
 		return nil // check warns
 	}
 	started := p.a.now()
-	sweep, err := clients.Gather(ctx, c.client, products)
+	sweep, err := clients.Gather(ctx, c.Client, products)
 	p.mu.Lock()
 	p.sweeps = append(p.sweeps, swept{from: c, sweep: sweep, took: p.a.now().Sub(started), err: err})
 	p.mu.Unlock()
 	if err != nil {
 		return ctx.Err() // the others can still be read
 	}
-	standings, base, err := p.ledger.Standings(ctx, c.id)
+	standings, base, err := p.ledger.Standings(ctx, c.ID)
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (p *planning) connection(ctx context.Context, c *connection) error {
 }
 
 // judge decides about one reading, without a confirm read.
-func (p *planning) judge(c *connection, r *topup.Reading, standing topup.Standing) *prospect {
+func (p *planning) judge(c *daemon.Connection, r *topup.Reading, standing topup.Standing) *prospect {
 	rule, excluded := p.book.Rules.Match(candidate(c, *r))
 	x := &prospect{from: c, facts: rules.Facts{
 		Now: p.a.now(), Rule: rule, Excluded: excluded, Reading: r, Standing: standing,
@@ -130,7 +131,7 @@ func (p *planning) judge(c *connection, r *topup.Reading, standing topup.Standin
 	return x
 }
 
-func candidate(c *connection, r topup.Reading) rules.Candidate {
+func candidate(c *daemon.Connection, r topup.Reading) rules.Candidate {
 	return rules.Candidate{
 		ProviderName: c.Name, Customer: r.Target.Customer, Product: r.Target.Product,
 		Currency: r.Account.Currency, Properties: r.Account.Properties,
@@ -139,8 +140,8 @@ func candidate(c *connection, r topup.Reading) rules.Candidate {
 
 // missing are the targets that the daemon watched until now and that this
 // complete sweep does not show.
-func (p *planning) missing(ctx context.Context, c *connection, found []*prospect, products []topup.ProductID) ([]*prospect, error) {
-	known, err := p.ledger.Targets(ctx, ledger.Filter{Provider: c.id})
+func (p *planning) missing(ctx context.Context, c *daemon.Connection, found []*prospect, products []topup.ProductID) ([]*prospect, error) {
+	known, err := p.ledger.Targets(ctx, ledger.Filter{Provider: c.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +185,7 @@ func (p *planning) confirm(ctx context.Context, x *prospect) error {
 	if err != nil {
 		return err
 	}
-	read, err := x.from.client.Confirm(ctx, x.d.Order)
+	read, err := x.from.Client.Confirm(ctx, x.d.Order)
 	if err != nil {
 		x.d.Reason, x.d.Text = topup.ProviderUnavailable, "the confirm read failed: "+err.Error()
 		return ctx.Err()

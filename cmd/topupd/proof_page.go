@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"topupd/internal/english"
 	"topupd/topup"
 )
 
@@ -98,7 +99,7 @@ func (a *app) happened(e topup.Evidence) {
 	text := printable(e.Text)
 	var answer topup.Answer
 	if e.Kind == topup.EvidenceAnswer && json.Unmarshal(e.Detail, &answer) == nil {
-		text += fmt.Sprintf(" · after %s, %s sent", answer.Duration.Round(time.Millisecond), plural(int(answer.Written), "byte"))
+		text += fmt.Sprintf(" · after %s, %s sent", answer.Duration.Round(time.Millisecond), english.Plural(int(answer.Written), "byte"))
 		if !answer.ServerTime.IsZero() {
 			text += ", provider's time " + answer.ServerTime.UTC().Format(time.RFC3339)
 		}
@@ -115,7 +116,7 @@ func (a *app) effectLines(p topup.Purchase, f proofFile) [][2]string {
 	if p.LookedAt != nil && hasBooks(p) {
 		looks := "the last complete one " + a.clock(*p.LookedAt)
 		if p.State == topup.Sent { // later ones are not counted
-			looks += fmt.Sprintf("; %s in a row found nothing since the last send", grouped(p.EmptyLooks))
+			looks += fmt.Sprintf("; %s in a row found nothing since the last send", english.Grouped(p.EmptyLooks))
 		}
 		lines = append(lines, [2]string{"looks", looks})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"topupd/config/yamlfile"
+	"topupd/internal/english"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -251,9 +252,9 @@ func (a *app) purchaseTable(purchases []topup.Purchase, more bool) {
 		g.rows = append(g.rows, row[:len(g.columns)])
 	}
 	a.printf("%s", g.render(a.width))
-	notes := []string{plural(len(purchases), "purchase")}
+	notes := []string{english.Plural(len(purchases), "purchase")}
 	if more {
-		notes[0] = fmt.Sprintf("the newest %s, and there are more; --limit 0 lists all", plural(len(purchases), "purchase"))
+		notes[0] = fmt.Sprintf("the newest %s, and there are more; --limit 0 lists all", english.Plural(len(purchases), "purchase"))
 	}
 	if zone := a.zoneNote(); zone != "" {
 		notes = append(notes, zone)

@@ -30,7 +30,7 @@ const maxReloadAnswer = 1 << 20
 
 func (*reloadCmd) Run(a *app) error {
 	l := a.read() // mistakes too: the daemon says what it makes of them
-	host, port, err := net.SplitHostPort(l.cfg.HTTP.Listen)
+	host, port, err := net.SplitHostPort(l.Config.HTTP.Listen)
 	switch {
 	case err != nil:
 		return usage("%s: http.listen cannot be read, so nobody can be asked: topupd check", a.config)

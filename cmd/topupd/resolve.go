@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"topupd/internal/daemon"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -181,18 +182,18 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 		return r.onWord(err.Error())
 	case err != nil:
 		return err
-	case !client.books && len(r.flags.External) > 0:
-		return usage("--external: %s has no invoices; leave it out", title(client.Type))
-	case !client.books && r.decision.Charged:
-		return r.onWord(title(client.Type) + " has no books to look into")
-	case !client.books:
-		r.a.printf("%s has no books to look into: your word is all there is\n", title(client.Type))
+	case !client.HasRecords && len(r.flags.External) > 0:
+		return usage("--external: %s has no invoices; leave it out", client.Type.Title())
+	case !client.HasRecords && r.decision.Charged:
+		return r.onWord(client.Type.Title() + " has no books to look into")
+	case !client.HasRecords:
+		r.a.printf("%s has no books to look into: your word is all there is\n", client.Type.Title())
 		if (p.Found != "" || r.a.rose(r.store, p)) && !r.flags.DespiteRise {
 			return errors.New("a rise of the balance was seen since it was sent, so it may well have been charged, and the customer would pay twice; if you know where the rise came from, add --despite-rise")
 		}
 		return nil
 	}
-	seen, err := look(r.a.ctx, client.client, r.store, p)
+	seen, err := look(r.a.ctx, client.Client, r.store, p)
 	switch {
 	case err != nil && r.decision.Charged && r.decision.Reference == "":
 		return r.onWord(err.Error())
@@ -206,19 +207,19 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 		if n := len(r.decision.External); n > 0 {
 			what = fmt.Sprintf("nothing found beside what you call somebody else's (%d)", n)
 		}
-		r.a.printf("looked at %s again: %s\n", title(client.Type), what)
+		r.a.printf("looked at %s again: %s\n", client.Type.Title(), what)
 		return nil
 	case r.decision.Reference == "":
 		if err := seen.Unnamed(); err != nil {
 			return err
 		}
-		return r.onWord(title(client.Type) + "'s books show nothing that could be it")
+		return r.onWord(client.Type.Title() + "'s books show nothing that could be it")
 	}
 	if r.decision.Seen, err = seen.Named(r.decision.Reference); err != nil {
 		return err
 	}
 	r.decision.Reference = r.decision.Seen.ID // a person may have named its ledger row
-	r.a.printf("looked at %s: %s\n", title(client.Type), r.decision.Seen.String())
+	r.a.printf("looked at %s: %s\n", client.Type.Title(), r.decision.Seen.String())
 	return nil
 }
 
@@ -256,13 +257,13 @@ func (r *resolving) aftermath(p topup.Purchase) error {
 }
 
 // client connects to the provider of the purchase.
-func (r *resolving) client(p topup.Purchase) (*connection, error) {
-	for _, provider := range r.l.cfg.Providers {
+func (r *resolving) client(p topup.Purchase) (*daemon.Connection, error) {
+	for _, provider := range r.l.Config.Providers {
 		if provider.Identity() == p.Target.Provider {
-			return connectTo(provider, slog.New(slog.DiscardHandler), nil)
+			return daemon.Connect(provider, slog.New(slog.DiscardHandler), nil)
 		}
 	}
-	return nil, fmt.Errorf("its provider %s is not in %s, so nobody can look; put it back first", p.Target.Provider, r.l.cfg.File)
+	return nil, fmt.Errorf("its provider %s is not in %s, so nobody can look; put it back first", p.Target.Provider, r.l.Config.File)
 }
 
 // claims tells which references belong to other purchases.

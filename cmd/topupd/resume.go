@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"topupd/internal/english"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -125,14 +126,14 @@ func liftedLines(r ledger.Resumed) []string {
 	var lines []string
 	add := func(n int, noun string) {
 		if n > 0 {
-			lines = append(lines, plural(n, noun))
+			lines = append(lines, english.Plural(n, noun))
 		}
 	}
 	add(r.Suspensions, "suspension or back-off")
 	add(r.Refunds, "hold after a refund")
 	add(r.Implausible, "hold on implausible balances")
 	if r.Changed > 0 {
-		lines = append(lines, fmt.Sprintf("the hold after a change of the terms on %s", plural(r.Changed, "target")))
+		lines = append(lines, fmt.Sprintf("the hold after a change of the terms on %s", english.Plural(r.Changed, "target")))
 	}
 	for _, flag := range []struct {
 		set  bool

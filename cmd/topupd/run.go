@@ -6,8 +6,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"topupd/internal/daemon"
 	"topupd/scheduler"
-	"topupd/topup"
 )
 
 // runCmd is the daemon.
@@ -31,43 +31,32 @@ func (c *runCmd) Run(a *app) error {
 	}
 	// A log whose reader has gone is no reason to end: sink counts what it loses.
 	signal.Ignore(syscall.SIGPIPE)
-	log, lines := newLogger(a, loaded.cfg.Log)
-	defer lines.close()
-	d, err := newDaemon(a, loaded, daemonOptions{log: log, logDropped: lines.dropped})
+	log, lines := daemon.NewLogger(a.stderr, loaded.Config.Log, a.now)
+	defer lines.Close()
+	d, err := a.daemon(loaded, daemon.Options{Log: log, LogDropped: lines.Dropped})
 	if err != nil && a.ctx.Err() != nil && !c.Once {
 		return nil // told to stop while it waited for the database
 	}
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	if c.Once {
 		return c.once(a, d)
 	}
-	return d.run(a.ctx)
+	return d.Run(a.ctx)
 }
 
-func (c *runCmd) once(a *app, d *daemon) error {
-	d.examine(a.ctx)
-	err := d.scheduler.Once(a.ctx)
-	d.housekeeping(a.ctx)
-	if errors.Is(err, scheduler.ErrLeaseElsewhere) {
+func (*runCmd) once(a *app, d *daemon.Daemon) error {
+	parked, err := d.Once(a.ctx)
+	switch {
+	case errors.Is(err, scheduler.ErrLeaseElsewhere):
 		return fmt.Errorf("%w; nothing was done for it, the other process works on it", err)
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case parked > 0:
+		return &exitError{code: exitPerson, err: errors.New("parked purchases need a person: topupd purchases list --state parked")}
+	default:
+		return nil
 	}
-	if err := d.store.Fit(); err != nil {
-		return err
-	}
-	counts, err := d.store.OpenCounts(a.ctx)
-	if err != nil {
-		return err
-	}
-	for _, count := range counts {
-		if count.State == topup.Parked && count.Count > 0 {
-			return &exitError{code: exitPerson, err: errors.New("parked purchases need a person: topupd purchases list --state parked")}
-		}
-	}
-	return nil
 }

@@ -80,7 +80,7 @@ type gardener struct {
 
 func (g *gardener) register(a *app) {
 	var providers []ledger.Provider
-	for _, p := range g.l.cfg.Providers {
+	for _, p := range g.l.Config.Providers {
 		providers = append(providers, ledger.Provider{ID: p.Identity(), Name: p.Name, Type: string(p.Type)})
 	}
 	g.ts.Check(g.store.Register(a.ctx, providers))
@@ -94,7 +94,7 @@ func (g *gardener) provider(name string) config.Provider {
 
 // nobodyGoesFirst lets seeds of one price stand beside each other.
 func (g *gardener) nobodyGoesFirst() {
-	path := strings.TrimPrefix(g.l.cfg.DatabaseURL.Reveal(), "sqlite:")
+	path := strings.TrimPrefix(g.l.Config.DatabaseURL.Reveal(), "sqlite:")
 	db, err := sql.Open("sqlite", g.ts.MkAbs(path))
 	g.ts.Check(err)
 	_, err = db.ExecContext(context.Background(), `DELETE FROM canary`)
@@ -307,7 +307,7 @@ func (g *gardener) twins() {
 func (g *gardener) evaluations() {
 	id := g.provider("hyperline").Identity()
 	credits := func(n topup.Credits) *topup.Credits { return new(n * topup.Credit) }
-	rule := g.l.book.Rules.Rules[0]
+	rule := g.l.Rulebook.Rules.Rules[0]
 	base := topup.Evaluation{
 		Target:       topup.Target{Provider: id, Customer: "cus_Typ0px2W0aiEtl", Product: "itm_3kXODDF42QXtnL"},
 		ProviderName: "hyperline", CustomerName: "Ada GmbH", ProductName: "API credits", Rule: rule.Name, RuleVersion: rule.Version,

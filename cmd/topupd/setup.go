@@ -4,30 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"topupd/config"
 	"topupd/config/yamlfile"
+	"topupd/internal/daemon"
 	"topupd/ledger"
-	"topupd/rules"
-	"topupd/scheduler"
 	"topupd/topup"
 )
 
 // loaded is a configuration that may be run with, or was reported.
-type loaded struct {
-	cfg      *config.Config
-	book     *scheduler.Rulebook
-	problems yamlfile.Problems // after load only warnings
-	files    int               // that were read
-}
+type loaded struct{ *daemon.Setup }
 
 // load reads the configuration and the rules. Mistakes are an exitError that
 // prints the whole list, warnings included.
 func (a *app) load() (*loaded, error) {
 	l := a.read()
-	if err := l.problems.Err(); err != nil {
+	if err := l.Problems.Err(); err != nil {
 		return nil, &exitError{code: exitUsage, err: listed{l}}
 	}
 	return l, nil
@@ -36,34 +29,32 @@ func (a *app) load() (*loaded, error) {
 // listed is a broken configuration as an error: every problem and the count.
 type listed struct{ l *loaded }
 
-func (e listed) Error() string { return e.l.problems.Text(e.l.files) }
+func (e listed) Error() string { return e.l.Problems.Text(e.l.Files) }
 
 // read is load without a verdict.
-func (a *app) read() *loaded {
-	cfg, problems := config.Load(a.config, a.getenv)
-	if len(a.rules) > 0 {
-		cfg.RuleFiles = a.rules
+func (a *app) read() *loaded { return &loaded{daemon.Read(a.config, a.rules, a.getenv, a.now())} }
+
+// daemon builds the daemon of the configuration.
+func (a *app) daemon(l *loaded, o daemon.Options) (*daemon.Daemon, error) {
+	o.Version, o.Now = programVersion(), a.now
+	o.Reload = func() (*daemon.Setup, error) {
+		fresh, err := a.load()
+		if err != nil {
+			return nil, err
+		}
+		return fresh.Setup, nil
 	}
-	in := rules.Context{
-		GlobalCaps: cfg.Limits.Global, ProviderCaps: cfg.Limits.Provider,
-		DryRun: cfg.Mode == config.DryRun, Now: a.now(), Dir: filepath.Dir(a.config), Getenv: a.getenv,
+	d, err := daemon.New(a.ctx, l.Setup, o)
+	if orphans, ok := errors.AsType[*daemon.OrphansError](err); ok {
+		return nil, &exitError{code: exitUsage, err: orphans}
 	}
-	for _, p := range cfg.Providers {
-		in.Providers = append(in.Providers, rules.Provider{Name: p.Name, Type: string(p.Type)})
-	}
-	set, more := rules.Load(cfg.RuleFiles, in)
-	caps := append(append([]topup.Cap{}, cfg.Limits.Global...), cfg.Limits.Provider...)
-	return &loaded{
-		cfg: cfg, book: &scheduler.Rulebook{Rules: set, Caps: caps},
-		problems: append(problems, more...), files: 1 + len(cfg.RuleFiles),
-	}
+	return d, err
 }
 
 // openLedger opens the ledger of the configuration. A read-only one must have
 // the schema of this program.
 func (a *app) openLedger(l *loaded, o ledger.Options) (*ledger.Store, error) {
-	o.AnyFilesystem = l.cfg.DatabaseFilesystem == config.AnyFilesystem
-	store, err := ledger.Open(a.ctx, l.cfg.DatabaseURL.Reveal(), o)
+	store, err := ledger.Open(a.ctx, l.Config.DatabaseURL.Reveal(), l.Ledger(o))
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
@@ -83,7 +74,7 @@ var errNoLedger = errors.New("there is no ledger yet")
 // history opens the ledger of a daemon that has run, to read or, when write is
 // set, to store a person's decision. It creates nothing: errNoLedger.
 func (a *app) history(l *loaded, write bool) (*ledger.Store, error) {
-	if path, ok := strings.CutPrefix(l.cfg.DatabaseURL.Reveal(), "sqlite:"); ok {
+	if path, ok := strings.CutPrefix(l.Config.DatabaseURL.Reveal(), "sqlite:"); ok {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %s does not exist; topupd run makes it, or check database_url in %s", errNoLedger, path, a.config)
 		}
@@ -106,13 +97,13 @@ func (a *app) history(l *loaded, write bool) (*ledger.Store, error) {
 // provider finds a connection by its name in the YAML.
 func (l *loaded) provider(name string) (config.Provider, error) {
 	var names []string
-	for _, p := range l.cfg.Providers {
+	for _, p := range l.Config.Providers {
 		if p.Name == name {
 			return p, nil
 		}
 		names = append(names, p.Name)
 	}
-	return config.Provider{}, usage("there is no provider %.80q in %s; %s", name, l.cfg.File, meant(name, names))
+	return config.Provider{}, usage("there is no provider %.80q in %s; %s", name, l.Config.File, meant(name, names))
 }
 
 // meant says which of the names a misspelt one may have been.
@@ -126,7 +117,7 @@ func meant(name string, names []string) string {
 // label is what the configuration calls a provider now; stored is what it was
 // called when the row was written, for one that is not there any more.
 func (l *loaded) label(id topup.ProviderID, stored string) string {
-	for _, p := range l.cfg.Providers {
+	for _, p := range l.Config.Providers {
 		if p.Identity() == id {
 			return p.Name
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"topupd/config"
+	"topupd/internal/daemon"
+	"topupd/internal/english"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -152,7 +154,7 @@ func (a *app) targetTable(targets []topup.Evaluation) {
 		g.rows = append(g.rows, row[:len(g.columns)])
 	}
 	a.printf("%s", g.render(a.width))
-	notes := []string{plural(len(targets), "target"), fmt.Sprintf("%s below the threshold", grouped(below))}
+	notes := []string{english.Plural(len(targets), "target"), fmt.Sprintf("%s below the threshold", english.Grouped(below))}
 	if zone := a.zoneNote(); zone != "" {
 		notes = append(notes, zone)
 	}
@@ -204,11 +206,11 @@ func (c *targetsAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	connection, err := connectTo(p, slog.New(slog.DiscardHandler), nil)
+	connection, err := daemon.Connect(p, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return err
 	}
-	client, ok := connection.client.(attacher)
+	client, ok := connection.Client.(attacher)
 	if !ok {
 		return usage("%s has nothing to attach: %s", c.Provider, whyNot(p.Type))
 	}

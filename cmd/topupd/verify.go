@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"topupd/config"
+	"topupd/internal/daemon"
+	"topupd/internal/english"
 	"topupd/internal/verify"
 	"topupd/ledger"
 	"topupd/topup"
@@ -94,7 +95,7 @@ func (c booksFlags) results(a *app, l *loaded, store *ledger.Store) ([]compared,
 	if err != nil {
 		return nil, err
 	}
-	connections, err := a.connect(l, slog.New(slog.DiscardHandler), nil)
+	connections, err := daemon.ConnectAll(l.Config, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (c booksFlags) results(a *app, l *loaded, store *ledger.Store) ([]compared,
 	if err != nil {
 		return nil, err
 	}
-	known, err := acknowledged(a.ctx, store)
+	known, err := daemon.Acknowledged(a.ctx, store)
 	if err != nil {
 		return nil, err
 	}
@@ -124,51 +125,19 @@ func (c booksFlags) moment(a *app) (time.Time, error) {
 	return since, err
 }
 
-const (
-	// verifyDefault is how far back a comparison reaches when nobody says.
-	verifyDefault = 24 * time.Hour
-	// verifyMost bounds what is made up for: more is a person's decision.
-	verifyMost = 90 * 24 * time.Hour
-)
-
-// unjudged is the part of the ledger that tells what a comparison left out.
-type unjudged interface {
-	Unjudged(ctx context.Context, provider topup.ProviderID, at time.Time, ids []string) (time.Time, error)
-}
-
-// sinceLast reaches back to what the last complete comparison could not judge or
-// found charged wrongly, at least so far and not beyond verifyMost.
-func sinceLast(ctx context.Context, store unjudged, last ledger.Verification, quiet time.Duration, now time.Time, least time.Duration) (time.Time, error) {
-	since := now.Add(-least)
-	if last.At.IsZero() {
-		return since, nil
-	}
-	oldest, err := store.Unjudged(ctx, last.Provider, last.At, verify.Wronged(last.Keys))
-	if err != nil {
-		return time.Time{}, err
-	}
-	if oldest.IsZero() || last.At.Before(oldest) {
-		oldest = last.At
-	}
-	if left := oldest.Add(-quiet - topup.MatchBefore); left.Before(since) { // what was as young at the provider was left out too
-		since = left
-	}
-	if earliest := now.Add(-verifyMost); since.Before(earliest) {
-		since = earliest
-	}
-	return since, nil
-}
+// verifyDefault is how far back a comparison reaches when nobody says.
+const verifyDefault = 24 * time.Hour
 
 // compared is what came of one connection. The findings of the report are those
 // that nobody has acknowledged.
 type compared struct {
-	from   *connection
+	from   *daemon.Connection
 	report verify.Report
 	known  []knownFinding
 	err    error
 }
 
-func (c booksFlags) compare(a *app, l *loaded, store *ledger.Store, connections []*connection, since time.Time) ([]compared, error) {
+func (c booksFlags) compare(a *app, l *loaded, store *ledger.Store, connections []*daemon.Connection, since time.Time) ([]compared, error) {
 	last, err := store.Verifications(a.ctx)
 	if err != nil {
 		return nil, err
@@ -180,7 +149,7 @@ func (c booksFlags) compare(a *app, l *loaded, store *ledger.Store, connections 
 			return "Reading …"
 		}
 		bills, ledgers, of := v.Progress()
-		return fmt.Sprintf("Reading the books … %s, credits of %s of %s", plural(bills, "bill"), grouped(ledgers), plural(of, "customer"))
+		return fmt.Sprintf("Reading the books … %s, credits of %s of %s", english.Plural(bills, "bill"), english.Grouped(ledgers), english.Plural(of, "customer"))
 	})
 	defer stop()
 	var results []compared
@@ -188,12 +157,12 @@ func (c booksFlags) compare(a *app, l *loaded, store *ledger.Store, connections 
 		if c.Provider != "" && from.Name != c.Provider {
 			continue
 		}
-		v := verifierOf(from, l, store, a.now)
+		v := daemon.NewVerifier(from, l.Rulebook, store, a.now)
 		at.Store(v)
 		begin := since
 		if begin.IsZero() {
-			newest := lastOf(last, from.id)
-			if begin, err = sinceLast(a.ctx, store, newest, from.Unclear.QuietPeriod, a.now(), verifyDefault); err != nil {
+			newest := daemon.LastOf(last, from.ID)
+			if begin, err = daemon.SinceLast(a.ctx, store, newest, from.Unclear.QuietPeriod, a.now(), verifyDefault); err != nil {
 				return nil, err
 			}
 			if !newest.Since.IsZero() && newest.Since.Before(begin) { // an alert tells of what it found
@@ -286,12 +255,12 @@ func (c *verifyListCmd) print(a *app, results []compared, customers []ledger.Cus
 	for _, r := range results {
 		for _, f := range r.report.Findings {
 			record := findingOf(r.from.Name, f)
-			record.CustomerName = word(names[customer{r.from.id, f.Customer}])
+			record.CustomerName = word(names[customer{r.from.ID, f.Customer}])
 			open = append(open, record)
 		}
 		for _, k := range r.known {
 			record := findingOf(r.from.Name, k.Finding)
-			record.CustomerName = word(names[customer{r.from.id, k.Customer}])
+			record.CustomerName = word(names[customer{r.from.ID, k.Customer}])
 			record.AcknowledgedBy, record.AcknowledgedAt, record.AcknowledgedNote = word(k.action.By), stamp(&k.action.At), word(k.action.Reason)
 			known = append(known, record)
 		}
@@ -328,15 +297,15 @@ func (c *verifyListCmd) printOnWord(a *app, store *ledger.Store, results []compa
 	}
 	for _, r := range results {
 		list := slices.DeleteFunc(slices.Clone(decided), func(p topup.Purchase) bool {
-			return p.Target.Provider != r.from.id || !p.OnWord(r.from.books)
+			return p.Target.Provider != r.from.ID || !p.OnWord(r.from.HasRecords)
 		})
 		if len(list) == 0 {
 			continue
 		}
-		fmt.Fprintf(out, "\n%s: by a person's word alone, %s\n", r.from.Name, plural(len(list), "purchase"))
+		fmt.Fprintf(out, "\n%s: by a person's word alone, %s\n", r.from.Name, english.Plural(len(list), "purchase"))
 		for i, p := range list {
 			if i == onWordShown {
-				fmt.Fprintf(out, "  and %s older\n", grouped(len(list)-i))
+				fmt.Fprintf(out, "  and %s older\n", english.Grouped(len(list)-i))
 				break
 			}
 			fmt.Fprintf(out, "  %s  %s  %s  %s of %s  %s, says %s\n", a.clock(p.PlannedAt), p.Short(), printable(string(p.Target.Customer)),
@@ -371,7 +340,7 @@ func (a *app) findingTable(records []findingRecord) {
 	a.printf("%s\nWhat to do\n", g.render(a.width))
 	for _, k := range verify.Kinds() {
 		if n := counts[string(k)]; n > 0 {
-			a.printf("  %s (%s): %s\n    %s\n", k, grouped(n), k.Words(), a.fold(sentence(k.Next())+".", 4))
+			a.printf("  %s (%s): %s\n    %s\n", k, english.Grouped(n), k.Words(), a.fold(sentence(k.Next())+".", 4))
 		}
 	}
 	a.printf("  or live with one: topupd verify ack ID --note \"…\"; it is listed apart then, and alerts no more\n\n")
@@ -411,7 +380,7 @@ func (a *app) compareLine(out io.Writer, r compared) {
 		return
 	}
 	n := r.report
-	result := plural(len(n.Findings), "difference")
+	result := english.Plural(len(n.Findings), "difference")
 	switch {
 	case !n.Whole():
 		result += " so far: NOT EVERYTHING COULD BE READ"
@@ -421,15 +390,15 @@ func (a *app) compareLine(out io.Writer, r compared) {
 		result = "no difference"
 	}
 	if len(r.known) > 0 {
-		result += fmt.Sprintf(" beside %s acknowledged", grouped(len(r.known)))
+		result += fmt.Sprintf(" beside %s acknowledged", english.Grouped(len(r.known)))
 	}
 	natively := 0
 	parts := []string{fmt.Sprintf("%s: %s since %s", r.from.Name, result, a.clock(n.Since))}
 	if r.from.Type == config.Talkover {
-		parts = append(parts, plural(n.Rows+n.Native, "own recharge")+" of the provider")
+		parts = append(parts, english.Plural(n.Rows+n.Native, "own recharge")+" of the provider")
 	} else {
 		natively = n.Native
-		parts = append(parts, plural(n.Purchases, "purchase")+", "+plural(n.Invoices, "invoice")+" and "+plural(n.Rows, "ledger row")+" compared")
+		parts = append(parts, english.Plural(n.Purchases, "purchase")+", "+english.Plural(n.Invoices, "invoice")+" and "+english.Plural(n.Rows, "ledger row")+" compared")
 	}
 	for _, rest := range []struct {
 		n    int
@@ -446,7 +415,7 @@ func (a *app) compareLine(out io.Writer, r compared) {
 		{n.Detached, "credits of %s customers detached: their rows could not be compared"},
 	} {
 		if rest.n > 0 {
-			parts = append(parts, fmt.Sprintf(rest.what, grouped(rest.n)))
+			parts = append(parts, fmt.Sprintf(rest.what, english.Grouped(rest.n)))
 		}
 	}
 	if n.Blind != "" {

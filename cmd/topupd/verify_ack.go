@@ -2,13 +2,13 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"topupd/config/yamlfile"
+	"topupd/internal/daemon"
 	"topupd/internal/verify"
 	"topupd/ledger"
 )
@@ -46,7 +46,7 @@ func (c *verifyAckCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	known, err := acknowledged(a.ctx, store)
+	known, err := daemon.Acknowledged(a.ctx, store)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (c *verifyAckCmd) Run(a *app) (err error) {
 			return a.acknowledgedBefore(r.known[0].action)
 		}
 		for _, f := range r.report.Findings {
-			action.Provider, action.Effect = r.from.id, effectOf(f)
+			action.Provider, action.Effect = r.from.ID, effectOf(f)
 		}
 	}
 	stored, err := store.Acknowledge(a.ctx, action)
@@ -94,16 +94,6 @@ func effectOf(f verify.Finding) string {
 
 func (a *app) acknowledgedBefore(by ledger.Action) error {
 	return fmt.Errorf("%s was acknowledged by %s at %s: %s; nothing was changed", by.Subject, printable(by.By), a.clock(by.At), printable(by.Reason))
-}
-
-// acknowledged are the differences that people live with, by their ids.
-func acknowledged(ctx context.Context, store *ledger.Store) (map[string]ledger.Action, error) {
-	list, err := store.Acknowledgements(ctx)
-	known := make(map[string]ledger.Action, len(list))
-	for _, action := range list {
-		known[action.Subject] = action
-	}
-	return known, err
 }
 
 // knownFinding is a difference, and who acknowledged it.

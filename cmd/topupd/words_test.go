@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"topupd/internal/english"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -103,8 +104,8 @@ func TestLong(t *testing.T) {
 func TestGrouped(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
-		if got := grouped(n); got != want {
-			t.Errorf("grouped(%d) = %q, want %q", n, got, want)
+		if got := english.Grouped(n); got != want {
+			t.Errorf("english.Grouped(%d) = %q, want %q", n, got, want)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"topupd/internal/english"
 )
 
 // Problem is one mistake in a file, or a warning about something that is
@@ -87,12 +89,12 @@ func (ps Problems) Text(files int) string {
 	}
 	var counts []string
 	if n := ps.Errors(); n > 0 {
-		counts = append(counts, plural(n, "error"))
+		counts = append(counts, english.Plural(n, "error"))
 	}
 	if n := len(ps) - ps.Errors(); n > 0 {
-		counts = append(counts, plural(n, "warning"))
+		counts = append(counts, english.Plural(n, "warning"))
 	}
-	b.WriteString(strings.Join(counts, ", ") + " in " + plural(files, "file"))
+	b.WriteString(strings.Join(counts, ", ") + " in " + english.Plural(files, "file"))
 	return b.String()
 }
 
@@ -144,11 +146,4 @@ func faultOf(err error) *Fault {
 		return f
 	}
 	return &Fault{Is: "cannot be read: " + err.Error()}
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

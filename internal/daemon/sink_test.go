@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bytes"
@@ -53,13 +53,13 @@ func (r *reader) goOn() {
 	r.stuck = nil
 }
 
-func newTestSink(out *reader, limit int) *sink {
-	return &sink{out: out, patience: sinkPatience, limit: limit, now: time.Now, note: func(lines int, _ time.Time) []byte {
+func newTestSink(out *reader, limit int) *Sink {
+	return &Sink{out: out, patience: sinkPatience, limit: limit, now: time.Now, note: func(lines int, _ time.Time) []byte {
 		return fmt.Appendf(nil, "%d lines are missing\n", lines)
 	}}
 }
 
-func (s *sink) say(t *testing.T, text string) (took time.Duration) {
+func (s *Sink) say(t *testing.T, text string) (took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	if n, err := s.Write([]byte(text + "\n")); n != len(text)+1 || err != nil {
@@ -102,14 +102,14 @@ func TestAStuckReaderHoldsUpOneLineOnly(t *testing.T) {
 				t.Errorf("%q took %s, want no time at all", text, took)
 			}
 		}
-		if got := s.dropped(); got != 2 {
+		if got := s.Dropped(); got != 2 {
 			t.Errorf("%g lines were dropped, want 2", got)
 		}
 		r.goOn()
 		wants(t, r, "one", "two", "six", "2 lines are missing")
 		s.say(t, "on")
 		wants(t, r, "one", "two", "six", "2 lines are missing", "on")
-		if got := s.dropped(); got != 2 {
+		if got := s.Dropped(); got != 2 {
 			t.Errorf("%g lines were dropped in the end, want 2", got)
 		}
 	})
@@ -125,7 +125,7 @@ func TestAReaderWhoIsGoneCostsLinesOnly(t *testing.T) {
 				t.Errorf("a line to nobody took %s", took)
 			}
 		}
-		if got := s.dropped(); got != 3 {
+		if got := s.Dropped(); got != 3 {
 			t.Errorf("%g lines were dropped, want 3", got)
 		}
 		r.mu.Lock()
@@ -159,7 +159,7 @@ func TestAProcessThatEndsWaitsForItsLastLines(t *testing.T) {
 				s.say(t, "one")
 				s.say(t, "two")
 				began := time.Now()
-				s.close()
+				s.Close()
 				if took := time.Since(began); took != tt.want {
 					t.Errorf("close took %s, want %s", took, tt.want)
 				}

@@ -1,4 +1,7 @@
-package main
+// Package daemon composes a running topupd: it reads the files, connects to the
+// providers, opens the ledger, builds every part, reloads the rules, compares the
+// records every night, keeps the gauges, and ends in order.
+package daemon
 
 import (
 	"context"
@@ -34,21 +37,22 @@ const (
 	sweepLate = 10
 )
 
-// daemonOptions is what run, run --once and demo do differently.
-type daemonOptions struct {
-	log        *slog.Logger
-	logDropped func() float64 // lines of the log that nobody took; may be nil
+// Options are how a daemon runs, beside its configuration.
+type Options struct {
+	Version    string
+	Now        func() time.Time
+	Reload     func() (*Setup, error) // reads the files again; an error says what is wrong with them
+	Log        *slog.Logger
+	LogDropped func() float64 // lines of the log that nobody took; may be nil
 
-	watch func(provider string, e topup.Event)                      // may be nil
-	plan  func(provider string, p topup.Purchase, d rules.Decision) // may be nil
-	every time.Duration                                             // replaces every sweep interval; 0 keeps them
+	Watch func(provider string, e topup.Event)                      // is told what happens to purchases; may be nil
+	Plan  func(provider string, p topup.Purchase, d rules.Decision) // is told each plan; may be nil
 }
 
-// daemon is every part of topupd, built and not yet running.
-type daemon struct {
-	options   daemonOptions
-	loaded    *loaded
-	getenv    func(string) string
+// Daemon is every part of topupd, built by New and not yet running.
+type Daemon struct {
+	options   Options
+	setup     *Setup
 	now       func() time.Time
 	rulebook  atomic.Pointer[scheduler.Rulebook]
 	store     *ledger.Store
@@ -58,7 +62,6 @@ type daemon struct {
 	scheduler *scheduler.Scheduler
 	lines     []*line
 	started   time.Time
-	reload    func() (*loaded, error)
 	broken    atomic.Pointer[string] // why the last reload failed
 	reachable atomic.Bool            // the database answered the last housekeeping
 	unfit     atomic.Pointer[string] // what the log last said of the ledger's file; nil = nothing is wrong with it
@@ -67,37 +70,42 @@ type daemon struct {
 
 // line is one provider connection with everything that works on it.
 type line struct {
-	*connection
+	*Connection
 	watch    *scheduler.Watch
 	found    *findings
 	stopSeen time.Time // since when this process has seen purchases stopped for the token; of housekeeping alone
 }
 
-// newDaemon builds the daemon from the outside in. It waits for the database
-// and brings its schema up to date; nothing is read from a provider yet.
-func newDaemon(a *app, l *loaded, o daemonOptions) (*daemon, error) {
-	d := &daemon{options: o, loaded: l, getenv: a.getenv, now: a.now, started: a.now(), reload: a.load}
-	d.rulebook.Store(l.book)
+// New builds the daemon from the outside in. It waits for the database and brings
+// its schema up to date; nothing is read from a provider yet. An OrphansError is a
+// configuration that lacks a provider.
+func New(ctx context.Context, s *Setup, o Options) (*Daemon, error) {
+	d := &Daemon{options: o, setup: s, now: o.Now, started: o.Now()}
+	d.rulebook.Store(s.Rulebook)
 	d.registry = prometheus.NewRegistry()
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d.metrics = metrics.New(d.registry, metrics.Options{
-		PerTarget: string(l.cfg.Metrics.PerTarget), MaxSeries: l.cfg.Metrics.MaxSeries,
-		Version: programVersion(), GoVersion: runtime.Version(), Logger: o.log, LogDropped: o.logDropped,
+		PerTarget: string(s.Config.Metrics.PerTarget), MaxSeries: s.Config.Metrics.MaxSeries,
+		Version: o.Version, GoVersion: runtime.Version(), Logger: o.Log, LogDropped: o.LogDropped,
 	})
 	d.metrics.Reloaded(true, d.started)
-	if err := d.openLedger(a.ctx); err != nil {
+	if err := d.openLedger(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.assemble(a); err != nil {
-		d.close()
+	if err := d.assemble(ctx); err != nil {
+		d.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *daemon) close() {
+// Addr is where the metrics are served.
+func (d *Daemon) Addr() string { return d.server.Addr().String() }
+
+// Close gives back the port and the ledger. It is for after Run and Once.
+func (d *Daemon) Close() {
 	if d.server != nil {
-		_ = d.server.Close() // a second close after run
+		_ = d.server.Close() // a second close after Run
 	}
 	if d.store != nil {
 		_ = d.store.Close() // nothing is in flight any more
@@ -105,16 +113,16 @@ func (d *daemon) close() {
 }
 
 // assemble makes clients, watches, the scheduler and the server.
-func (d *daemon) assemble(a *app) error {
-	connections, err := a.connect(d.loaded, d.options.log, d.metrics.Requested)
+func (d *Daemon) assemble(ctx context.Context) error {
+	connections, err := ConnectAll(d.setup.Config, d.options.Log, d.metrics.Requested)
 	if err != nil {
 		return err
 	}
-	if err := d.register(a.ctx, connections); err != nil {
+	if err := d.register(ctx, connections); err != nil {
 		return err
 	}
-	d.scheduler = &scheduler.Scheduler{Log: d.options.log, Housekeeping: d.housekeeping, HousekeepingEvery: housekeepingEvery}
-	holder := holderName()
+	d.scheduler = &scheduler.Scheduler{Log: d.options.Log, Housekeeping: d.housekeeping, HousekeepingEvery: housekeepingEvery}
+	holder := holderName(d.started)
 	for _, c := range connections {
 		l := d.line(c, holder)
 		d.lines = append(d.lines, l)
@@ -122,16 +130,16 @@ func (d *daemon) assemble(a *app) error {
 		d.compareDaily(l)
 	}
 	d.forgetDaily()
-	if err := d.obey(a.ctx); err != nil {
+	if err := d.obey(ctx); err != nil {
 		return err
 	}
 	d.createSeries()
-	d.server, err = metrics.NewServer(d.loaded.cfg.HTTP.Listen, metrics.Handler{Gatherer: d.registry, Health: d, Logger: d.options.log})
+	d.server, err = metrics.NewServer(d.setup.Config.HTTP.Listen, metrics.Handler{Gatherer: d.registry, Health: d, Logger: d.options.Log})
 	return err
 }
 
 // createSeries makes every series that can be known now, at zero.
-func (d *daemon) createSeries() {
+func (d *Daemon) createSeries() {
 	for _, l := range d.lines {
 		dry := map[string]bool{}
 		d.metrics.Watch(l.Name, d.ruleNames(l.Name))
@@ -145,7 +153,7 @@ func (d *daemon) createSeries() {
 }
 
 // ruleNames are the rules that buy at the named provider.
-func (d *daemon) ruleNames(provider string) []string {
+func (d *Daemon) ruleNames(provider string) []string {
 	var names []string
 	for _, r := range d.rulebook.Load().Rules.Rules {
 		if slices.Contains(r.Providers, provider) {
@@ -156,44 +164,41 @@ func (d *daemon) ruleNames(provider string) []string {
 }
 
 // line builds what works on one provider connection.
-func (d *daemon) line(c *connection, holder string) *line {
+func (d *Daemon) line(c *Connection, holder string) *line {
 	observe := func(e topup.Event) { d.event(c.Name, e) }
 	found := &findings{}
 	purchaser := &topup.Purchaser{
-		Ledger: d.store, Provider: c.client, Books: c.books, Replica: holder,
-		TokenFingerprint: c.client.TokenFingerprint,
+		Ledger: d.store, Provider: c.Client, Books: c.HasRecords, Replica: holder,
+		TokenFingerprint: c.Client.TokenFingerprint,
 		Clock:            d.now, Observe: observe, Step: faultPoint,
 	}
 	reconciler := &topup.Reconciler{
-		ID: c.id, Queue: d.store, Ledger: d.store, Provider: c.client, Purchaser: purchaser, Books: c.books,
+		ID: c.ID, Queue: d.store, Ledger: d.store, Provider: c.Client, Purchaser: purchaser, Books: c.HasRecords,
 		Observe: observe, Found: found.get,
 	}
 	every := sweepAuto
 	if !c.Sweep.Auto {
 		every = c.Sweep.Every
 	}
-	if d.options.every > 0 {
-		every = d.options.every
-	}
 	w := scheduler.NewWatch(scheduler.Options{
-		ID: c.id, Name: c.Name, SweepEvery: every,
+		ID: c.ID, Name: c.Name, SweepEvery: every,
 		AllowNative: c.NativeAutoTopup == config.NativeAllow, FirstHold: c.FirstPurchaseAfter,
-		DryRun: d.loaded.cfg.Mode == config.DryRun,
+		DryRun: d.setup.Config.Mode == config.DryRun,
 		Policy: topup.Policy(c.Unclear.Policy), QuietPeriod: c.Unclear.QuietPeriod, PurchaseTimeout: c.PurchaseTimeout,
 		Found: found.get, Holder: holder, Rulebook: d.rulebook.Load,
-		Reader: c.client, TokenFingerprint: c.client.TokenFingerprint,
+		Reader: c.Client, TokenFingerprint: c.Client.TokenFingerprint,
 		Leases: d.store, Standings: d.store, Planner: d.store, Archive: d.store, Holds: d.store, Doubts: d.store, Decisions: d.store,
 		Purchaser: purchaser, Visitor: reconciler, Observer: observer{d.metrics},
 		LeaseChanged: func(held bool) { d.metrics.LeaseHeld(c.Name, held) },
 		Planned: func(p topup.Purchase, decision rules.Decision) {
-			if d.options.plan != nil {
-				d.options.plan(c.Name, p, decision)
+			if d.options.Plan != nil {
+				d.options.Plan(c.Name, p, decision)
 			}
 		},
-		Now: d.now, Log: d.options.log,
+		Now: d.now, Log: d.options.Log,
 	})
 	reconciler.Latest, reconciler.Decide = w.Latest, w.Again
-	return &line{connection: c, watch: w, found: found}
+	return &line{Connection: c, watch: w, found: found}
 }
 
 // observer gives the scheduler's picture to the metrics.
@@ -207,9 +212,30 @@ func (o observer) Targets(provider string, now time.Time, states []scheduler.Tar
 	o.Metrics.Targets(provider, now, out)
 }
 
-// run works until ctx ends or a part fails. Parts end together; the server
+// Once reconciles, sweeps once, buys what is due and says how many purchases wait
+// for a person. scheduler.ErrLeaseElsewhere: another process works on a provider.
+func (d *Daemon) Once(ctx context.Context) (parked int, err error) {
+	d.examine(ctx)
+	err = d.scheduler.Once(ctx)
+	d.housekeeping(ctx)
+	if err == nil {
+		err = d.store.Fit()
+	}
+	if err != nil {
+		return 0, err
+	}
+	counts, err := d.store.OpenCounts(ctx)
+	for _, count := range counts {
+		if count.State == topup.Parked {
+			parked += count.Count
+		}
+	}
+	return parked, err
+}
+
+// Run works until ctx ends or a part fails. Parts end together; the server
 // answers until the last purchase in flight is stored.
-func (d *daemon) run(ctx context.Context) error {
+func (d *Daemon) Run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	parts, ctx := errgroup.WithContext(ctx)
@@ -222,32 +248,32 @@ func (d *daemon) run(ctx context.Context) error {
 		return d.scheduler.Run(ctx)
 	})
 	d.notify(sd.SdNotifyReady)
-	d.options.log.LogAttrs(ctx, slog.LevelInfo, "started", slog.String("version", programVersion()),
-		slog.String("listen", d.server.Addr().String()), slog.String("database", d.loaded.cfg.DatabaseName()),
-		slog.String("mode", string(d.loaded.cfg.Mode)), slog.Int("providers", len(d.lines)), slog.Int("rules", len(d.rulebook.Load().Rules.Rules)))
+	d.options.Log.LogAttrs(ctx, slog.LevelInfo, "started", slog.String("version", d.options.Version),
+		slog.String("listen", d.server.Addr().String()), slog.String("database", d.setup.Config.DatabaseName()),
+		slog.String("mode", string(d.setup.Config.Mode)), slog.Int("providers", len(d.lines)), slog.Int("rules", len(d.rulebook.Load().Rules.Rules)))
 	parts.Go(func() error {
 		<-ctx.Done()
 		d.stopping.Store(true)
 		d.notify(sd.SdNotifyStopping)
-		d.options.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopping", slog.String("waiting_for", "purchases in flight"))
+		d.options.Log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopping", slog.String("waiting_for", "purchases in flight"))
 		return nil
 	})
 	err := parts.Wait()
 	d.housekeeping(context.WithoutCancel(ctx))
-	d.options.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopped", slog.Any("err", err))
+	d.options.Log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopped", slog.Any("err", err))
 	return err
 }
 
 // notify tells systemd, when there is one.
-func (d *daemon) notify(state string) {
+func (d *Daemon) notify(state string) {
 	if _, err := sd.SdNotify(false, state); err != nil {
-		d.options.log.LogAttrs(context.Background(), slog.LevelWarn, "systemd", slog.Any("err", err))
+		d.options.Log.LogAttrs(context.Background(), slog.LevelWarn, "systemd", slog.Any("err", err))
 	}
 }
 
 // watchdog tells systemd that the sweeps go on. When they stop although this
 // process holds the lease, it falls silent and systemd starts a new one.
-func (d *daemon) watchdog(ctx context.Context) {
+func (d *Daemon) watchdog(ctx context.Context) {
 	interval, err := sd.SdWatchdogEnabled(false)
 	if err != nil || interval == 0 {
 		return
@@ -261,7 +287,7 @@ func (d *daemon) watchdog(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if late := d.late(); len(late) > 0 {
-			d.options.log.LogAttrs(ctx, slog.LevelError, "watchdog", slog.String("no_sweep", strings.Join(late, " ")))
+			d.options.Log.LogAttrs(ctx, slog.LevelError, "watchdog", slog.String("no_sweep", strings.Join(late, " ")))
 			continue
 		}
 		d.notify(sd.SdNotifyWatchdog)
@@ -270,7 +296,7 @@ func (d *daemon) watchdog(ctx context.Context) {
 
 // late names the connections whose sweeps have stopped. A provider that cannot
 // be reached is not late: a restart would not help.
-func (d *daemon) late() []string {
+func (d *Daemon) late() []string {
 	return d.scheduler.Stale(d.now(), func(w *scheduler.Watch) time.Duration {
 		return max(sweepLate*w.SweepEvery, 2*time.Minute, w.PassTook())
 	}, d.started)
@@ -278,13 +304,13 @@ func (d *daemon) late() []string {
 
 // Ready tells whether the daemon can do its work. A standby is ready, and so
 // is a daemon whose last reload was broken; the body says so.
-func (d *daemon) Ready() (bool, string) {
+func (d *Daemon) Ready() (bool, string) {
 	var lacks []string
 	if d.stopping.Load() {
 		lacks = append(lacks, "stopping")
 	}
 	if !d.reachable.Load() {
-		lacks = append(lacks, "the database does not answer: "+d.loaded.cfg.DatabaseName())
+		lacks = append(lacks, "the database does not answer: "+d.setup.Config.DatabaseName())
 	}
 	if err := d.store.Fit(); err != nil {
 		lacks = append(lacks, err.Error())
@@ -303,7 +329,7 @@ func (d *daemon) Ready() (bool, string) {
 }
 
 // swept: one sweep has finished, or another process holds every lease.
-func (d *daemon) swept() bool {
+func (d *Daemon) swept() bool {
 	standby := true
 	for _, l := range d.lines {
 		if !l.watch.LastSweep().IsZero() {

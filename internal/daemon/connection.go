@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -14,8 +14,11 @@ import (
 	"topupd/topup"
 )
 
-// providerClient is everything that the program asks of one provider connection.
-type providerClient interface {
+// Observer is told of every request: what was asked, how it ended, how long it took.
+type Observer func(provider, op, code string, d time.Duration)
+
+// Client is everything that the program asks of one provider connection.
+type Client interface {
 	topup.Provider
 	scheduler.Reader
 	credential
@@ -34,20 +37,20 @@ type budgeted interface {
 	BudgetUsed() (reads, writes float64)
 }
 
-// connection is one provider connection of the configuration with its client.
-type connection struct {
+// Connection is one provider connection of the configuration with its client.
+type Connection struct {
 	config.Provider
-	id     topup.ProviderID
-	books  bool // the provider keeps records that can be searched for a purchase
-	client providerClient
+	ID         topup.ProviderID
+	HasRecords bool // the provider keeps records that can be searched for a purchase
+	Client     Client
 }
 
-// connect makes a client for every provider of the configuration. No I/O.
+// ConnectAll makes a client for every provider of the configuration. No I/O.
 // observe may be nil.
-func (a *app) connect(l *loaded, log *slog.Logger, observe func(provider, op, code string, d time.Duration)) ([]*connection, error) {
-	var connections []*connection
-	for _, p := range l.cfg.Providers {
-		c, err := connectTo(p, log, observe)
+func ConnectAll(cfg *config.Config, log *slog.Logger, observe Observer) ([]*Connection, error) {
+	var connections []*Connection
+	for _, p := range cfg.Providers {
+		c, err := Connect(p, log, observe)
 		if err != nil {
 			return nil, err
 		}
@@ -56,17 +59,18 @@ func (a *app) connect(l *loaded, log *slog.Logger, observe func(provider, op, co
 	return connections, nil
 }
 
-func connectTo(p config.Provider, log *slog.Logger, observe func(provider, op, code string, d time.Duration)) (*connection, error) {
-	c := &connection{Provider: p, id: p.Identity()}
-	api := clientOptions(p, log, observe)
+// Connect makes the client of one provider. No I/O. observe may be nil.
+func Connect(p config.Provider, log *slog.Logger, observe Observer) (*Connection, error) {
+	c := &Connection{Provider: p, ID: p.Identity()}
+	api := ClientOptions(p, log, observe)
 	var err error
 	switch p.Type {
 	case config.Hyperline:
-		c.books = true
-		c.client, err = hyperline.New(hyperline.Options{ID: c.id, Name: p.Name, API: api, Token: p.Token})
+		c.HasRecords = true
+		c.Client, err = hyperline.New(hyperline.Options{ID: c.ID, Name: p.Name, API: api, Token: p.Token})
 	case config.Talkover:
-		c.client, err = talkover.New(talkover.Options{
-			ID: c.id, Name: p.Name, API: api, Environment: topup.CustomerID(p.EnvironmentID),
+		c.Client, err = talkover.New(talkover.Options{
+			ID: c.ID, Name: p.Name, API: api, Environment: topup.CustomerID(p.EnvironmentID),
 			UserToken: p.UserToken, EnvironmentToken: p.EnvironmentToken,
 		})
 	default: // config knows no other
@@ -78,7 +82,8 @@ func connectTo(p config.Provider, log *slog.Logger, observe func(provider, op, c
 	return c, nil
 }
 
-func clientOptions(p config.Provider, log *slog.Logger, observe func(provider, op, code string, d time.Duration)) clients.Options {
+// ClientOptions are what the clients of both types are made with.
+func ClientOptions(p config.Provider, log *slog.Logger, observe Observer) clients.Options {
 	o := clients.Options{
 		BaseURL: p.BaseURL, PurchaseTimeout: p.PurchaseTimeout,
 		Logger: log.With(slog.String("provider", p.Name)),
@@ -96,22 +101,10 @@ func clientOptions(p config.Provider, log *slog.Logger, observe func(provider, o
 }
 
 // holderName names this process in leases.
-func holderName() string {
+func holderName(started time.Time) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown-host"
 	}
-	return fmt.Sprintf("%s/%d/%d", host, os.Getpid(), time.Now().UnixNano())
-}
-
-// title is the provider's name for a person.
-func title(t config.Type) string {
-	switch t {
-	case config.Hyperline:
-		return "Hyperline"
-	case config.Talkover:
-		return "Talkover"
-	default:
-		return string(t)
-	}
+	return fmt.Sprintf("%s/%d/%d", host, os.Getpid(), started.UnixNano())
 }

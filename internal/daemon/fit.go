@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const examineAgain = 10 * time.Second
 
 // examine looks for damage in the ledger's file until it knows whether there is
 // any. Nothing is bought before; everything else goes on meanwhile.
-func (d *daemon) examine(ctx context.Context) {
+func (d *Daemon) examine(ctx context.Context) {
 	for {
 		began := d.now()
 		err := d.store.Examine(ctx)
@@ -24,14 +24,14 @@ func (d *daemon) examine(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			d.options.log.LogAttrs(ctx, slog.LevelInfo, "ledger examined", slog.Float64("seconds", d.now().Sub(began).Seconds()))
+			d.options.Log.LogAttrs(ctx, slog.LevelInfo, "ledger examined", slog.Float64("seconds", d.now().Sub(began).Seconds()))
 			d.fitness(ctx)
 			return
 		case errors.Is(err, topup.ErrLedgerUnfit):
 			d.fitness(ctx)
 			return
 		}
-		d.options.log.LogAttrs(ctx, slog.LevelError, "examining the ledger", slog.Any("err", err), slog.Float64("retry_in_seconds", examineAgain.Seconds()))
+		d.options.Log.LogAttrs(ctx, slog.LevelError, "examining the ledger", slog.Any("err", err), slog.Float64("retry_in_seconds", examineAgain.Seconds()))
 		select {
 		case <-ctx.Done():
 			return
@@ -42,7 +42,7 @@ func (d *daemon) examine(ctx context.Context) {
 
 // fitness says when purchases can no longer rest on the ledger, and when they can
 // again.
-func (d *daemon) fitness(ctx context.Context) {
+func (d *Daemon) fitness(ctx context.Context) {
 	err := d.store.Fit()
 	if errors.Is(err, ledger.ErrExamining) {
 		return
@@ -50,12 +50,12 @@ func (d *daemon) fitness(ctx context.Context) {
 	d.metrics.LedgerFit(err == nil)
 	if err == nil {
 		if d.unfit.Swap(nil) != nil {
-			d.options.log.LogAttrs(ctx, slog.LevelWarn, "ledger", slog.String("fit", "the file is back: purchases go on"))
+			d.options.Log.LogAttrs(ctx, slog.LevelWarn, "ledger", slog.String("fit", "the file is back: purchases go on"))
 		}
 		return
 	}
 	text := err.Error()
 	if said := d.unfit.Swap(&text); said == nil || *said != text {
-		d.options.log.LogAttrs(ctx, slog.LevelError, "ledger", slog.Any("err", err))
+		d.options.Log.LogAttrs(ctx, slog.LevelError, "ledger", slog.Any("err", err))
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -17,10 +17,10 @@ const finishedBatch = 500
 
 // event turns what happened to a purchase into the canonical purchase line,
 // the metrics and, in the demo, a line for a person.
-func (d *daemon) event(provider string, e topup.Event) {
+func (d *Daemon) event(provider string, e topup.Event) {
 	p := e.Purchase
-	if d.options.watch != nil {
-		d.options.watch(provider, e)
+	if d.options.Watch != nil {
+		d.options.Watch(provider, e)
 	}
 	if e.Answer != nil && e.Answer.Verdict != topup.Yes {
 		d.metrics.Failed(provider, p.Rule, e.Answer.Reason)
@@ -36,7 +36,7 @@ func (d *daemon) event(provider string, e topup.Event) {
 	if p.State == topup.Declined && p.Reason == topup.FailedNotFound && e.From == topup.Sent {
 		d.metrics.Failed(provider, p.Rule, p.Reason)
 	}
-	d.options.log.LogAttrs(context.Background(), eventLevel(e), "purchase", eventAttrs(provider, e)...)
+	d.options.Log.LogAttrs(context.Background(), eventLevel(e), "purchase", eventAttrs(provider, e)...)
 }
 
 // eventLevel: info when money or state moved, warn when it will be tried
@@ -95,9 +95,9 @@ func eventAttrs(provider string, e topup.Event) []slog.Attr {
 
 // housekeeping keeps the gauges that come from the ledger current, and counts
 // purchases that have ended, each once.
-func (d *daemon) housekeeping(ctx context.Context) {
+func (d *Daemon) housekeeping(ctx context.Context) {
 	for _, l := range d.lines {
-		reads, writes := l.client.BudgetUsed()
+		reads, writes := l.Client.BudgetUsed()
 		d.metrics.Budget(l.Name, "reads", reads)
 		d.metrics.Budget(l.Name, "writes", writes)
 	}
@@ -105,11 +105,11 @@ func (d *daemon) housekeeping(ctx context.Context) {
 	err := errors.Join(d.ledgerGauges(ctx), d.obey(ctx))
 	d.reachable.Store(err == nil || ctx.Err() != nil)
 	if err != nil && ctx.Err() == nil {
-		d.options.log.LogAttrs(ctx, slog.LevelError, "database", slog.Any("err", err))
+		d.options.Log.LogAttrs(ctx, slog.LevelError, "database", slog.Any("err", err))
 	}
 }
 
-func (d *daemon) ledgerGauges(ctx context.Context) error {
+func (d *Daemon) ledgerGauges(ctx context.Context) error {
 	open, err := d.store.OpenCounts(ctx)
 	if err != nil {
 		return err
@@ -130,18 +130,18 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 		return err
 	}
 	for _, l := range d.lines {
-		d.metrics.Open(l.Name, openOf(open, l.id))
-		d.metrics.Unpaid(l.Name, unpaidOf(unpaid, l.id))
+		d.metrics.Open(l.Name, openOf(open, l.ID))
+		d.metrics.Unpaid(l.Name, unpaidOf(unpaid, l.ID))
 		names := d.ruleNames(l.Name)
 		d.metrics.Stopped(l.Name, names, pauses)
-		d.metrics.Paused(l.Name, l.id, names, pauses)
+		d.metrics.Paused(l.Name, l.ID, names, pauses)
 		if err := d.tokenGauge(ctx, l, providers); err != nil {
 			return err
 		}
 		if !l.watch.Held() {
 			continue
 		}
-		finished, err := d.store.TakeFinished(ctx, l.id, finishedBatch)
+		finished, err := d.store.TakeFinished(ctx, l.ID, finishedBatch)
 		if err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (d *daemon) ledgerGauges(ctx context.Context) error {
 
 // tokenGauge shows whether the provider refuses the token: for reads, as the
 // client saw them, or for purchases, which the ledger then stops.
-func (d *daemon) tokenGauge(ctx context.Context, l *line, providers []ledger.Provider) error {
+func (d *Daemon) tokenGauge(ctx context.Context, l *line, providers []ledger.Provider) error {
 	stopped, err := d.stoppedFor(ctx, l, providers)
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (d *daemon) tokenGauge(ctx context.Context, l *line, providers []ledger.Pro
 	} else if l.stopSeen.IsZero() {
 		l.stopSeen = d.now()
 	}
-	since := l.client.TokenRefused()
+	since := l.Client.TokenRefused()
 	if since.IsZero() || stopped && l.stopSeen.Before(since) {
 		since = l.stopSeen
 	}
@@ -176,20 +176,20 @@ func (d *daemon) tokenGauge(ctx context.Context, l *line, providers []ledger.Pro
 // stoppedFor tells whether purchases are stopped because the provider refused the
 // token in use. The holder of the lease reads the token again first: somebody may
 // have put a new one there.
-func (d *daemon) stoppedFor(ctx context.Context, l *line, providers []ledger.Provider) (bool, error) {
-	i := slices.IndexFunc(providers, func(p ledger.Provider) bool { return p.ID == l.id })
+func (d *Daemon) stoppedFor(ctx context.Context, l *line, providers []ledger.Provider) (bool, error) {
+	i := slices.IndexFunc(providers, func(p ledger.Provider) bool { return p.ID == l.ID })
 	if i < 0 || providers[i].Stopped == "" {
 		return false, nil
 	}
 	if l.watch.Held() {
-		if _, err := l.client.ReloadToken(); err != nil {
-			d.options.log.LogAttrs(ctx, slog.LevelWarn, "token", slog.String("provider", l.Name), slog.Any("err", err))
+		if _, err := l.Client.ReloadToken(); err != nil {
+			d.options.Log.LogAttrs(ctx, slog.LevelWarn, "token", slog.String("provider", l.Name), slog.Any("err", err))
 		}
-		if err := d.noteToken(ctx, l.connection); err != nil {
+		if err := d.noteToken(ctx, l.Connection); err != nil {
 			return false, err
 		}
 	}
-	return l.client.TokenFingerprint() == providers[i].StoppedToken, nil
+	return l.Client.TokenFingerprint() == providers[i].StoppedToken, nil
 }
 
 func openOf(counts []ledger.OpenCount, provider topup.ProviderID) []metrics.OpenCount {

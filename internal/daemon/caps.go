@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // capGauges shows what is spent and what may be, from the ledger: it is the book,
 // and every replica shows the same.
-func (d *daemon) capGauges(ctx context.Context) error {
+func (d *Daemon) capGauges(ctx context.Context) error {
 	spent, err := d.store.Spending(ctx)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (d *daemon) capGauges(ctx context.Context) error {
 	}
 	var providers []capProvider
 	for _, l := range d.lines {
-		providers = append(providers, capProvider{l.Name, l.id})
+		providers = append(providers, capProvider{l.Name, l.ID})
 	}
 	d.metrics.Caps(capUses(providers, book, spent), near)
 	return nil

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"io"
@@ -17,13 +17,13 @@ const (
 	sinkFarewell = 2 * time.Second
 )
 
-// sink stands between the log and whoever reads it: a pipe whose other end is
+// Sink stands between the log and whoever reads it: a pipe whose other end is
 // stuck or gone must never stop a purchase. While the reader keeps up, Write
 // returns when the line is out, so that a process that dies at its next step
 // has said everything before. When the reader does not take a line within the
 // patience, lines queue up to the limit; what comes then is dropped and
 // counted, and a line says so when the reader is back.
-type sink struct {
+type Sink struct {
 	out      io.Writer
 	patience time.Duration
 	limit    int // bytes that may queue
@@ -46,7 +46,7 @@ type sinkLine struct {
 }
 
 // Write takes one line. It never fails: there is nobody to tell.
-func (s *sink) Write(text []byte) (int, error) {
+func (s *Sink) Write(text []byte) (int, error) {
 	line, stuck, ok := s.queue(text)
 	if !ok || stuck {
 		return len(text), nil
@@ -63,7 +63,7 @@ func (s *sink) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-func (s *sink) queue(text []byte) (line sinkLine, stuck, ok bool) {
+func (s *Sink) queue(text []byte) (line sinkLine, stuck, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.size+len(text) > s.limit {
@@ -81,7 +81,7 @@ func (s *sink) queue(text []byte) (line sinkLine, stuck, ok bool) {
 }
 
 // drop counts a line that nobody will read.
-func (s *sink) drop() {
+func (s *Sink) drop() {
 	if s.lost == 0 {
 		s.since = s.now()
 	}
@@ -90,7 +90,7 @@ func (s *sink) drop() {
 }
 
 // drain writes until nothing waits any more. Only one runs at a time.
-func (s *sink) drain() {
+func (s *Sink) drain() {
 	reached := false
 	for {
 		line, ok := s.next(reached)
@@ -110,7 +110,7 @@ func (s *sink) drain() {
 
 // next is the oldest line that waits. When there is none and the reader is
 // there, it is the note about the lines that were dropped.
-func (s *sink) next(reached bool) (sinkLine, bool) {
+func (s *Sink) next(reached bool) (sinkLine, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.waiting) > 0 {
@@ -128,15 +128,15 @@ func (s *sink) next(reached bool) (sinkLine, bool) {
 	return sinkLine{}, false
 }
 
-// dropped is how many lines were never written.
-func (s *sink) dropped() float64 {
+// Dropped is how many lines were never written.
+func (s *Sink) Dropped() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return float64(s.total)
 }
 
-// close waits for what is still queued, for as long as a farewell may take.
-func (s *sink) close() {
+// Close waits for what is still queued, for as long as a farewell may take.
+func (s *Sink) Close() {
 	s.mu.Lock()
 	busy, last := s.writing, sinkLine{}
 	if n := len(s.waiting); n > 0 {

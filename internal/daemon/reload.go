@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -11,10 +11,11 @@ import (
 	"syscall"
 
 	"topupd/config"
+	"topupd/internal/english"
 	"topupd/scheduler"
 )
 
-func (d *daemon) reloadOnSignal(ctx context.Context) {
+func (d *Daemon) reloadOnSignal(ctx context.Context) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -31,8 +32,8 @@ func (d *daemon) reloadOnSignal(ctx context.Context) {
 // Reload reads the rules and caps again. Everything else needs a restart, and a
 // change of it is refused by name. After an error the old ones stay in use. The
 // body says how many become low at once by the new ones, and what they would cost.
-func (d *daemon) Reload(ctx context.Context) (body string, err error) {
-	fresh, err := d.reload()
+func (d *Daemon) Reload(ctx context.Context) (body string, err error) {
+	fresh, err := d.options.Reload()
 	if err == nil {
 		err = d.reloadable(fresh)
 	}
@@ -40,35 +41,35 @@ func (d *daemon) Reload(ctx context.Context) (body string, err error) {
 		text := err.Error()
 		d.broken.Store(&text)
 		d.metrics.Reloaded(false, d.now())
-		d.options.log.LogAttrs(ctx, slog.LevelError, "reload", slog.Any("err", err))
+		d.options.Log.LogAttrs(ctx, slog.LevelError, "reload", slog.Any("err", err))
 		return "", err
 	}
-	body = d.preview(ctx, fresh.book)
-	d.rulebook.Store(fresh.book)
+	body = d.preview(ctx, fresh.Rulebook)
+	d.rulebook.Store(fresh.Rulebook)
 	d.broken.Store(nil)
 	d.createSeries()
 	d.metrics.Reloaded(true, d.now())
-	d.options.log.LogAttrs(ctx, slog.LevelInfo, "reload", slog.Int("rules", len(fresh.book.Rules.Rules)))
+	d.options.Log.LogAttrs(ctx, slog.LevelInfo, "reload", slog.Int("rules", len(fresh.Rulebook.Rules.Rules)))
 	return body, nil
 }
 
 // preview tells whom a rulebook makes low at once, by the last sweeps.
-func (d *daemon) preview(ctx context.Context, book *scheduler.Rulebook) string {
+func (d *Daemon) preview(ctx context.Context, book *scheduler.Rulebook) string {
 	var body strings.Builder
 	for _, l := range d.lines {
 		for _, low := range l.watch.Preview(book) {
-			d.options.log.LogAttrs(ctx, slog.LevelWarn, "reload makes low", slog.String("provider", l.Name), slog.String("rule", low.Rule),
+			d.options.Log.LogAttrs(ctx, slog.LevelWarn, "reload makes low", slog.String("provider", l.Name), slog.String("rule", low.Rule),
 				slog.Int("targets", low.Targets), slog.Int("at_once", low.AtOnce), slog.String("price_excluding_tax", low.Cost()))
 			fmt.Fprintf(&body, "%s, rule %s: %s low only by the new terms, %s excluding tax; at most %d bought for before topupd resume --rule %s\n",
-				l.Name, low.Rule, plural(low.Targets, "target"), low.Cost(), low.AtOnce, low.Rule)
+				l.Name, low.Rule, english.Plural(low.Targets, "target"), low.Cost(), low.AtOnce, low.Rule)
 		}
 	}
 	return body.String()
 }
 
 // reloadable tells what changed that a reload cannot bring.
-func (d *daemon) reloadable(fresh *loaded) error {
-	was, is := d.loaded.cfg, fresh.cfg
+func (d *Daemon) reloadable(fresh *Setup) error {
+	was, is := d.setup.Config, fresh.Config
 	if was.Mode != is.Mode {
 		return fmt.Errorf("%s: mode changed from %s to %s: restart topupd for that", is.File, was.Mode, is.Mode)
 	}

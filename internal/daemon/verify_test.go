@@ -1,9 +1,8 @@
-package main
+package daemon
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -20,6 +19,7 @@ import (
 	"topupd/clients/emulator"
 	"topupd/config"
 	"topupd/internal/verify"
+	"topupd/internal/verify/verifytest"
 	"topupd/ledger"
 	"topupd/metrics"
 	"topupd/rules"
@@ -29,7 +29,8 @@ import (
 
 // night is a daemon's comparison at work in a month, begun at its end: noon.
 type night struct {
-	*month
+	*verifytest.Month
+	t *testing.T
 	*comparing
 	log      *bytes.Buffer
 	registry *prometheus.Registry
@@ -39,10 +40,10 @@ type night struct {
 
 func newNight(t *testing.T) *night {
 	t.Helper()
-	n := &night{month: newMonth(t, 5), log: &bytes.Buffer{}, registry: prometheus.NewRegistry()}
-	n.fill(20)
+	n := &night{t: t, Month: verifytest.NewMonth(t, 5), log: &bytes.Buffer{}, registry: prometheus.NewRegistry()}
+	n.Fill(20)
 	n.lease.Store(true)
-	world := n.world.Handler()
+	world := n.World.Handler()
 	gate := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if n.down.Load() {
 			rw.WriteHeader(http.StatusForbidden)
@@ -52,18 +53,18 @@ func newNight(t *testing.T) *night {
 	}))
 	t.Cleanup(gate.Close)
 	base, err := url.Parse(gate.URL)
-	n.must(err)
-	from := n.provider
+	n.Must(err)
+	from := n.Provider
 	from.BaseURL = base
-	client, err := connectTo(from, slog.New(slog.DiscardHandler), nil)
-	n.must(err)
-	client.id = n.provider.Identity()
-	d := &daemon{
-		options: daemonOptions{log: slog.New(slog.NewTextHandler(n.log, nil))},
-		loaded:  &loaded{cfg: &config.Config{Verify: config.Verify{Schedule: "17 3 * * *", Since: 48 * time.Hour}}},
-		now:     func() time.Time { return n.now }, started: n.now, store: n.store,
+	client, err := Connect(from, slog.New(slog.DiscardHandler), nil)
+	n.Must(err)
+	client.ID = n.Provider.Identity()
+	d := &Daemon{
+		options: Options{Log: slog.New(slog.NewTextHandler(n.log, nil))},
+		setup:   &Setup{Config: &config.Config{Verify: config.Verify{Schedule: "17 3 * * *", Since: 48 * time.Hour}}},
+		now:     func() time.Time { return n.Now }, started: n.Now, store: n.Store,
 		metrics: metrics.New(n.registry, metrics.Options{}),
-		lines:   []*line{{connection: client}},
+		lines:   []*line{{Connection: client}},
 	}
 	d.rulebook.Store(&scheduler.Rulebook{Rules: rules.Set{Rules: []rules.Rule{{Name: "api-credits", Providers: []string{"hyperline"}, Product: emulator.Product}}}})
 	d.metrics.WatchVerify("hyperline")
@@ -74,11 +75,11 @@ func newNight(t *testing.T) *night {
 // at moves the clocks to a time of day on a later date and lets the tick come.
 func (n *night) at(day int, clock string) {
 	n.t.Helper()
-	at, err := time.Parse("2006-01-02 15:04", monthEnd.AddDate(0, 0, day).Format(time.DateOnly)+" "+clock)
-	n.must(err)
-	n.now = at
-	n.tick(n.ctx())
-	n.must(n.d.verifyGauges(n.ctx()))
+	at, err := time.Parse("2006-01-02 15:04", verifytest.MonthEnd.AddDate(0, 0, day).Format(time.DateOnly)+" "+clock)
+	n.Must(err)
+	n.Now = at
+	n.tick(n.Ctx())
+	n.Must(n.d.verifyGauges(n.Ctx()))
 }
 
 // runs counts the comparisons that the log tells of, and forgets them.
@@ -100,7 +101,7 @@ func (n *night) wantRuns(runs, differences int, why string) {
 func (n *night) gauge(name, kind string) float64 {
 	n.t.Helper()
 	families, err := n.registry.Gather()
-	n.must(err)
+	n.Must(err)
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			wanted := kind == ""
@@ -135,16 +136,16 @@ func TestTheDaemonComparesOnceADay(t *testing.T) {
 	n.at(2, "09:00")
 	n.wantRuns(1, 0, "a missed one is made up for")
 	again := &comparing{d: n.d, from: n.from, held: n.held}
-	again.tick(n.ctx())
+	again.tick(n.Ctx())
 	n.wantRuns(0, 0, "a restarted daemon does not repeat it")
 }
 
 func TestEachDifferenceIsLoggedOnceAndCountedUntilItIsGone(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)
-	n.now = monthEnd
-	late := n.buy(0)
-	n.must(n.world.Spoil(late.Reference, emulator.MistakeNoRow))
+	n.Now = verifytest.MonthEnd
+	late := n.Buy(0)
+	n.Must(n.World.Spoil(late.Reference, emulator.MistakeNoRow))
 	n.at(1, "03:17")
 	n.wantRuns(1, 1, "the first time")
 	if got := n.gauge("topup_verify_differences", "missing_row"); got != 1 {
@@ -162,34 +163,29 @@ func TestEachDifferenceIsLoggedOnceAndCountedUntilItIsGone(t *testing.T) {
 	}
 }
 
-// acknowledge is topupd verify ack for a difference of the month.
-func (m *month) acknowledge(f verify.Finding, by string) {
-	m.t.Helper()
-	_, err := m.store.Acknowledge(m.ctx(), ledger.Action{Provider: m.provider.Identity(), Subject: f.ID, By: by, Reason: "we live with it", Effect: effectOf(f)})
-	m.must(err)
-}
-
 // Acknowledging one difference silences that one: at once, every night after, and
 // neither the next of its kind nor itself once it is another one.
 func TestTheDaemonTellsOfNoneThatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)
-	n.now = monthEnd
-	first := n.buy(0)
+	n.Now = verifytest.MonthEnd
+	first := n.Buy(0)
 	again := func(after time.Duration) string {
-		ids, err := n.world.AddPast(emulator.PastPurchase{Customer: string(first.Target.Customer), At: first.SentAt.Add(after), Expires: first.ExpiresAt})
-		n.must(err)
+		ids, err := n.World.AddPast(emulator.PastPurchase{Customer: string(first.Target.Customer), At: first.SentAt.Add(after), Expires: first.ExpiresAt})
+		n.Must(err)
 		return ids[0]
 	}
 	again(time.Minute)
 	n.at(1, "03:17")
 	n.wantRuns(1, 1, "a double charge")
-	found := n.verify().Findings
+	report, err := NewVerifier(n.from, n.d.rulebook.Load(), n.Store, n.d.now).Run(n.Ctx(), first.SentAt.AddDate(0, 0, -1))
+	n.Must(err)
+	found := report.Findings
 	if got := n.gauge("topup_verify_differences", "double_charge"); got != 1 || len(found) != 1 || !n.named(found[0].ID) {
 		t.Fatalf("double_charge = %v with findings %+v, want 1 that is named", got, found)
 	}
-	n.acknowledge(found[0], "ana")
-	n.must(n.d.verifyGauges(n.ctx()))
+	n.Acknowledge(found[0], "ana")
+	n.Must(n.d.verifyGauges(n.Ctx()))
 	if got := n.gauge("topup_verify_differences", "double_charge"); got != 0 || n.named(found[0].ID) {
 		t.Errorf("double_charge = %v once it is acknowledged, want 0 and no id", got)
 	}
@@ -201,7 +197,7 @@ func TestTheDaemonTellsOfNoneThatWasAcknowledged(t *testing.T) {
 	if got := n.gauge("topup_verify_differences", "double_charge"); got != 1 || n.named(found[0].ID) {
 		t.Errorf("double_charge = %v after the next one, want 1, without the acknowledged id", got)
 	}
-	n.must(n.world.Spoil(bill, emulator.MistakeRefunded))
+	n.Must(n.World.Spoil(bill, emulator.MistakeRefunded))
 	n.at(4, "03:17")
 	if got := n.gauge("topup_verify_differences", "double_charge"); got != 0 {
 		t.Errorf("double_charge = %v when the next one is refunded, want 0", got)
@@ -212,7 +208,7 @@ func TestTheDaemonTellsOfNoneThatWasAcknowledged(t *testing.T) {
 func (n *night) named(id string) bool {
 	n.t.Helper()
 	families, err := n.registry.Gather()
-	n.must(err)
+	n.Must(err)
 	for _, f := range families {
 		if f.GetName() == "topup_verify_difference_ids" && strings.Contains(f.String(), id) {
 			return true
@@ -227,7 +223,7 @@ func TestAcknowledgedDifferencesAreTakenOffTheCounts(t *testing.T) {
 	known := map[string]ledger.Action{"d-known": {Subject: "d-known"}, "d-gone": {Subject: "d-gone"}}
 	last := ledger.Verification{Counts: map[string]int{"reversed": 1}, Keys: []string{key(verify.Reversed, "d-last")}}
 	part := verify.Report{Incomplete: []string{"the rest"}, Findings: []verify.Finding{{Kind: verify.Reversed, ID: "d-known"}}}
-	counts, ids := stillOpen(outcome(&connection{}, part, last, known), known)
+	counts, ids := stillOpen(outcome(&Connection{}, part, last, known), known)
 	if counts["reversed"] != 1 || !slices.Equal(ids["reversed"], []string{"d-last"}) {
 		t.Errorf("%d open, %q: the acknowledged one hides the other, which nobody looked for", counts["reversed"], ids)
 	}
@@ -236,7 +232,7 @@ func TestAcknowledgedDifferencesAreTakenOffTheCounts(t *testing.T) {
 		many = append(many, verify.Finding{Kind: verify.Reversed, ID: fmt.Sprintf("d-%04d", i)})
 	}
 	many = append(many, verify.Finding{Kind: verify.Reversed, ID: "d-known"})
-	all := outcome(&connection{}, verify.Report{Findings: many}, last, known)
+	all := outcome(&Connection{}, verify.Report{Findings: many}, last, known)
 	all.Keys = all.Keys[:1000]
 	counts, _ = stillOpen(all, known)
 	if counts["reversed"] != 1500 {
@@ -251,13 +247,13 @@ func TestAcknowledgedDifferencesAreTakenOffTheCounts(t *testing.T) {
 func TestAComparisonThatIsNotWholeIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	n := newNight(t)
-	n.now = monthEnd
-	late := n.buy(0)
-	n.must(n.world.Spoil(late.Reference, emulator.MistakeNoRow))
+	n.Now = verifytest.MonthEnd
+	late := n.Buy(0)
+	n.Must(n.World.Spoil(late.Reference, emulator.MistakeNoRow))
 	n.at(1, "03:17")
 	n.runs()
 	success := n.gauge("topup_verify_last_success_timestamp_seconds", "")
-	if want := n.now.Unix(); success != float64(want) {
+	if want := n.Now.Unix(); success != float64(want) {
 		t.Errorf("last success %v, want %v", success, want)
 	}
 	n.down.Store(true)
@@ -278,21 +274,21 @@ func TestAComparisonThatIsNotWholeIsNoSuccess(t *testing.T) {
 	n.down.Store(false)
 	n.at(2, "04:20")
 	n.wantRuns(1, 0, "again after its rest")
-	if got := n.gauge("topup_verify_last_success_timestamp_seconds", ""); got != float64(n.now.Unix()) {
+	if got := n.gauge("topup_verify_last_success_timestamp_seconds", ""); got != float64(n.Now.Unix()) {
 		t.Errorf("last success %v, want now", got)
 	}
 }
 
 func TestWhatAPartialRunDidNotFindMayStillBeThere(t *testing.T) {
 	t.Parallel()
-	last := ledger.Verification{At: monthEnd, Since: monthEnd.Add(-time.Hour), Counts: map[string]int{"missing_row": 2, "reversed": 1}, Keys: []string{"a"}}
-	part := verify.Report{At: monthEnd.Add(time.Hour), Incomplete: []string{"the rest"}, Findings: []verify.Finding{{Kind: verify.Reversed, Invoice: "inv_1"}, {Kind: verify.Reversed, Invoice: "inv_2"}}}
-	got := outcome(&connection{}, part, last, nil)
+	last := ledger.Verification{At: verifytest.MonthEnd, Since: verifytest.MonthEnd.Add(-time.Hour), Counts: map[string]int{"missing_row": 2, "reversed": 1}, Keys: []string{"a"}}
+	part := verify.Report{At: verifytest.MonthEnd.Add(time.Hour), Incomplete: []string{"the rest"}, Findings: []verify.Finding{{Kind: verify.Reversed, Invoice: "inv_1"}, {Kind: verify.Reversed, Invoice: "inv_2"}}}
+	got := outcome(&Connection{}, part, last, nil)
 	if !got.At.Equal(last.At) || got.Counts["missing_row"] != 2 || got.Counts["reversed"] != 2 || len(got.Keys) != 3 {
 		t.Errorf("after a partial run %+v", got)
 	}
 	part.Incomplete = nil
-	got = outcome(&connection{}, part, last, nil)
+	got = outcome(&Connection{}, part, last, nil)
 	if !got.At.Equal(part.At) || got.Counts["missing_row"] != 0 || got.Counts["reversed"] != 2 || len(got.Keys) != 2 {
 		t.Errorf("after a whole run %+v", got)
 	}
@@ -307,7 +303,7 @@ func (l leftOut) Unjudged(context.Context, topup.ProviderID, time.Time, []string
 
 func TestAComparisonReachesBackToWhatTheLastOneLeftOut(t *testing.T) {
 	t.Parallel()
-	ago := func(d time.Duration) time.Time { return monthEnd.Add(-d) }
+	ago := func(d time.Duration) time.Time { return verifytest.MonthEnd.Add(-d) }
 	const quiet, day = 15 * time.Minute, 24 * time.Hour
 	slack := quiet + topup.MatchBefore
 	for _, tt := range []struct {
@@ -322,37 +318,13 @@ func TestAComparisonReachesBackToWhatTheLastOneLeftOut(t *testing.T) {
 		{"an hour ago, and a purchase was open for a weekend", ago(time.Hour), ago(3 * day), ago(3*day + slack)},
 		{"a purchase was open for an hour", ago(time.Hour), ago(2 * time.Hour), ago(day)},
 		{"a purchase that was open then is younger than that run", ago(5 * day), ago(4 * day), ago(5*day + slack)},
-		{"a year ago", ago(365 * day), time.Time{}, ago(verifyMost)},
+		{"a year ago", ago(365 * day), time.Time{}, ago(comparedMost)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := sinceLast(t.Context(), leftOut{tt.oldest}, ledger.Verification{At: tt.last}, quiet, monthEnd, day)
+			got, err := SinceLast(t.Context(), leftOut{tt.oldest}, ledger.Verification{At: tt.last}, quiet, verifytest.MonthEnd, day)
 			if err != nil || !got.Equal(tt.want) {
-				t.Errorf("sinceLast = %s, %v, want %s", got, err, tt.want)
-			}
-		})
-	}
-}
-
-func TestVerdict(t *testing.T) {
-	t.Parallel()
-	at := &connection{Provider: config.Provider{Name: "hyperline"}}
-	found := verify.Report{Findings: []verify.Finding{{Kind: verify.Reversed}}}
-	for _, tt := range []struct {
-		name    string
-		results []compared
-		code    int
-	}{
-		{"no difference", []compared{{from: at}}, exitDone},
-		{"a difference", []compared{{from: at}, {from: at, report: found}}, exitPerson},
-		{"only acknowledged ones", []compared{{from: at, known: []knownFinding{{Finding: verify.Finding{Kind: verify.Reversed}}}}}, exitDone},
-		{"not everything read", []compared{{from: at, report: verify.Report{Incomplete: []string{"a bill"}}}}, exitFailed},
-		{"a difference and not everything read", []compared{{from: at, report: found}, {from: at, err: errors.New("down")}}, exitFailed},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if code := report(&bytes.Buffer{}, verdict(tt.results)); code != tt.code {
-				t.Errorf("exit %d, want %d", code, tt.code)
+				t.Errorf("SinceLast = %s, %v, want %s", got, err, tt.want)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bytes"
@@ -10,16 +10,16 @@ import (
 	"topupd/config"
 )
 
-// newLogger makes the daemon's log, on stderr. A reader of the log that stops
-// reading holds up nothing: see sink.
-func newLogger(a *app, c config.Log) (*slog.Logger, *sink) {
-	s := &sink{out: a.stderr, patience: sinkPatience, limit: sinkLimit, note: func(lines int, since time.Time) []byte {
+// NewLogger makes the daemon's log, on out. A reader of the log that stops
+// reading holds up nothing: see Sink.
+func NewLogger(out io.Writer, c config.Log, now func() time.Time) (*slog.Logger, *Sink) {
+	s := &Sink{out: out, patience: sinkPatience, limit: sinkLimit, note: func(lines int, since time.Time) []byte {
 		var note bytes.Buffer
 		slog.New(logHandler(&note, c)).LogAttrs(context.Background(), slog.LevelWarn, "log",
 			slog.Int("dropped_lines", lines), slog.Time("since", since),
 			slog.String("text", "whoever reads this log was too slow or gone; what is missing here is in the ledger, see topupd purchases list and topupd explain"))
 		return note.Bytes()
-	}, now: a.now}
+	}, now: now}
 	return slog.New(logHandler(s, c)), s
 }
 

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"cmp"
@@ -28,20 +28,20 @@ const (
 
 // comparing is the daemon's comparison of one connection with its books.
 type comparing struct {
-	d      *daemon
-	from   *connection
+	d      *Daemon
+	from   *Connection
 	held   func() bool     // whether this replica holds the lease
 	tried  time.Time       // when the last run that was not whole ended
 	logged map[string]bool // findings of such runs: the ledger remembers the others
 }
 
 // compareDaily lets the scheduler compare a connection, unless it is off.
-func (d *daemon) compareDaily(l *line) {
-	if d.loaded.cfg.Verify.Off {
+func (d *Daemon) compareDaily(l *line) {
+	if d.setup.Config.Verify.Off {
 		return
 	}
 	d.metrics.WatchVerify(l.Name)
-	c := &comparing{d: d, from: l.connection, held: l.watch.Held}
+	c := &comparing{d: d, from: l.Connection, held: l.watch.Held}
 	d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: verifyTick, Run: c.tick})
 }
 
@@ -56,7 +56,7 @@ func (c *comparing) tick(ctx context.Context) {
 	if err != nil {
 		return // housekeeping reads the same, and says so
 	}
-	last := lastOf(list, c.from.id)
+	last := LastOf(list, c.from.ID)
 	if now := c.d.now(); c.due(last, now) {
 		c.run(ctx, last, now)
 	}
@@ -67,28 +67,26 @@ func (c *comparing) due(last ledger.Verification, now time.Time) bool {
 	if from.IsZero() {
 		from = c.d.started
 	}
-	next := c.d.loaded.cfg.Verify.Next(from)
+	next := c.d.setup.Config.Verify.Next(from)
 	return !next.IsZero() && !now.Before(next) && now.Sub(c.tried) >= verifyAgain
 }
 
 // run compares once, and tells the log, the ledger and through it the gauges.
 func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.Time) {
-	since, err := sinceLast(ctx, c.d.store, last, c.from.Unclear.QuietPeriod, now, c.d.loaded.cfg.Verify.Since)
+	since, err := SinceLast(ctx, c.d.store, last, c.from.Unclear.QuietPeriod, now, c.d.setup.Config.Verify.Since)
 	if err != nil {
 		return // the ledger is away, and housekeeping says so
 	}
-	l := *c.d.loaded
-	l.book = c.d.rulebook.Load()
 	bounded, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	report, err := verifierOf(c.from, &l, c.d.store, c.d.now).Run(bounded, since)
+	report, err := NewVerifier(c.from, c.d.rulebook.Load(), c.d.store, c.d.now).Run(bounded, since)
 	if ctx.Err() != nil {
 		return // stopping
 	}
 	if err != nil {
 		report.Incomplete = append(report.Incomplete, err.Error())
 	}
-	known, unread := acknowledged(ctx, c.d.store)
+	known, unread := Acknowledged(ctx, c.d.store)
 	c.tell(ctx, report, last, known)
 	if err = errors.Join(err, unread); err == nil {
 		err = c.d.store.SaveVerification(ctx, outcome(c.from, report, last, known))
@@ -97,7 +95,7 @@ func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.
 		c.tried = c.d.now()
 	}
 	if err != nil {
-		c.d.options.log.LogAttrs(ctx, slog.LevelError, "verify", slog.String("provider", c.from.Name), slog.Any("err", err))
+		c.d.options.Log.LogAttrs(ctx, slog.LevelError, "verify", slog.String("provider", c.from.Name), slog.Any("err", err))
 	}
 }
 
@@ -105,8 +103,8 @@ func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.
 // success, and what it did not find may still be there: the larger count stands.
 // What was acknowledged is among it, first, since the ledger keeps a thousand at
 // most: stillOpen takes it off the counts.
-func outcome(from *connection, r verify.Report, last ledger.Verification, known map[string]ledger.Action) ledger.Verification {
-	n := ledger.Verification{Provider: from.id, At: r.At, Since: r.Since, Counts: map[string]int{}}
+func outcome(from *Connection, r verify.Report, last ledger.Verification, known map[string]ledger.Action) ledger.Verification {
+	n := ledger.Verification{Provider: from.ID, At: r.At, Since: r.Since, Counts: map[string]int{}}
 	for k, count := range r.Counts() {
 		n.Counts[string(k)] = count
 	}
@@ -175,7 +173,7 @@ func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verif
 		}
 		open++
 		if !told[f.Key()] {
-			c.d.options.log.LogAttrs(ctx, slog.LevelWarn, "difference", findingAttrs(c.from.Name, f)...)
+			c.d.options.Log.LogAttrs(ctx, slog.LevelWarn, "difference", findingAttrs(c.from.Name, f)...)
 		}
 	}
 	level := slog.LevelInfo
@@ -188,7 +186,7 @@ func (c *comparing) tell(ctx context.Context, r verify.Report, last ledger.Verif
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("unread", strings.Join(r.Incomplete[:min(len(r.Incomplete), 5)], "; ")))
 	}
-	c.d.options.log.LogAttrs(ctx, level, "verify", attrs...)
+	c.d.options.Log.LogAttrs(ctx, level, "verify", attrs...)
 }
 
 func findingAttrs(provider string, f verify.Finding) []slog.Attr {
@@ -210,23 +208,33 @@ func findingAttrs(provider string, f verify.Finding) []slog.Attr {
 }
 
 // verifyGauges shows what the newest comparisons found, on every replica.
-func (d *daemon) verifyGauges(ctx context.Context) error {
-	if d.loaded.cfg.Verify.Off {
+func (d *Daemon) verifyGauges(ctx context.Context) error {
+	if d.setup.Config.Verify.Off {
 		return nil
 	}
 	list, err := d.store.Verifications(ctx)
 	if err != nil {
 		return err
 	}
-	known, err := acknowledged(ctx, d.store)
+	known, err := Acknowledged(ctx, d.store)
 	if err != nil {
 		return err
 	}
 	for _, l := range d.lines {
-		if n := lastOf(list, l.id); n.Counts != nil {
+		if n := LastOf(list, l.ID); n.Counts != nil {
 			counts, ids := stillOpen(n, known)
 			d.metrics.Verified(l.Name, counts, ids, n.At)
 		}
 	}
 	return nil
+}
+
+// Acknowledged are the differences that people live with, by their ids.
+func Acknowledged(ctx context.Context, store *ledger.Store) (map[string]ledger.Action, error) {
+	list, err := store.Acknowledgements(ctx)
+	known := make(map[string]ledger.Action, len(list))
+	for _, action := range list {
+		known[action.Subject] = action
+	}
+	return known, err
 }

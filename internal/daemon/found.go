@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -29,9 +29,9 @@ type skipLimited interface{ LimitSkip(limit int) }
 // obey reads what was found out about every provider and says once what it
 // changes. An error leaves what was known before; the ledger refuses a repeat
 // that must not be sent by itself.
-func (d *daemon) obey(ctx context.Context) error {
+func (d *Daemon) obey(ctx context.Context) error {
 	for _, l := range d.lines {
-		list, err := d.store.Capabilities(ctx, l.id)
+		list, err := d.store.Capabilities(ctx, l.ID)
 		if err != nil {
 			return fmt.Errorf("reading what was found out about %s: %w", l.Name, err)
 		}
@@ -39,18 +39,18 @@ func (d *daemon) obey(ctx context.Context) error {
 		if before := l.found.now.Swap(&found); before != nil && *before == found {
 			continue
 		}
-		if client, ok := l.client.(skipLimited); ok {
+		if client, ok := l.Client.(skipLimited); ok {
 			client.LimitSkip(found.SkipLimit)
 		}
-		for _, change := range changes(l.Provider, found) {
-			d.options.log.LogAttrs(ctx, slog.LevelWarn, "doctor's finding obeyed", slog.String("provider", l.Name), slog.String("effect", change))
+		for _, change := range Effects(l.Provider, found) {
+			d.options.Log.LogAttrs(ctx, slog.LevelWarn, "doctor's finding obeyed", slog.String("provider", l.Name), slog.String("effect", change))
 		}
 	}
 	return nil
 }
 
-// changes says how findings make the daemon more careful than configured.
-func changes(p config.Provider, found topup.Found) []string {
+// Effects says how findings make the daemon more careful than configured.
+func Effects(p config.Provider, found topup.Found) []string {
 	var list []string
 	if found.KeysIgnored {
 		list = append(list, "a repeat under the same key was charged again there: no unclear purchase is repeated, it is parked")

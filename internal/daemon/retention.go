@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -21,12 +21,12 @@ const (
 
 // forgetDaily lets the scheduler delete what retention lets go. The first time is
 // an hour after the start: everybody who is still there was seen by then.
-func (d *daemon) forgetDaily() {
+func (d *Daemon) forgetDaily() {
 	d.scheduler.Chores = append(d.scheduler.Chores, scheduler.Chore{Every: retentionTick, Run: d.forget})
 }
 
 // forget works on a replica that holds a lease.
-func (d *daemon) forget(ctx context.Context) {
+func (d *Daemon) forget(ctx context.Context) {
 	if slices.ContainsFunc(d.lines, func(l *line) bool { return l.watch.Held() }) {
 		d.forgetNow(ctx)
 	}
@@ -34,25 +34,25 @@ func (d *daemon) forget(ctx context.Context) {
 
 // forgetNow deletes in small batches. What one pass does not reach, the next one
 // does.
-func (d *daemon) forgetNow(ctx context.Context) {
+func (d *Daemon) forgetNow(ctx context.Context) {
 	now, err := d.store.Now(ctx)
 	evaluations, evidence := 0, 0
 	if err == nil {
-		evaluations, err = d.forgetEvaluations(ctx, now.Add(-d.loaded.cfg.Retention.Evaluations))
+		evaluations, err = d.forgetEvaluations(ctx, now.Add(-d.setup.Config.Retention.Evaluations))
 	}
 	if err == nil {
-		evidence, err = d.forgetEvidence(ctx, now.Add(-d.loaded.cfg.Retention.Evidence))
+		evidence, err = d.forgetEvidence(ctx, now.Add(-d.setup.Config.Retention.Evidence))
 	}
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		d.options.log.LogAttrs(ctx, slog.LevelWarn, "retention", slog.Any("err", err))
+		d.options.Log.LogAttrs(ctx, slog.LevelWarn, "retention", slog.Any("err", err))
 	case evaluations+evidence > 0:
-		d.options.log.LogAttrs(ctx, slog.LevelInfo, "retention", slog.Int("evaluations", evaluations), slog.Int("evidence", evidence))
+		d.options.Log.LogAttrs(ctx, slog.LevelInfo, "retention", slog.Int("evaluations", evaluations), slog.Int("evidence", evidence))
 	}
 }
 
-func (d *daemon) forgetEvaluations(ctx context.Context, before time.Time) (sum int, err error) {
+func (d *Daemon) forgetEvaluations(ctx context.Context, before time.Time) (sum int, err error) {
 	var after topup.Target
 	for {
 		next, n, done, err := d.store.ForgetEvaluations(ctx, before, after)
@@ -64,7 +64,7 @@ func (d *daemon) forgetEvaluations(ctx context.Context, before time.Time) (sum i
 	}
 }
 
-func (d *daemon) forgetEvidence(ctx context.Context, before time.Time) (sum int, err error) {
+func (d *Daemon) forgetEvidence(ctx context.Context, before time.Time) (sum int, err error) {
 	for {
 		n, done, err := d.store.ForgetEvidence(ctx, before)
 		sum += n

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"topupd/config"
+	"topupd/internal/verify/verifytest"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -17,7 +18,7 @@ import (
 func TestTheDaemonForgetsWhatRetentionLetsGo(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
-	now := monthEnd
+	now := verifytest.MonthEnd
 	store, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
@@ -42,9 +43,9 @@ func TestTheDaemonForgetsWhatRetentionLetsGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	d := &daemon{
-		options: daemonOptions{log: slog.New(slog.NewTextHandler(&log, nil))}, store: store,
-		loaded: &loaded{cfg: &config.Config{Retention: config.Retention{Evaluations: 30 * day, Evidence: 730 * day}}},
+	d := &Daemon{
+		options: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, store: store,
+		setup: &Setup{Config: &config.Config{Retention: config.Retention{Evaluations: 30 * day, Evidence: 730 * day}}},
 	}
 	for range 2 {
 		d.forgetNow(t.Context())
