@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"topupd/config/yamlfile"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -26,14 +27,14 @@ func (a *app) acquainted(store *ledger.Store, p topup.Pause, anyway bool) (topup
 	_, unknown := errors.AsType[*strangerError](err)
 	switch {
 	case unknown && anyway:
-		a.printf("note: nobody with the id %s has been seen yet\n", clipped(p.Subject))
+		a.Printf("note: nobody with the id %s has been seen yet\n", screen.Clipped(p.Subject))
 		return p, nil
 	case unknown:
 		return p, usage("%w. topupd pause takes an id that was never seen with --anyway", err)
 	case err != nil:
 		return p, err
 	case string(id) != p.Subject:
-		a.printf("%s is %s\n", clipped(p.Subject), clipped(string(id)))
+		a.Printf("%s is %s\n", screen.Clipped(p.Subject), screen.Clipped(string(id)))
 		p.Provider, p.Subject = provider, string(id)
 	}
 	return p, nil
@@ -71,9 +72,9 @@ func (a *app) customer(store *ledger.Store, provider topup.ProviderID, text stri
 		}
 	}
 	if len(ids) == 1 {
-		return "", "", usage("%d customers at several providers are called %s: add --provider", len(named), clipped(text))
+		return "", "", usage("%d customers at several providers are called %s: add --provider", len(named), screen.Clipped(text))
 	}
-	return "", "", usage("%d customers are called %s: write the id, one of %s", len(named), clipped(text), clipped(strings.Join(ids, ", ")))
+	return "", "", usage("%d customers are called %s: write the id, one of %s", len(named), screen.Clipped(text), screen.Clipped(strings.Join(ids, ", ")))
 }
 
 // called are the customers whose names fit, each once.
@@ -92,13 +93,9 @@ type strangerError struct{ text string }
 
 func (e *strangerError) Error() string { return e.text }
 
-// clipped is a text of a person's or a provider's for a sentence: a long id must
-// not hide what is said about it.
-func clipped(text string) string { return snip(printable(text), 80) }
-
 // stranger says that nobody has the id or name, and who may have been meant.
 func stranger(text string, customers []ledger.Customer) string {
-	said := fmt.Sprintf("no customer with the id or name %s has been seen", clipped(text))
+	said := fmt.Sprintf("no customer with the id or name %s has been seen", screen.Clipped(text))
 	var words []string
 	full := map[string]string{} // of an id or a name: both, for a person
 	for _, c := range customers {
@@ -111,7 +108,7 @@ func stranger(text string, customers []ledger.Customer) string {
 	}
 	var near []string
 	for _, word := range yamlfile.Nearest(text, words, 3*nearMatches) {
-		who := clipped(cmp.Or(full[word], word))
+		who := screen.Clipped(cmp.Or(full[word], word))
 		if !slices.Contains(near, who) && len(near) < nearMatches {
 			near = append(near, who)
 		}

@@ -47,14 +47,14 @@ func (c *backupCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	a.printf("copied: %s, %s\n", copied.Path, a.copiedWords(copied))
+	a.Printf("copied: %s, %s\n", copied.Path, a.copiedWords(copied))
 	return nil
 }
 
 func (a *app) copiedWords(c ledger.Copied) string {
 	text := fmt.Sprintf("%s bytes, %s", english.Grouped(int(c.Bytes)), english.Plural(int(c.Purchases), "purchase"))
 	if c.Newest != nil {
-		text += ", the newest planned at " + a.clock(*c.Newest)
+		text += ", the newest planned at " + a.Clock(*c.Newest)
 	}
 	return text
 }
@@ -95,15 +95,15 @@ func (c *restoreCmd) Run(a *app) error {
 	if err != nil {
 		return fmt.Errorf("restoring the ledger: %w", err)
 	}
-	a.printf("restored: %s, %s\n", restored.Path, a.copiedWords(restored.Copied))
+	a.Printf("restored: %s, %s\n", restored.Path, a.copiedWords(restored.Copied))
 	if restored.Kept != "" {
-		a.printf("the ledger that it replaced is kept as %s\n", restored.Kept)
+		a.Printf("the ledger that it replaced is kept as %s\n", restored.Kept)
 	}
-	a.printf("everything is paused, back with: topupd resume --reason \"…\"\n")
+	a.Printf("everything is paused, back with: topupd resume --reason \"…\"\n")
 	for _, name := range restored.Providers {
-		a.printf("%s is quarantined until its books were compared; where it keeps none: topupd resume --provider %s --reason \"…\"\n", name, name)
+		a.Printf("%s is quarantined until its books were compared; where it keeps none: topupd resume --provider %s --reason \"…\"\n", name, name)
 	}
-	a.printf("what comes next: docs/operations.md, restoring the ledger\n")
+	a.Printf("what comes next: docs/operations.md, restoring the ledger\n")
 	return nil
 }
 

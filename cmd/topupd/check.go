@@ -24,14 +24,14 @@ func (*checkCmd) Run(a *app) error {
 	l := a.read()
 	l.Problems = append(l.Problems, l.unused()...)
 	if len(l.Problems) > 0 {
-		a.printf("%s\n", l.Problems.Text(l.Files))
+		a.Printf("%s\n", l.Problems.Text(l.Files))
 	}
 	if l.Problems.Err() != nil {
 		return &exitError{code: exitUsage}
 	}
-	a.printf("ok: %s\n", l.summary())
+	a.Printf("ok: %s\n", l.summary())
 	for _, line := range a.foundBefore(l) {
-		a.printf("%s\n", a.fold(line, 0))
+		a.Printf("%s\n", a.Fold(line, 0))
 	}
 	return nil
 }

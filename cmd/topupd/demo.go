@@ -18,6 +18,7 @@ import (
 	"topupd/clients/emulator"
 	"topupd/internal/daemon"
 	"topupd/internal/english"
+	"topupd/internal/screen"
 	"topupd/rules"
 	"topupd/topup"
 )
@@ -78,7 +79,7 @@ func (c *demoCmd) Run(a *app) error {
 	story := newStory(a)
 	log := slog.New(slog.DiscardHandler)
 	if c.Log {
-		log = slog.New(slog.NewTextHandler(a.stderr, nil))
+		log = slog.New(slog.NewTextHandler(a.Err, nil))
 	}
 	d, err := here.daemon(loaded, daemon.Options{Log: log, Watch: story.event, Plan: story.planned})
 	if err != nil {
@@ -205,7 +206,7 @@ func newStory(a *app) *story {
 }
 
 func (s *story) header(listen, emulator, config string) {
-	_, _ = fmt.Fprintf(s.a.stdout, "topupd demo · emulated Hyperline (%d customers) and Talkover (%d environments) · SQLite in a temporary folder\n"+
+	_, _ = fmt.Fprintf(s.a.Out, "topupd demo · emulated Hyperline (%d customers) and Talkover (%d environments) · SQLite in a temporary folder\n"+
 		"metrics http://%s/metrics   providers' books %s/_emulator/   Ctrl-C leaves nothing\n"+
 		"look around: topupd purchases --config %s\n\n",
 		demoCustomers, demoEnvironments, listen, emulator, config)
@@ -244,18 +245,18 @@ func (s *story) tell(e topup.Event) (text, color string) {
 	switch {
 	case e.Answer != nil && e.Answer.Verdict == topup.Unclear:
 		s.lost[p.ID] = true
-		return fmt.Sprintf("no clear answer (%s) · looking at the provider", unclearWords(e.Answer)), yellow
+		return fmt.Sprintf("no clear answer (%s) · looking at the provider", unclearWords(e.Answer)), screen.Yellow
 	case e.Answer != nil && e.Answer.Verdict == topup.No:
 		s.count.declined++
-		return fmt.Sprintf("declined · next try in %s", long(p.Declines.Backoff)), yellow
+		return fmt.Sprintf("declined · next try in %s", screen.Long(p.Declines.Backoff)), screen.Yellow
 	case e.Answer != nil && e.Answer.Verdict == topup.NotRun:
-		return fmt.Sprintf("not run (%s) · tried again soon", e.Answer.Reason), yellow
+		return fmt.Sprintf("not run (%s) · tried again soon", e.Answer.Reason), screen.Yellow
 	case p.State == topup.Confirmed && e.From != topup.Confirmed:
 		if s.lost[p.ID] {
 			s.count.refound++
-			return "confirmed  found " + p.Reference + " · charged, and only once", green
+			return "confirmed  found " + p.Reference + " · charged, and only once", screen.Green
 		}
-		return "confirmed  " + p.Reference, green
+		return "confirmed  " + p.Reference, screen.Green
 	case p.State == topup.Settled && e.From != topup.Settled:
 		s.count.bought++
 		s.spent[p.Price.Currency] += p.Price.Minor
@@ -263,9 +264,9 @@ func (s *story) tell(e topup.Event) (text, color string) {
 	case p.State == topup.Parked && e.From != topup.Parked:
 		s.count.parked++
 		s.need = p.Short()
-		return "needs you: nobody can say whether it was charged · topupd purchases show " + p.Short(), red
+		return "needs you: nobody can say whether it was charged · topupd purchases show " + p.Short(), screen.Red
 	case p.State == topup.Sent && p.Found != "":
-		return "found in the books · counts after the quiet period", yellow
+		return "found in the books · counts after the quiet period", screen.Yellow
 	default:
 		return "", ""
 	}
@@ -296,7 +297,7 @@ func (s *story) line(provider string, p topup.Purchase, text, color string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = fmt.Fprintf(s.a.stdout, "%s  %-9s  %-18s  %-11s  %s\n", s.a.now().In(s.a.zone).Format(time.TimeOnly), provider, name, product, s.a.paint(color, text))
+	_, _ = fmt.Fprintf(s.a.Out, "%s  %-9s  %-18s  %-11s  %s\n", s.a.now().In(s.a.Zone).Format(time.TimeOnly), provider, name, product, s.a.Paint(color, text))
 }
 
 // summaries prints the figures so far from time to time.
@@ -337,5 +338,5 @@ func (s *story) summary(config string) {
 			text += fmt.Sprintf(": topupd purchases show %s --config %s", s.need, config)
 		}
 	}
-	_, _ = fmt.Fprintln(s.a.stdout, text)
+	_, _ = fmt.Fprintln(s.a.Out, text)
 }

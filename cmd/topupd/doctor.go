@@ -13,6 +13,7 @@ import (
 	"topupd/config"
 	"topupd/internal/daemon"
 	"topupd/internal/doctor"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -112,7 +113,7 @@ func (c *doctorCmd) terms(a *app, connections []*daemon.Connection) (*doctor.Ter
 	case err != nil:
 		return nil, usage("--spend-at-most: %w", err)
 	case bound.Minor <= 0:
-		return nil, usage("--spend-at-most %s: write more than nothing, or leave it out", clipped(c.SpendAtMost))
+		return nil, usage("--spend-at-most %s: write more than nothing, or leave it out", screen.Clipped(c.SpendAtMost))
 	case c.Customer == "":
 		return nil, usage("--spend-at-most needs --customer: whom to buy for")
 	case c.Customer == c.DeclinedCustomer:
@@ -140,7 +141,7 @@ func (c *doctorCmd) agreed(a *app, p config.Provider, bound topup.Money) error {
 	if !a.asks {
 		return usage("experiments buy for up to %s at %s: nobody can be asked here, so say --yes", bound, p.BaseURL.Host)
 	}
-	fmt.Fprintf(a.stderr, "Buy for customer %s at %s (%s), for at most %s excluding tax? Write yes: ", c.Customer, p.Name, p.BaseURL.Host, bound)
+	fmt.Fprintf(a.Err, "Buy for customer %s at %s (%s), for at most %s excluding tax? Write yes: ", c.Customer, p.Name, p.BaseURL.Host, bound)
 	var answer string
 	if _, err := fmt.Fscanln(a.stdin, &answer); err != nil || answer != "yes" {
 		return usage("not agreed: nothing was bought")
@@ -191,7 +192,7 @@ func (c *doctorCmd) visit(a *app, l *loaded, connections []*daemon.Connection, t
 }
 
 func (a *app) examine(p doctor.Patient) doctor.Visit {
-	stop := a.progress(func() string { return "Looking at " + p.Provider.Name + " …" })
+	stop := a.Progress(func() string { return "Looking at " + p.Provider.Name + " …" })
 	defer stop()
 	return doctor.Examine(a.ctx, p)
 }
@@ -236,7 +237,7 @@ func (c *doctorCmd) finish(a *app, l *loaded, store *ledger.Store, report doctor
 			return err
 		}
 	}
-	if err := listing(a, c.Output, report.Findings, func() { a.printFindings(l, report, store != nil, found) }); err != nil {
+	if err := screen.List(a.Screen, c.Output, report.Findings, func() { a.printFindings(l, report, store != nil, found) }); err != nil {
 		return err
 	}
 	a.keepVisit(l, report)
@@ -244,7 +245,7 @@ func (c *doctorCmd) finish(a *app, l *loaded, store *ledger.Store, report doctor
 		if err := writeReport(c.Report, report); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stderr, "report written to %s, SHA-256 %s\n", c.Report, sum)
+		fmt.Fprintf(a.Err, "report written to %s, SHA-256 %s\n", c.Report, sum)
 	}
 	for _, f := range report.Findings {
 		if f.Name == "reachable" && f.Status == doctor.Fail {

@@ -13,6 +13,7 @@ import (
 	"topupd/internal/daemon"
 	"topupd/internal/doctor"
 	"topupd/internal/english"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -38,7 +39,7 @@ func (c *doctorCmd) experiment(a *app, store *ledger.Store, one *daemon.Connecti
 			return doctor.Visit{}, err
 		}
 	}
-	announce := func(text string) { fmt.Fprintln(a.stderr, text) }
+	announce := func(text string) { fmt.Fprintln(a.Err, text) }
 	v, err := doctor.Experiments(a.ctx, p, one.Client, store, t, announce)
 	err = errors.Join(err, a.known(store, one, v.Purchases))
 	if err != nil && a.ctx.Err() != nil {
@@ -103,46 +104,46 @@ func (a *app) keepAway(store *ledger.Store, one *daemon.Connection, p doctor.Pat
 
 // printFindings shows the visit to a person.
 func (a *app) printFindings(l *loaded, r doctor.Report, stored bool, found []topup.Capability) {
-	g := grid{columns: []column{{title: "provider"}, {title: "what"}, {title: "status"}, {title: "seen", wrap: true}}}
+	g := screen.Grid{Columns: []screen.Column{{Title: "provider"}, {Title: "what"}, {Title: "status"}, {Title: "seen", Wrap: true}}}
 	counts := map[doctor.Status]int{}
 	for _, f := range r.Findings {
 		counts[f.Status]++
-		seen := printable(f.Saw)
+		seen := screen.Printable(f.Saw)
 		if f.Next != "" {
-			seen += " → " + printable(f.Next)
+			seen += " → " + screen.Printable(f.Next)
 		}
 		name := f.Name
 		if f.Kind == doctor.Experiment {
 			name = "tried: " + name
 		}
-		g.rows = append(g.rows, []string{f.Provider, printable(name), a.paint(statusColor(f.Status), string(f.Status)), seen})
+		g.Rows = append(g.Rows, []string{f.Provider, screen.Printable(name), a.Paint(statusColor(f.Status), string(f.Status)), seen})
 	}
-	a.printf("%s\n", g.render(a.width))
+	a.Printf("%s\n", g.Render(a.Width))
 	for _, line := range l.effects(found) {
-		a.printf("%s\n", a.fold(line, 0))
+		a.Printf("%s\n", a.Fold(line, 0))
 	}
 	if !stored && len(found) > 0 {
-		a.printf("%s\n", a.fold("There is no ledger yet, so nothing of this was stored: run the doctor again after topupd migrate.", 0))
+		a.Printf("%s\n", a.Fold("There is no ledger yet, so nothing of this was stored: run the doctor again after topupd migrate.", 0))
 	}
-	a.printf("%d ok · %d warn · %d fail · %d not known", counts[doctor.OK], counts[doctor.Warn], counts[doctor.Fail], counts[doctor.Unknown])
+	a.Printf("%d ok · %d warn · %d fail · %d not known", counts[doctor.OK], counts[doctor.Warn], counts[doctor.Fail], counts[doctor.Unknown])
 	if n := len(r.Purchases); n > 0 {
-		a.printf(" · %s sent", english.Plural(n, "purchase"))
+		a.Printf(" · %s sent", english.Plural(n, "purchase"))
 	}
-	a.printf("\n")
+	a.Printf("\n")
 }
 
 func statusColor(s doctor.Status) string {
 	switch s {
 	case doctor.OK:
-		return green
+		return screen.Green
 	case doctor.Warn:
-		return yellow
+		return screen.Yellow
 	case doctor.Fail:
-		return red
+		return screen.Red
 	case doctor.Unknown:
 		return ""
 	default:
-		return red
+		return screen.Red
 	}
 }
 
@@ -186,7 +187,7 @@ func (c *doctorCmd) show(a *app, l *loaded) (err error) {
 	}
 	store, err := a.history(l, false)
 	if errors.Is(err, errNoLedger) && visit != nil {
-		return listing(a, c.Output, []capabilityRecord(nil), func() {}) // nothing that the daemon obeys is stored
+		return screen.List(a.Screen, c.Output, []capabilityRecord(nil), func() {}) // nothing that the daemon obeys is stored
 	}
 	if err != nil {
 		return err
@@ -200,10 +201,10 @@ func (c *doctorCmd) show(a *app, l *loaded) (err error) {
 	for _, f := range list {
 		records = append(records, capabilityRecord{
 			Provider: l.label(f.Provider, string(f.Provider)), Name: string(f.Name), Value: f.Value,
-			FoundAt: stamp(&f.FoundAt), By: f.By, Report: f.Report,
+			FoundAt: screen.Stamp(&f.FoundAt), By: f.By, Report: f.Report,
 		})
 	}
-	if err := listing(a, c.Output, records, func() { a.printFound(l, list, visit != nil) }); err != nil || c.Output != "table" {
+	if err := screen.List(a.Screen, c.Output, records, func() { a.printFound(l, list, visit != nil) }); err != nil || c.Output != "table" {
 		return err
 	}
 	return a.printExperiments(l, store, id)
@@ -212,21 +213,21 @@ func (c *doctorCmd) show(a *app, l *loaded) (err error) {
 func (a *app) printFound(l *loaded, list []topup.Capability, visited bool) {
 	switch {
 	case len(list) == 0 && visited:
-		a.printf("Nothing that the daemon obeys was found.\n")
+		a.Printf("Nothing that the daemon obeys was found.\n")
 		return
 	case len(list) == 0:
-		a.printf("Nothing was found yet: topupd doctor looks.\n")
+		a.Printf("Nothing was found yet: topupd doctor looks.\n")
 		return
 	}
-	g := grid{columns: []column{{title: "provider"}, {title: "what"}, {title: "found"}, {title: "at"}, {title: "by"}, {title: "report"}}}
+	g := screen.Grid{Columns: []screen.Column{{Title: "provider"}, {Title: "what"}, {Title: "found"}, {Title: "at"}, {Title: "by"}, {Title: "report"}}}
 	for _, f := range list {
-		g.rows = append(g.rows, []string{
-			printable(l.label(f.Provider, string(f.Provider))), string(f.Name), printable(f.Value), a.clock(f.FoundAt), printable(f.By), f.Report[:min(12, len(f.Report))],
+		g.Rows = append(g.Rows, []string{
+			screen.Printable(l.label(f.Provider, string(f.Provider))), string(f.Name), screen.Printable(f.Value), a.Clock(f.FoundAt), screen.Printable(f.By), f.Report[:min(12, len(f.Report))],
 		})
 	}
-	a.printf("%s", g.render(a.width))
+	a.Printf("%s", g.Render(a.Width))
 	for _, line := range l.effects(list) {
-		a.printf("%s\n", a.fold(line, 0))
+		a.Printf("%s\n", a.Fold(line, 0))
 	}
 }
 
@@ -234,7 +235,7 @@ func (a *app) printFound(l *loaded, list []topup.Capability, visited bool) {
 const experimentsShown = 50
 
 func (a *app) printExperiments(l *loaded, store *ledger.Store, only topup.ProviderID) error {
-	g := grid{columns: []column{{title: "provider"}, {title: "experiment"}, {title: "customer"}, {title: "excl. tax", right: true}, {title: "at"}, {title: "answer", wrap: true}}}
+	g := screen.Grid{Columns: []screen.Column{{Title: "provider"}, {Title: "experiment"}, {Title: "customer"}, {Title: "excl. tax", Right: true}, {Title: "at"}, {Title: "answer", Wrap: true}}}
 	for _, p := range l.Config.Providers {
 		if only != "" && p.Identity() != only {
 			continue
@@ -244,13 +245,13 @@ func (a *app) printExperiments(l *loaded, store *ledger.Store, only topup.Provid
 			return err
 		}
 		for _, e := range list {
-			g.rows = append(g.rows, []string{
-				p.Name, e.Name, printable(string(e.Target.Customer)), e.Price.Grouped(), a.clock(e.At), printable(either(e.Answer, "none was stored")),
+			g.Rows = append(g.Rows, []string{
+				p.Name, e.Name, screen.Printable(string(e.Target.Customer)), e.Price.Grouped(), a.Clock(e.At), screen.Printable(screen.Either(e.Answer, "none was stored")),
 			})
 		}
 	}
-	if len(g.rows) > 0 {
-		a.printf("\nPurchases of experiments\n%s", g.render(a.width))
+	if len(g.Rows) > 0 {
+		a.Printf("\nPurchases of experiments\n%s", g.Render(a.Width))
 	}
 	return nil
 }
@@ -267,7 +268,7 @@ func (c *doctorCmd) withdraw(a *app, l *loaded) (err error) {
 	case by == "":
 		return usage("nobody knows who you are: add --by NAME")
 	case !slices.Contains(topup.CapabilityNames(), topup.CapabilityName(c.Withdraw)):
-		return usage("--withdraw %s: there is %v", clipped(c.Withdraw), topup.CapabilityNames())
+		return usage("--withdraw %s: there is %v", screen.Clipped(c.Withdraw), topup.CapabilityNames())
 	}
 	p, err := l.provider(c.Provider)
 	if err != nil {
@@ -282,7 +283,7 @@ func (c *doctorCmd) withdraw(a *app, l *loaded) (err error) {
 	if err != nil {
 		return err
 	}
-	a.printf("%s of %s at %s withdrawn\n", english.Plural(n, "finding"), c.Withdraw, p.Name)
+	a.Printf("%s of %s at %s withdrawn\n", english.Plural(n, "finding"), c.Withdraw, p.Name)
 	return nil
 }
 
@@ -299,11 +300,11 @@ func (c *doctorCmd) adopt(a *app, l *loaded) (err error) {
 	}
 	text, err := os.ReadFile(c.Adopt)
 	if err != nil {
-		return usage("--adopt %s: %w", clipped(c.Adopt), errors.Unwrap(err))
+		return usage("--adopt %s: %w", screen.Clipped(c.Adopt), errors.Unwrap(err))
 	}
 	report, err := doctor.Verify(text)
 	if err != nil {
-		return usage("--adopt %s: %w", clipped(c.Adopt), err)
+		return usage("--adopt %s: %w", screen.Clipped(c.Adopt), err)
 	}
 	sum, err := report.Sum()
 	if err != nil {
@@ -316,7 +317,7 @@ func (c *doctorCmd) adopt(a *app, l *loaded) (err error) {
 		}
 	}
 	if len(found) == 0 {
-		return usage("--adopt %s: it has no findings for %s", clipped(c.Adopt), p.Type)
+		return usage("--adopt %s: it has no findings for %s", screen.Clipped(c.Adopt), p.Type)
 	}
 	store, err := c.ledger(a, l, true)
 	if err != nil {
@@ -326,9 +327,9 @@ func (c *doctorCmd) adopt(a *app, l *loaded) (err error) {
 	if err := store.StoreCapabilities(a.ctx, doctor.Sealed(found, cmp.Or(c.by(a), "somebody"), sum)); err != nil {
 		return err
 	}
-	a.printf("%s of the report by %s adopted for %s\n", english.Plural(len(found), "finding"), printable(report.By), p.Name)
+	a.Printf("%s of the report by %s adopted for %s\n", english.Plural(len(found), "finding"), screen.Printable(report.By), p.Name)
 	for _, line := range l.effects(found) {
-		a.printf("%s\n", a.fold(line, 0))
+		a.Printf("%s\n", a.Fold(line, 0))
 	}
 	return nil
 }

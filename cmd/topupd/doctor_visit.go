@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"topupd/internal/doctor"
+	"topupd/internal/screen"
 )
 
 // visitFile is where the report of the last visit is kept for --show: in the
@@ -51,7 +52,7 @@ func (a *app) lastVisit(l *loaded) *doctor.Report {
 }
 
 func (a *app) printVisit(l *loaded, r doctor.Report) {
-	a.printf("The last visit from this machine, %s, by %s:\n", a.clock(r.Date), printable(r.By))
+	a.Printf("The last visit from this machine, %s, by %s:\n", a.Clock(r.Date), screen.Printable(r.By))
 	a.printFindings(l, r, true, nil)
-	a.printf("\n")
+	a.Printf("\n")
 }

@@ -63,12 +63,12 @@ func (c *emulatorCmd) Run(a *app) error {
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	o.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o.Logger = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	served, err := serveEmulator(a.ctx, c.Listen, emulator.New(o))
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(a.stdout, "topupd emulator · Hyperline %s (%d customers, token %s) · Talkover %s/talkover (%d environments)\nbooks and faults %s/_emulator/   Ctrl-C stops\n",
+	_, _ = fmt.Fprintf(a.Out, "topupd emulator · Hyperline %s (%d customers, token %s) · Talkover %s/talkover (%d environments)\nbooks and faults %s/_emulator/   Ctrl-C stops\n",
 		served.url, c.Customers, emulator.DefaultToken, served.url, c.Environments, served.url)
 	return served.wait()
 }

@@ -14,9 +14,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+
+	"topupd/internal/screen"
 )
 
 // TestCtrlC: whoever ended a command knows it, and what went wrong before is told.
@@ -37,7 +40,7 @@ func TestCtrlC(t *testing.T) {
 		{"somebody else's context", t.Context(), context.Canceled, exitFailed, true},
 	} {
 		var stderr bytes.Buffer
-		a := &app{ctx: tt.ctx, stdout: &kept{to: io.Discard}, stderr: &stderr}
+		a := &app{Screen: screen.New(os.Getenv, io.Discard, &stderr, time.Now), ctx: tt.ctx}
 		if code := a.conclude(tt.err); code != tt.code || (stderr.Len() > 0) != tt.said {
 			t.Errorf("%s: %d, %q", tt.name, code, stderr.String())
 		}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"topupd/internal/screen"
 )
 
 func main() {
@@ -91,9 +93,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	ended := false // kong printed what was asked for, such as --help
 	parser, err := kong.New(&c,
 		kong.Name("topupd"), kong.Description(description),
-		kong.Writers(a.stdout, stderr),
+		kong.Writers(a.Out, stderr),
 		kong.Exit(func(int) { ended = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: maxWidth}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: screen.MaxWidth}),
 		kong.Bind(a), vocabulary(),
 	)
 	if err != nil { // a mistake in the structs above; every test would see it
@@ -157,17 +159,17 @@ func unfilled(parsed *kong.Context) error {
 // conclude is report, and a failure when output is missing: whoever reads a part
 // of a list must not take it for the whole.
 func (a *app) conclude(err error) int {
-	lost := a.lost()
+	lost := a.Lost()
 	if err != nil && errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		return exitInterrupted // whoever pressed Ctrl-C knows it
 	}
 	if lost == nil {
-		return report(a.stderr, err)
+		return report(a.Err, err)
 	}
 	if err != nil && !errors.Is(err, lost) {
-		report(a.stderr, err)
+		report(a.Err, err)
 	}
-	fmt.Fprintf(a.stderr, "topupd: the output could not be written: %v; what the command did stands\n", lost)
+	fmt.Fprintf(a.Err, "topupd: the output could not be written: %v; what the command did stands\n", lost)
 	return exitFailed
 }
 

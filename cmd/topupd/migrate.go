@@ -33,10 +33,10 @@ func (*migrateCmd) Run(a *app) (err error) {
 		return err
 	}
 	for _, name := range applied {
-		a.printf("applied %s\n", name)
+		a.Printf("applied %s\n", name)
 	}
 	if len(applied) == 0 {
-		a.printf("nothing to do: the schema of %s is up to date\n", l.Config.DatabaseName())
+		a.Printf("nothing to do: the schema of %s is up to date\n", l.Config.DatabaseName())
 	}
 	return nil
 }

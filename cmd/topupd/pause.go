@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -65,7 +66,7 @@ func (l *loaded) ruleKnown(name string) error {
 	if name == "" || slices.Contains(names, name) {
 		return nil
 	}
-	return usage("there is no rule %q in %s; %s", clipped(name), strings.Join(l.Config.RuleFiles, ", "), meant(name, names))
+	return usage("there is no rule %q in %s; %s", screen.Clipped(name), strings.Join(l.Config.RuleFiles, ", "), meant(name, names))
 }
 
 // words names what a switch covers, by the labels of the configuration.
@@ -123,7 +124,7 @@ func (c *pauseCmd) Run(a *app) (err error) {
 	}
 	if !until.IsZero() {
 		if !until.After(a.now()) {
-			return usage("--until %s is over already", clipped(c.Until))
+			return usage("--until %s is over already", screen.Clipped(c.Until))
 		}
 		p.Until = &until
 	}
@@ -138,16 +139,16 @@ func (c *pauseCmd) Run(a *app) (err error) {
 	if p, err = store.Pause(a.ctx, p); err != nil {
 		return err
 	}
-	a.printf("paused: %s\nback with: topupd resume %s --reason \"…\"\n", a.switchWords(l, p), p.ID)
+	a.Printf("paused: %s\nback with: topupd resume %s --reason \"…\"\n", a.switchWords(l, p), p.ID)
 	return errors.Join(a.otherSwitches(store, l, p), a.inFlight(store, l, p))
 }
 
 // switchWords say what is off, until when, and who did it why.
 func (a *app) switchWords(l *loaded, p topup.Pause) string {
 	if p.Own() {
-		return fmt.Sprintf("%s, %s, because of %s: %s", l.words(p), a.untilWords(p), p.Cause, printable(p.Reason))
+		return fmt.Sprintf("%s, %s, because of %s: %s", l.words(p), a.untilWords(p), p.Cause, screen.Printable(p.Reason))
 	}
-	return fmt.Sprintf("%s, %s, by %s: %s", l.words(p), a.untilWords(p), printable(p.By), printable(p.Reason))
+	return fmt.Sprintf("%s, %s, by %s: %s", l.words(p), a.untilWords(p), screen.Printable(p.By), screen.Printable(p.Reason))
 }
 
 // off is the participle for a switch.
@@ -171,7 +172,7 @@ func (a *app) otherSwitches(store *ledger.Store, l *loaded, p topup.Pause) error
 	}
 	for _, other := range pauses {
 		if other.ID != p.ID && overlaps(other, p, a.now()) {
-			a.printf("%s %s: %s (%s)\n", word, off(other), a.switchWords(l, other), other.ID)
+			a.Printf("%s %s: %s (%s)\n", word, off(other), a.switchWords(l, other), other.ID)
 		}
 	}
 	return nil
@@ -181,7 +182,7 @@ func (a *app) untilWords(p topup.Pause) string {
 	if p.Until == nil {
 		return "until somebody resumes"
 	}
-	return "until " + a.clock(*p.Until)
+	return "until " + a.Clock(*p.Until)
 }
 
 // inFlight says what the pause comes too late for.
@@ -197,10 +198,10 @@ func (a *app) inFlight(store *ledger.Store, l *loaded, p topup.Pause) error {
 		}
 	}
 	if len(covered) == 0 {
-		a.printf("nothing is in flight\n")
+		a.Printf("nothing is in flight\n")
 		return nil
 	}
-	a.printf("\nstill in flight: what was sent cannot be called back\n")
-	a.purchaseTable(l.relabel(covered), false)
+	a.Printf("\nstill in flight: what was sent cannot be called back\n")
+	a.Purchases(l.relabel(covered), false)
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"topupd/config"
 	"topupd/internal/daemon"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -38,7 +40,7 @@ func TestWhichPausesAreLifted(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out, asked bytes.Buffer
-			a := &app{stdout: &out, stderr: &asked, stdin: strings.NewReader(tt.typed), asks: tt.asks, now: time.Now, width: maxWidth, zone: time.UTC}
+			a := &app{Screen: screen.New(os.Getenv, &out, &asked, time.Now), stdin: strings.NewReader(tt.typed), asks: tt.asks, now: time.Now}
 			got, err := a.whichPauses(&loaded{&daemon.Setup{Config: &config.Config{}}}, rule, pauses)
 			if exit, refused := errors.AsType[*exitError](err); refused != (tt.want == nil) || refused && exit.code != exitUsage {
 				t.Errorf("err = %v, want refused %t", err, tt.want == nil)

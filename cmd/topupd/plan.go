@@ -11,6 +11,7 @@ import (
 
 	"topupd/internal/daemon"
 	"topupd/internal/english"
+	"topupd/internal/screen"
 	"topupd/rules"
 	"topupd/topup"
 )
@@ -75,7 +76,7 @@ func (c *planCmd) run(a *app) (bought bool, err error) {
 		return false, err
 	}
 	buys := p.chosen(wouldBuy)
-	err = listing(a, c.Output, p.records(), func() { p.print(l) })
+	err = screen.List(a.Screen, c.Output, p.records(), func() { p.print(l) })
 	return len(buys) > 0, errors.Join(err, p.unread())
 }
 
@@ -185,22 +186,22 @@ func (p *planning) records() []planRecord {
 func (p *prospect) record() planRecord {
 	r := p.newest()
 	record := planRecord{
-		Provider: p.from.Name, Customer: string(r.Target.Customer), CustomerName: word(r.CustomerName),
-		Product: string(r.Target.Product), ProductName: word(r.ProductName),
+		Provider: p.from.Name, Customer: string(r.Target.Customer), CustomerName: screen.Word(r.CustomerName),
+		Product: string(r.Target.Product), ProductName: screen.Word(r.ProductName),
 		Decision: string(p.d.Reason), Class: string(p.d.Reason.Class()), Text: p.d.Text,
-		Threshold: number(p.threshold()), Below: p.below(),
+		Threshold: screen.Number(p.threshold()), Below: p.below(),
 	}
 	if p.facts.Rule != nil {
-		record.Rule, record.RuleVersion = word(p.facts.Rule.Name), word(p.facts.Rule.Version)
+		record.Rule, record.RuleVersion = screen.Word(p.facts.Rule.Name), screen.Word(p.facts.Rule.Version)
 	}
 	if r.Bad == "" && !r.ReadAt.IsZero() {
-		record.Balance = number(&r.Balance)
+		record.Balance = screen.Number(&r.Balance)
 	}
 	if wouldBuy(p) {
 		o := p.d.Order
-		record.Credits, record.PriceExcludingTax, record.Currency = number(&o.Credits), new(o.Price.Amount()), word(o.Price.Currency)
-		record.PriceID, record.ExpiresAt = word(o.PriceID), stamp(o.ExpiresAt)
-		record.BalanceAfter = number(new(r.Balance + o.Credits))
+		record.Credits, record.PriceExcludingTax, record.Currency = screen.Number(&o.Credits), new(o.Price.Amount()), screen.Word(o.Price.Currency)
+		record.PriceID, record.ExpiresAt = screen.Word(o.PriceID), screen.Stamp(o.ExpiresAt)
+		record.BalanceAfter = screen.Number(new(r.Balance + o.Credits))
 	}
 	return record
 }
@@ -219,26 +220,26 @@ func (p *planning) unread() error {
 // print shows the plan to a person.
 func (p *planning) print(l *loaded) {
 	a := p.a
-	a.printf("%s\n", p.readLine())
+	a.Printf("%s\n", p.readLine())
 	if _, none := p.ledger.(blank); none {
-		a.printf("%s\n", a.fold("There is no ledger yet: nothing is known about earlier purchases, and topupd run would wait for first_purchase_after before it buys.", 0))
+		a.Printf("%s\n", a.Fold("There is no ledger yet: nothing is known about earlier purchases, and topupd run would wait for first_purchase_after before it buys.", 0))
 	}
 	if buys := p.chosen(wouldBuy); len(buys) > 0 {
-		a.printf("\nWould buy now\n%s", a.buyTable(buys))
+		a.Printf("\nWould buy now\n%s", a.buyTable(buys))
 		for _, line := range p.totals(l, buys) {
-			a.printf("  %s\n", line)
+			a.Printf("  %s\n", line)
 		}
 	}
 	if held := p.chosen(heldBack); len(held) > 0 {
-		a.printf("\nBelow the threshold, but would not buy\n%s", a.heldTable(held))
+		a.Printf("\nBelow the threshold, but would not buy\n%s", a.heldTable(held))
 	}
 	for _, line := range append(p.changed(), p.nobodyHas()...) {
-		a.printf("%s\n", a.fold(line, 0))
+		a.Printf("%s\n", a.Fold(line, 0))
 	}
 	if odd := p.chosen(unclear); len(odd) > 0 {
-		a.printf("\nCannot be judged\n%s", a.heldTable(odd))
+		a.Printf("\nCannot be judged\n%s", a.heldTable(odd))
 	}
-	a.printf("\n%s\n", p.summary())
+	a.Printf("\n%s\n", p.summary())
 }
 
 // nobodyHas says which rules buy a product that no customer has where they buy:
@@ -255,7 +256,7 @@ func (p *planning) nobodyHas() (lines []string) {
 		for _, r := range p.book.Rules.Rules {
 			if slices.Contains(r.Providers, s.from.Name) && !had[r.Product] {
 				lines = append(lines, fmt.Sprintf("%s: no customer has the product %s of rule %s, so nothing is bought by it: check its id, or attach it (topupd targets add)",
-					s.from.Name, printable(string(r.Product)), r.Name))
+					s.from.Name, screen.Printable(string(r.Product)), r.Name))
 			}
 		}
 	}
@@ -296,40 +297,40 @@ func (p *planning) summary() string {
 }
 
 func (a *app) buyTable(buys []*prospect) string {
-	g := grid{indent: "  ", columns: []column{
-		{title: "provider"},
-		{title: "customer", stack: true},
-		{title: "product", stack: true},
-		{title: "balance", right: true},
-		{title: "threshold", right: true},
-		{title: "pack", right: true},
-		{title: "excl. tax", right: true},
-		{title: "rule"},
-		{title: "after", right: true},
+	g := screen.Grid{Indent: "  ", Columns: []screen.Column{
+		{Title: "provider"},
+		{Title: "customer", Stack: true},
+		{Title: "product", Stack: true},
+		{Title: "balance", Right: true},
+		{Title: "threshold", Right: true},
+		{Title: "pack", Right: true},
+		{Title: "excl. tax", Right: true},
+		{Title: "rule"},
+		{Title: "after", Right: true},
 	}}
 	for _, x := range buys {
 		r, rule := x.newest(), x.facts.Rule.Name
 		if x.d.Reason == topup.DryRun {
 			rule += " (dry run)"
 		}
-		g.rows = append(g.rows, []string{
-			x.from.Name, both(r.CustomerName, string(r.Target.Customer)), both(r.ProductName, string(r.Target.Product)),
-			r.Balance.Grouped(), figure(x.d.Threshold), x.d.Order.Credits.Grouped() + " credits", x.d.Order.Price.Grouped(),
+		g.Rows = append(g.Rows, []string{
+			x.from.Name, screen.Both(r.CustomerName, string(r.Target.Customer)), screen.Both(r.ProductName, string(r.Target.Product)),
+			r.Balance.Grouped(), screen.Figure(x.d.Threshold), x.d.Order.Credits.Grouped() + " credits", x.d.Order.Price.Grouped(),
 			rule, (r.Balance + x.d.Order.Credits).Grouped(),
 		})
 	}
-	return g.render(a.width)
+	return g.Render(a.Width)
 }
 
 func (a *app) heldTable(held []*prospect) string {
-	g := grid{indent: "  ", columns: []column{
-		{title: "provider"},
-		{title: "customer", stack: true},
-		{title: "product", stack: true},
-		{title: "balance", right: true},
-		{title: "threshold", right: true},
-		{title: "decision"},
-		{title: "why", wrap: true},
+	g := screen.Grid{Indent: "  ", Columns: []screen.Column{
+		{Title: "provider"},
+		{Title: "customer", Stack: true},
+		{Title: "product", Stack: true},
+		{Title: "balance", Right: true},
+		{Title: "threshold", Right: true},
+		{Title: "decision"},
+		{Title: "why", Wrap: true},
 	}}
 	rows := map[string]int{} // of what is wrong with a rule: its row
 	same := map[int]int{}
@@ -344,17 +345,17 @@ func (a *app) heldTable(held []*prospect) string {
 				same[row]++
 				continue
 			}
-			rows[key] = len(g.rows)
+			rows[key] = len(g.Rows)
 		}
-		g.rows = append(g.rows, []string{
-			x.from.Name, both(r.CustomerName, string(r.Target.Customer)), both(r.ProductName, string(r.Target.Product)),
-			balance, figure(x.threshold()), a.paint(reasonColor(x.d.Reason), string(x.d.Reason)), printable(x.d.Text),
+		g.Rows = append(g.Rows, []string{
+			x.from.Name, screen.Both(r.CustomerName, string(r.Target.Customer)), screen.Both(r.ProductName, string(r.Target.Product)),
+			balance, screen.Figure(x.threshold()), a.Paint(screen.ReasonColor(x.d.Reason), string(x.d.Reason)), screen.Printable(x.d.Text),
 		})
 	}
 	for row, others := range same { // whose balances differ
-		g.rows[row][1], g.rows[row][3], g.rows[row][4] = english.Plural(others+1, "customer"), "", ""
+		g.Rows[row][1], g.Rows[row][3], g.Rows[row][4] = english.Plural(others+1, "customer"), "", ""
 	}
-	return g.render(a.width)
+	return g.Render(a.Width)
 }
 
 // totals sums what would be bought by currency, and holds it against the

@@ -68,7 +68,7 @@ const remembered = time.Hour
 // plan fills in prospects. A connection that cannot be read is kept in sweeps
 // with its error; an error is the ledger's.
 func (p *planning) plan(connections []*daemon.Connection) error {
-	stop := p.a.progress(func() string { return fmt.Sprintf("Reading balances … %d low ones read again", p.again.Load()) })
+	stop := p.a.Progress(func() string { return fmt.Sprintf("Reading balances … %d low ones read again", p.again.Load()) })
 	defer stop()
 	parts, ctx := errgroup.WithContext(p.a.ctx)
 	for _, c := range connections {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"topupd/config/yamlfile"
-	"topupd/internal/english"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -88,11 +87,11 @@ func (c *purchasesListCmd) Run(a *app) (err error) {
 	if more {
 		purchases = purchases[:limit]
 	}
-	records := make([]purchaseRecord, 0, len(purchases))
+	records := make([]screen.PurchaseRecord, 0, len(purchases))
 	for _, p := range l.relabel(purchases) {
-		records = append(records, recordOf(p))
+		records = append(records, screen.RecordOf(p))
 	}
-	return listing(a, c.Output, records, func() { a.purchaseTable(purchases, more) })
+	return screen.List(a.Screen, c.Output, records, func() { a.Purchases(purchases, more) })
 }
 
 func (c *purchasesListCmd) filter(a *app, l *loaded) (ledger.Filter, error) {
@@ -123,7 +122,7 @@ func (c *purchasesListCmd) filter(a *app, l *loaded) (ledger.Filter, error) {
 func among[W ~string](flag string, words []string, known []W) (chosen []W, err error) {
 	for _, w := range words {
 		if !slices.Contains(known, W(w)) {
-			return nil, usage("%s %q: write one of %s", flag, clipped(w), oneOf(known))
+			return nil, usage("%s %q: write one of %s", flag, screen.Clipped(w), oneOf(known))
 		}
 		chosen = append(chosen, W(w))
 	}
@@ -155,109 +154,7 @@ func (a *app) moment(flag, text string, direction time.Duration) (time.Time, err
 	}
 	var d yamlfile.Duration
 	if err := d.ReadText(text); err != nil || d <= 0 {
-		return time.Time{}, usage("%s %q: write a time such as 2026-11-20T09:00:00Z, or a duration such as 90m, 24h or 7d", flag, clipped(text))
+		return time.Time{}, usage("%s %q: write a time such as 2026-11-20T09:00:00Z, or a duration such as 90m, 24h or 7d", flag, screen.Clipped(text))
 	}
 	return a.now().Add(direction * time.Duration(d)), nil
-}
-
-// purchaseRecord is one purchase for programs. Its fields and their order are
-// relied on outside: add at the end, remove nothing.
-type purchaseRecord struct {
-	ID                string  `json:"id"`
-	Provider          string  `json:"provider"` // the name in the YAML
-	Customer          string  `json:"customer"`
-	Product           string  `json:"product"`
-	Rule              string  `json:"rule"`
-	RuleVersion       string  `json:"rule_version"`
-	State             string  `json:"state"`
-	Reason            *string `json:"reason"`
-	Payment           string  `json:"payment"`
-	Credits           string  `json:"credits"`
-	PriceExcludingTax string  `json:"price_excluding_tax"`
-	Currency          string  `json:"currency"`
-	IdempotencyKey    string  `json:"idempotency_key"`
-	Reference         *string `json:"reference"`
-	Attempts          int     `json:"attempts"`
-	PlannedAt         *string `json:"planned_at"`
-	SentAt            *string `json:"sent_at"`
-	FinishedAt        *string `json:"finished_at"`
-	BalanceBefore     string  `json:"balance_before"`
-	Threshold         string  `json:"threshold"`
-	ExpiresAt         *string `json:"expires_at"`
-	CustomerName      *string `json:"customer_name"`
-	ProductName       *string `json:"product_name"`
-	ResolvedBy        *string `json:"resolved_by"`
-	CorrectedAt       *string `json:"corrected_at"`
-	CorrectedFrom     *string `json:"corrected_from"` // its state until then
-}
-
-func recordOf(p topup.Purchase) purchaseRecord {
-	return purchaseRecord{
-		ID: p.ID, Provider: p.ProviderName, Customer: string(p.Target.Customer), Product: string(p.Target.Product),
-		Rule: p.Rule, RuleVersion: p.RuleVersion, State: string(p.State), Reason: word(p.Reason), Payment: string(p.Payment),
-		Credits: p.Credits.String(), PriceExcludingTax: p.Price.Amount(), Currency: string(p.Price.Currency),
-		IdempotencyKey: p.Key, Reference: word(p.Reference), Attempts: p.Attempts,
-		PlannedAt: stamp(&p.PlannedAt), SentAt: stamp(p.SentAt), FinishedAt: stamp(p.FinishedAt),
-		BalanceBefore: p.BalanceBefore.String(), Threshold: p.Threshold.String(), ExpiresAt: stamp(p.ExpiresAt),
-		CustomerName: word(p.CustomerName), ProductName: word(p.ProductName),
-		ResolvedBy: word(p.ResolvedBy), CorrectedAt: stamp(p.CorrectedAt), CorrectedFrom: word(p.CorrectedFrom),
-	}
-}
-
-// stateOf is the state, and what a person should know beside it.
-func stateOf(p topup.Purchase) string {
-	var notes []string
-	if p.CorrectedAt != nil {
-		notes = append(notes, "corrected")
-	}
-	switch {
-	case p.OnWord(hasBooks(p)):
-		notes = append(notes, "by a person")
-	case p.Reason != topup.FailedNone && p.State != topup.Settled: // what went wrong on the way is over
-		notes = append(notes, string(p.Reason))
-	}
-	if len(notes) == 0 {
-		return string(p.State)
-	}
-	return fmt.Sprintf("%s (%s)", p.State, strings.Join(notes, ", "))
-}
-
-// purchaseTable prints purchases for people; more tells that the list goes on.
-func (a *app) purchaseTable(purchases []topup.Purchase, more bool) {
-	if len(purchases) == 0 {
-		a.printf("no purchases\n")
-		return
-	}
-	g := grid{columns: []column{
-		{title: "planned"},
-		{title: "id"},
-		{title: "provider"},
-		{title: "customer", stack: true},
-		{title: "credits", right: true},
-		{title: "excl. tax", right: true},
-		{title: "state"},
-		{title: "payment"},
-		{title: "reference"},
-		{title: "open for"},
-	}}
-	if !slices.ContainsFunc(purchases, func(p topup.Purchase) bool { return p.State.Open() }) {
-		g.columns = g.columns[:len(g.columns)-1]
-	}
-	for _, p := range purchases {
-		row := []string{
-			a.clock(p.PlannedAt), p.Short(), p.ProviderName, both(p.CustomerName, string(p.Target.Customer)),
-			p.Credits.Grouped(), p.Price.Grouped(), a.paint(stateColor(p.State), stateOf(p)), string(p.Payment), printable(dash(p.Reference)),
-			openFor(p, a.now(), short),
-		}
-		g.rows = append(g.rows, row[:len(g.columns)])
-	}
-	a.printf("%s", g.render(a.width))
-	notes := []string{english.Plural(len(purchases), "purchase")}
-	if more {
-		notes[0] = fmt.Sprintf("the newest %s, and there are more; --limit 0 lists all", english.Plural(len(purchases), "purchase"))
-	}
-	if zone := a.zoneNote(); zone != "" {
-		notes = append(notes, zone)
-	}
-	a.printf("%s\n", strings.Join(notes, " · "))
 }

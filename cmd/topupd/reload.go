@@ -61,6 +61,6 @@ func (*reloadCmd) Run(a *app) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("refused, the daemon goes on with the old rules: %s", text)
 	}
-	a.printf("%s\n", text)
+	a.Printf("%s\n", text)
 	return nil
 }

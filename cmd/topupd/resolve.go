@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"topupd/internal/daemon"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -74,20 +75,21 @@ func (a *app) decide(id, outcome string, f decisionFlags, as func(*resolving)) (
 		return err
 	}
 	defer func() { err = errors.Join(err, r.store.Close()) }()
-	p, evidence, err := a.file(r.store, l, id)
+	file, err := a.file(r.store, l, id)
 	if err != nil {
 		return err
 	}
-	a.page(r.store, p, evidence)
-	p, err = r.resolve(p)
+	r.seen = file.seen
+	a.Purchase(file.purchase, file.evidence, file.seen)
+	p, err := r.resolve(file.purchase)
 	if err != nil {
 		return fmt.Errorf("purchase %s stays %s: %w", p.Short(), p.State, err)
 	}
 	if f.DryRun {
-		a.printf("Nothing was changed (--dry-run).\n")
+		a.Printf("Nothing was changed (--dry-run).\n")
 		return nil
 	}
-	a.printf("\n%s is %s now. %s\n", p.Short(), a.paint(stateColor(p.State), string(p.State)), standsOf(p, a.clock))
+	a.Printf("\n%s is %s now. %s\n", p.Short(), a.Paint(screen.StateColor(p.State), string(p.State)), screen.StandsOf(p, a.Clock))
 	return r.aftermath(p)
 }
 
@@ -104,6 +106,7 @@ type resolving struct {
 	store    *ledger.Store
 	flags    decisionFlags
 	decision topup.Resolution
+	seen     []topup.Evaluation // the readings of the target
 	step     func(topup.Purchase, topup.Resolution, time.Time) (topup.Change, error)
 }
 
@@ -115,7 +118,7 @@ func (r *resolving) resolve(p topup.Purchase) (topup.Purchase, error) {
 		return p, err
 	}
 	if p.LastSentAt != nil {
-		r.a.printf("\nlast sent %s ago\n", long(now.Sub(*p.LastSentAt)))
+		r.a.Printf("\nlast sent %s ago\n", screen.Long(now.Sub(*p.LastSentAt)))
 	}
 	found, err := r.store.Capabilities(r.a.ctx, p.Target.Provider)
 	if err != nil {
@@ -132,7 +135,7 @@ func (r *resolving) resolve(p topup.Purchase) (topup.Purchase, error) {
 	if err != nil {
 		return p, err
 	}
-	r.a.printf("%s\n", r.a.fold("what changes: "+changesOf(p, change.Next), 0))
+	r.a.Printf("%s\n", r.a.Fold("what changes: "+changesOf(p, change.Next), 0))
 	if r.flags.DryRun {
 		return p, nil
 	}
@@ -141,7 +144,7 @@ func (r *resolving) resolve(p topup.Purchase) (topup.Purchase, error) {
 	case errors.Is(err, topup.ErrOvertaken):
 		return p, fmt.Errorf("it changed while you decided; look again with topupd purchases show %s: %w", p.Short(), err)
 	case errors.Is(err, ledger.ErrReferenceClaimed):
-		return p, fmt.Errorf("%s explains another purchase; topupd purchases list shows which: %w", clipped(r.decision.Reference), err)
+		return p, fmt.Errorf("%s explains another purchase; topupd purchases list shows which: %w", screen.Clipped(r.decision.Reference), err)
 	case err != nil:
 		return p, err
 	}
@@ -153,7 +156,7 @@ func changesOf(was, is topup.Purchase) string {
 	var parts []string
 	changed := func(what, from, to string) {
 		if from != to {
-			parts = append(parts, fmt.Sprintf("%s %s → %s", what, printable(dash(from)), printable(dash(to))))
+			parts = append(parts, fmt.Sprintf("%s %s → %s", what, screen.Printable(screen.Dash(from)), screen.Printable(screen.Dash(to))))
 		}
 	}
 	invoiced := func(p topup.Purchase) string {
@@ -187,8 +190,8 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 	case !client.HasRecords && r.decision.Charged:
 		return r.onWord(client.Type.Title() + " has no books to look into")
 	case !client.HasRecords:
-		r.a.printf("%s has no books to look into: your word is all there is\n", client.Type.Title())
-		if (p.Found != "" || r.a.rose(r.store, p)) && !r.flags.DespiteRise {
+		r.a.Printf("%s has no books to look into: your word is all there is\n", client.Type.Title())
+		if (p.Found != "" || screen.Rose(p, r.seen)) && !r.flags.DespiteRise {
 			return errors.New("a rise of the balance was seen since it was sent, so it may well have been charged, and the customer would pay twice; if you know where the rise came from, add --despite-rise")
 		}
 		return nil
@@ -207,7 +210,7 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 		if n := len(r.decision.External); n > 0 {
 			what = fmt.Sprintf("nothing found beside what you call somebody else's (%d)", n)
 		}
-		r.a.printf("looked at %s again: %s\n", client.Type.Title(), what)
+		r.a.Printf("looked at %s again: %s\n", client.Type.Title(), what)
 		return nil
 	case r.decision.Reference == "":
 		if err := seen.Unnamed(); err != nil {
@@ -219,13 +222,13 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 		return err
 	}
 	r.decision.Reference = r.decision.Seen.ID // a person may have named its ledger row
-	r.a.printf("looked at %s: %s\n", client.Type.Title(), r.decision.Seen.String())
+	r.a.Printf("looked at %s: %s\n", client.Type.Title(), r.decision.Seen.String())
 	return nil
 }
 
 // onWord says that nothing but the person's word stands behind a charge.
 func (r *resolving) onWord(why string) error {
-	r.a.printf("%s\n", r.a.fold(why+": your word is all there is, and topupd verify will say so", 0))
+	r.a.Printf("%s\n", r.a.Fold(why+": your word is all there is, and topupd verify will say so", 0))
 	return nil
 }
 
@@ -241,8 +244,8 @@ func (r *resolving) aftermath(p topup.Purchase) error {
 		}
 		for _, q := range later {
 			if q.ID != p.ID && q.Target == p.Target && q.PlannedAt.After(p.PlannedAt) && (q.State == topup.Settled || q.State == topup.Confirmed) {
-				r.a.printf("%s\n", r.a.fold(fmt.Sprintf("bought again since: %s of %s, %s; if that was because of this one, refund one of them at the provider",
-					q.Short(), r.a.clock(q.PlannedAt), q.Price), 0))
+				r.a.Printf("%s\n", r.a.Fold(fmt.Sprintf("bought again since: %s of %s, %s; if that was because of this one, refund one of them at the provider",
+					q.Short(), r.a.Clock(q.PlannedAt), q.Price), 0))
 			}
 		}
 	}
@@ -251,7 +254,7 @@ func (r *resolving) aftermath(p topup.Purchase) error {
 		return err
 	}
 	if s.Implausible != "" {
-		r.a.printf("%s\n", r.a.fold("the customer is held: "+printable(s.Implausible), 0))
+		r.a.Printf("%s\n", r.a.Fold("the customer is held: "+screen.Printable(s.Implausible), 0))
 	}
 	return nil
 }

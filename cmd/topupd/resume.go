@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"topupd/internal/english"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -50,7 +51,7 @@ func (c *resumeCmd) Run(a *app) (err error) {
 		if err != nil {
 			return err
 		}
-		a.printf("resumed by %s: %s\n", printable(p.By), printable(p.Reason))
+		a.Printf("resumed by %s: %s\n", screen.Printable(p.By), screen.Printable(p.Reason))
 		a.printLifted(l, lifted)
 		for _, q := range lifted.Pauses {
 			err = errors.Join(err, a.otherSwitches(store, l, topup.Pause{Scope: q.Scope, Provider: q.Provider, Subject: q.Subject}))
@@ -74,9 +75,9 @@ func (c *resumeCmd) Run(a *app) (err error) {
 		return err
 	}
 	if lines := liftedLines(lifted); len(lines) == 0 && len(lifted.Pauses) == 0 {
-		a.printf("nothing was paused or held for %s\n", l.words(p))
+		a.Printf("nothing was paused or held for %s\n", l.words(p))
 	} else {
-		a.printf("resumed: %s, by %s: %s\n", l.words(p), printable(p.By), printable(p.Reason))
+		a.Printf("resumed: %s, by %s: %s\n", l.words(p), screen.Printable(p.By), screen.Printable(p.Reason))
 	}
 	a.printLifted(l, lifted)
 	return a.otherSwitches(store, l, p)
@@ -84,32 +85,32 @@ func (c *resumeCmd) Run(a *app) (err error) {
 
 func (a *app) printLifted(l *loaded, r ledger.Resumed) {
 	for _, p := range r.Pauses {
-		a.printf("  lifted the %s of %s (%s)\n", map[bool]string{true: "stop", false: "pause"}[p.Own()], a.switchWords(l, p), p.ID)
+		a.Printf("  lifted the %s of %s (%s)\n", map[bool]string{true: "stop", false: "pause"}[p.Own()], a.switchWords(l, p), p.ID)
 	}
 	for _, line := range liftedLines(r) {
-		a.printf("  lifted %s\n", line)
+		a.Printf("  lifted %s\n", line)
 	}
 }
 
 // whichPauses lists what would be lifted and asks which, since nobody may end
 // another's pause unseen. Where nobody can be asked, that is a mistake.
 func (a *app) whichPauses(l *loaded, p topup.Pause, pauses []topup.Pause) ([]string, error) {
-	g := grid{indent: "  ", columns: []column{{title: "id"}, {title: "by"}, {title: "since"}, {title: "until"}, {title: "why", wrap: true}}}
+	g := screen.Grid{Indent: "  ", Columns: []screen.Column{{Title: "id"}, {Title: "by"}, {Title: "since"}, {Title: "until"}, {Title: "why", Wrap: true}}}
 	var all []string
 	for _, q := range pauses {
 		until := "resumed"
 		if q.Until != nil {
-			until = a.clock(*q.Until)
+			until = a.Clock(*q.Until)
 		}
-		g.rows = append(g.rows, []string{q.ID, printable(q.By), a.clock(q.At), until, printable(q.Reason)})
+		g.Rows = append(g.Rows, []string{q.ID, screen.Printable(q.By), a.Clock(q.At), until, screen.Printable(q.Reason)})
 		all = append(all, q.ID)
 	}
-	a.printf("%s is off %d times:\n%s", l.words(p), len(pauses), g.render(a.width))
+	a.Printf("%s is off %d times:\n%s", l.words(p), len(pauses), g.Render(a.Width))
 	if !a.asks {
 		return nil, usage("nothing was lifted: write the ids to lift, as in topupd resume %s --reason \"…\"; with the scope, %s leaves them and lifts what else holds it",
 			strings.Join(all, " "), ledger.NoPause)
 	}
-	fmt.Fprint(a.stderr, "Which shall be lifted? Write ids, all, or none: ")
+	fmt.Fprint(a.Err, "Which shall be lifted? Write ids, all, or none: ")
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	switch ids := strings.Fields(line); {
 	case err != nil && line == "", len(ids) == 0:

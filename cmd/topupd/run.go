@@ -31,7 +31,7 @@ func (c *runCmd) Run(a *app) error {
 	}
 	// A log whose reader has gone is no reason to end: sink counts what it loses.
 	signal.Ignore(syscall.SIGPIPE)
-	log, lines := daemon.NewLogger(a.stderr, loaded.Config.Log, a.now)
+	log, lines := daemon.NewLogger(a.Err, loaded.Config.Log, a.now)
 	defer lines.Close()
 	d, err := a.daemon(loaded, daemon.Options{Log: log, LogDropped: lines.Dropped})
 	if err != nil && a.ctx.Err() != nil && !c.Once {

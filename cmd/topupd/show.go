@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -36,116 +37,58 @@ func (c *purchasesShowCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	p, evidence, err := a.file(store, l, c.ID)
+	f, err := a.file(store, l, c.ID)
 	if err != nil {
 		return err
 	}
-	switch c.Output {
-	case "json", "jsonl":
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetEscapeHTML(false)
-		if c.Output == "json" {
-			encoder.SetIndent("", "  ")
-		}
-		if c.Evidence {
-			proof, err := a.proof(store, p, evidence)
-			if err != nil {
-				return err
-			}
-			return encoder.Encode(proof)
-		}
-		return encoder.Encode(fileOf(p, evidence))
-	case "table":
-		if c.Evidence {
-			proof, err := a.proof(store, p, evidence)
-			if err != nil {
-				return err
-			}
-			a.proofPage(p, evidence, proof)
-			return nil
-		}
+	if c.Output == "csv" {
+		return screen.List(a.Screen, c.Output, []screen.PurchaseRecord{screen.RecordOf(f.purchase)}, nil)
 	}
-	return listing(a, c.Output, []purchaseRecord{recordOf(p)}, func() { a.page(store, p, evidence) })
+	var record any = screen.FileOf(f.purchase, f.evidence)
+	print := func() { a.Purchase(f.purchase, f.evidence, f.seen) }
+	if c.Evidence {
+		permits, err := store.Permits(a.ctx, f.purchase.ID)
+		if err != nil {
+			return err
+		}
+		proof, err := screen.ProofOf(f.purchase, f.evidence, permits, f.seen)
+		if err != nil {
+			return err
+		}
+		record, print = proof, func() { a.Proof(f.purchase, f.evidence, proof) }
+	}
+	if c.Output == "table" {
+		print()
+		return nil
+	}
+	encoder := json.NewEncoder(a.Out)
+	encoder.SetEscapeHTML(false)
+	if c.Output == "json" {
+		encoder.SetIndent("", "  ")
+	}
+	return encoder.Encode(record)
 }
 
-// file reads a purchase and its evidence.
-func (a *app) file(store *ledger.Store, l *loaded, id string) (topup.Purchase, []topup.Evidence, error) {
+// file is a purchase with its history and the readings of its target.
+type file struct {
+	purchase topup.Purchase
+	evidence []topup.Evidence
+	seen     []topup.Evaluation
+}
+
+func (a *app) file(store *ledger.Store, l *loaded, id string) (f file, err error) {
 	p, err := store.Purchase(a.ctx, id)
 	if errors.Is(err, topup.ErrNotFound) {
-		return p, nil, fmt.Errorf("there is no purchase %q; topupd purchases list --limit 0 shows all ids", clipped(id))
+		return f, fmt.Errorf("there is no purchase %q; topupd purchases list --limit 0 shows all ids", screen.Clipped(id))
 	}
 	if err != nil {
-		return p, nil, err
+		return f, err
 	}
 	p.ProviderName = l.label(p.Target.Provider, p.ProviderName)
-	evidence, err := store.Evidence(a.ctx, p.ID)
-	return p, evidence, err
-}
-
-// purchaseFile is one purchase with its evidence for programs.
-type purchaseFile struct {
-	purchaseRecord
-	ProviderID      string           `json:"provider_id"`
-	PriceID         *string          `json:"price_id"`
-	Request         string           `json:"request"`
-	Body            string           `json:"request_body"`
-	Fingerprint     string           `json:"request_sha256"`
-	Policy          string           `json:"policy"`
-	Repeats         int              `json:"repeats"`
-	ReadAt          *string          `json:"read_at"`
-	RefreshedAt     *string          `json:"refreshed_at"`
-	LastSentAt      *string          `json:"last_sent_at"`
-	QuietUntil      *string          `json:"quiet_until"`
-	ConfirmedAt     *string          `json:"confirmed_at"`
-	ReferenceBy     *string          `json:"reference_by"`
-	LedgerRowAt     *string          `json:"ledger_row_at"`
-	Invoiced        *string          `json:"invoiced_excluding_tax"` // when it is not the price
-	Detail          *string          `json:"detail"`
-	Found           *string          `json:"found"`
-	NextLookAt      *string          `json:"next_look_at"`
-	Note            *string          `json:"note"`
-	RuleTerms       json.RawMessage  `json:"rule_terms"`
-	Evidence        []evidenceRecord `json:"evidence"`
-	PaymentMethodID *string          `json:"payment_method_id"`
-}
-
-type evidenceRecord struct {
-	At     *string         `json:"at"`
-	Kind   string          `json:"kind"`
-	From   *string         `json:"from"`
-	To     *string         `json:"to"`
-	Text   string          `json:"text"`
-	Detail json.RawMessage `json:"detail"`
-}
-
-func fileOf(p topup.Purchase, evidence []topup.Evidence) purchaseFile {
-	f := purchaseFile{
-		purchaseRecord: recordOf(p), ProviderID: string(p.Target.Provider),
-		PriceID: word(p.PriceID),
-		Request: p.Request.Method + " " + p.Request.Path, Body: string(p.Request.Body), Fingerprint: p.Fingerprint,
-		Policy: string(p.Policy), Repeats: p.Repeats, ReadAt: stamp(&p.ReadAt), RefreshedAt: stamp(&p.RefreshedAt),
-		LastSentAt: stamp(p.LastSentAt), ConfirmedAt: stamp(p.ConfirmedAt), ReferenceBy: word(p.ReferenceBy),
-		LedgerRowAt: stamp(p.RowAt), Detail: word(p.Detail), Found: word(p.Found), NextLookAt: stamp(p.NextLookAt),
-		Note: word(p.Note), RuleTerms: rawJSON(p.Terms), PaymentMethodID: word(p.PaymentMethodID),
-		Evidence: []evidenceRecord{},
+	f.purchase = p
+	if f.evidence, err = store.Evidence(a.ctx, p.ID); err != nil {
+		return f, err
 	}
-	if p.LastSentAt != nil {
-		f.QuietUntil = stamp(new(p.QuietUntil()))
-	}
-	if p.Charged != nil {
-		f.Invoiced = new(p.Charged.String())
-	}
-	for _, e := range evidence {
-		f.Evidence = append(f.Evidence, evidenceRecord{
-			At: stamp(&e.At), Kind: string(e.Kind), From: word(e.From), To: word(e.To), Text: e.Text, Detail: rawJSON(e.Detail),
-		})
-	}
-	return f
-}
-
-func rawJSON(b []byte) json.RawMessage {
-	if !json.Valid(b) {
-		return json.RawMessage("null")
-	}
-	return b
+	f.seen, err = store.Evaluations(a.ctx, ledger.Filter{Provider: p.Target.Provider, Customer: p.Target.Customer, Product: p.Target.Product})
+	return f, err
 }

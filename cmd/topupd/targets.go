@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
-	"time"
 
 	"topupd/config"
 	"topupd/internal/daemon"
-	"topupd/internal/english"
+	"topupd/internal/screen"
 	"topupd/ledger"
 	"topupd/topup"
 )
@@ -72,103 +69,16 @@ func (c *targetsListCmd) Run(a *app) (err error) {
 		}
 	}
 	var shown []topup.Evaluation
-	var records []targetRecord
+	var records []screen.TargetRecord
 	for _, e := range all {
 		if c.Below && !e.Below() {
 			continue
 		}
 		e.ProviderName = l.label(e.Target.Provider, e.ProviderName)
 		shown = append(shown, e)
-		records = append(records, targetOf(e))
+		records = append(records, screen.TargetOf(e))
 	}
-	return listing(a, c.Output, records, func() { a.targetTable(shown) })
-}
-
-// targetRecord is one target for programs.
-type targetRecord struct {
-	Provider     string  `json:"provider"`
-	Customer     string  `json:"customer"`
-	CustomerName *string `json:"customer_name"`
-	Product      string  `json:"product"`
-	ProductName  *string `json:"product_name"`
-	Balance      *string `json:"balance"`
-	Threshold    *string `json:"threshold"`
-	Below        bool    `json:"below"`
-	Reason       string  `json:"reason"`
-	Class        string  `json:"class"`
-	Since        *string `json:"since"`
-	Text         string  `json:"text"`
-	Rule         *string `json:"rule"`
-	RuleVersion  *string `json:"rule_version"`
-	ReadAt       *string `json:"read_at"`
-	RefreshedAt  *string `json:"refreshed_at"`
-	Purchase     *string `json:"purchase"`
-	TroubleSince *string `json:"trouble_since"`
-}
-
-func targetOf(e topup.Evaluation) targetRecord {
-	return targetRecord{
-		Provider: e.ProviderName, Customer: string(e.Target.Customer), CustomerName: word(e.CustomerName),
-		Product: string(e.Target.Product), ProductName: word(e.ProductName),
-		Balance: number(e.Balance), Threshold: number(e.Threshold), Below: e.Below(),
-		Reason: string(e.Reason), Class: string(e.Reason.Class()), Since: stamp(&e.Since), Text: e.Text,
-		Rule: word(e.Rule), RuleVersion: word(e.RuleVersion),
-		ReadAt: stamp(&e.ReadAt), RefreshedAt: stamp(&e.RefreshedAt), Purchase: word(e.Purchase), TroubleSince: stamp(new(troubleSince(e))),
-	}
-}
-
-func (a *app) targetTable(targets []topup.Evaluation) {
-	if len(targets) == 0 {
-		a.printf("no targets: nothing that fits has been written down; topupd run does that, topupd plan asks the providers now\n")
-		return
-	}
-	g := grid{columns: []column{
-		{title: "provider"},
-		{title: "customer", stack: true},
-		{title: "product", stack: true},
-		{title: "balance", right: true},
-		{title: "threshold", right: true},
-		{title: "decision"},
-		{title: "since"},
-		{title: "read at"},
-		{title: "in trouble for"},
-	}}
-	if !slices.ContainsFunc(targets, func(e topup.Evaluation) bool { return !troubleSince(e).IsZero() }) {
-		g.columns = g.columns[:len(g.columns)-1]
-	}
-	below := 0
-	newest := targets[0].At
-	for _, e := range targets {
-		newest = laterOf(newest, e.At)
-		if e.Below() {
-			below++
-		}
-		trouble := "-"
-		if since := troubleSince(e); !since.IsZero() {
-			trouble = short(a.now().Sub(since))
-		}
-		row := []string{
-			e.ProviderName, both(e.CustomerName, string(e.Target.Customer)), both(e.ProductName, string(e.Target.Product)),
-			figure(e.Balance), figure(e.Threshold), a.paint(reasonColor(e.Reason), string(e.Reason)), a.clock(e.Since), a.clock(e.ReadAt), trouble,
-		}
-		g.rows = append(g.rows, row[:len(g.columns)])
-	}
-	a.printf("%s", g.render(a.width))
-	notes := []string{english.Plural(len(targets), "target"), fmt.Sprintf("%s below the threshold", english.Grouped(below))}
-	if zone := a.zoneNote(); zone != "" {
-		notes = append(notes, zone)
-	}
-	a.printf("%s\n", strings.Join(notes, " · "))
-	if note := a.silence(newest); note != "" {
-		a.printf("%s\n", note)
-	}
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
+	return screen.List(a.Screen, c.Output, records, func() { a.Targets(shown) })
 }
 
 // targetsAddCmd attaches a credit product.
@@ -218,9 +128,9 @@ func (c *targetsAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	a.printf("%s · %s · %s: balance %s, threshold %s\n", c.Provider,
-		printable(either(reading.CustomerName, c.Customer)), printable(either(reading.ProductName, c.Product)),
-		reading.Balance.Grouped(), figure(reading.Threshold))
+	a.Printf("%s · %s · %s: balance %s, threshold %s\n", c.Provider,
+		screen.Printable(screen.Either(reading.CustomerName, c.Customer)), screen.Printable(screen.Either(reading.ProductName, c.Product)),
+		reading.Balance.Grouped(), screen.Figure(reading.Threshold))
 	return nil
 }
 
@@ -230,7 +140,7 @@ func (c *targetsAddCmd) threshold() (*topup.Credits, error) {
 	}
 	credits, err := topup.ParseCredits(c.Threshold)
 	if err != nil || credits < 0 {
-		return nil, usage("--threshold %s: write a number of credits, 0 or more", clipped(c.Threshold))
+		return nil, usage("--threshold %s: write a number of credits, 0 or more", screen.Clipped(c.Threshold))
 	}
 	return &credits, nil
 }

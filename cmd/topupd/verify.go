@@ -13,6 +13,7 @@ import (
 	"topupd/config"
 	"topupd/internal/daemon"
 	"topupd/internal/english"
+	"topupd/internal/screen"
 	"topupd/internal/verify"
 	"topupd/ledger"
 	"topupd/topup"
@@ -120,7 +121,7 @@ func (c booksFlags) moment(a *app) (time.Time, error) {
 		since, err = a.moment("--since", c.Since, -1)
 	}
 	if err == nil && since.After(a.now()) {
-		err = usage("--since %s is in the future", clipped(c.Since))
+		err = usage("--since %s is in the future", screen.Clipped(c.Since))
 	}
 	return since, err
 }
@@ -143,7 +144,7 @@ func (c booksFlags) compare(a *app, l *loaded, store *ledger.Store, connections 
 		return nil, err
 	}
 	var at atomic.Pointer[verify.Verifier]
-	stop := a.progress(func() string {
+	stop := a.Progress(func() string {
 		v := at.Load()
 		if v == nil {
 			return "Reading …"
@@ -234,9 +235,9 @@ type findingRecord struct {
 
 func findingOf(provider string, f verify.Finding) findingRecord {
 	return findingRecord{
-		Provider: provider, Kind: string(f.Kind), Meaning: f.Kind.Words(), Customer: string(f.Customer), Product: word(f.Product),
-		Purchase: word(f.Purchase), OtherPurchase: word(f.Other), Invoice: word(f.Invoice), Row: word(f.Row),
-		Ours: word(f.Ours), Theirs: word(f.Theirs), At: stamp(&f.At), Next: f.Kind.Next(), ID: f.ID,
+		Provider: provider, Kind: string(f.Kind), Meaning: f.Kind.Words(), Customer: string(f.Customer), Product: screen.Word(f.Product),
+		Purchase: screen.Word(f.Purchase), OtherPurchase: screen.Word(f.Other), Invoice: screen.Word(f.Invoice), Row: screen.Word(f.Row),
+		Ours: screen.Word(f.Ours), Theirs: screen.Word(f.Theirs), At: screen.Stamp(&f.At), Next: f.Kind.Next(), ID: f.ID,
 	}
 }
 
@@ -255,21 +256,21 @@ func (c *verifyListCmd) print(a *app, results []compared, customers []ledger.Cus
 	for _, r := range results {
 		for _, f := range r.report.Findings {
 			record := findingOf(r.from.Name, f)
-			record.CustomerName = word(names[customer{r.from.ID, f.Customer}])
+			record.CustomerName = screen.Word(names[customer{r.from.ID, f.Customer}])
 			open = append(open, record)
 		}
 		for _, k := range r.known {
 			record := findingOf(r.from.Name, k.Finding)
-			record.CustomerName = word(names[customer{r.from.ID, k.Customer}])
-			record.AcknowledgedBy, record.AcknowledgedAt, record.AcknowledgedNote = word(k.action.By), stamp(&k.action.At), word(k.action.Reason)
+			record.CustomerName = screen.Word(names[customer{r.from.ID, k.Customer}])
+			record.AcknowledgedBy, record.AcknowledgedAt, record.AcknowledgedNote = screen.Word(k.action.By), screen.Stamp(&k.action.At), screen.Word(k.action.Reason)
 			known = append(known, record)
 		}
 	}
-	out := a.stderr
+	out := a.Err
 	if c.Output == "table" {
-		out = a.stdout
+		out = a.Out
 	}
-	if err := listing(a, c.Output, slices.Concat(open, known), func() { a.findingTable(open); a.knownTable(known) }); err != nil {
+	if err := screen.List(a.Screen, c.Output, slices.Concat(open, known), func() { a.findingTable(open); a.knownTable(known) }); err != nil {
 		return err
 	}
 	for _, r := range results {
@@ -287,9 +288,9 @@ const onWordShown = 20
 // printOnWord lists, every time, the purchases whose outcome no books bear out:
 // it is no difference, and nobody else can see it.
 func (c *verifyListCmd) printOnWord(a *app, store *ledger.Store, results []compared) error {
-	out := a.stderr
+	out := a.Err
 	if c.Output == "table" {
-		out = a.stdout
+		out = a.Out
 	}
 	decided, err := store.Purchases(a.ctx, ledger.Filter{Decided: true})
 	if err != nil {
@@ -308,8 +309,8 @@ func (c *verifyListCmd) printOnWord(a *app, store *ledger.Store, results []compa
 				fmt.Fprintf(out, "  and %s older\n", english.Grouped(len(list)-i))
 				break
 			}
-			fmt.Fprintf(out, "  %s  %s  %s  %s of %s  %s, says %s\n", a.clock(p.PlannedAt), p.Short(), printable(string(p.Target.Customer)),
-				p.Credits.Grouped(), p.Price.Grouped(), stateOf(p), printable(p.ResolvedBy))
+			fmt.Fprintf(out, "  %s  %s  %s  %s of %s  %s, says %s\n", a.Clock(p.PlannedAt), p.Short(), screen.Printable(string(p.Target.Customer)),
+				p.Credits.Grouped(), p.Price.Grouped(), screen.StateOf(p), screen.Printable(p.ResolvedBy))
 		}
 	}
 	return nil
@@ -320,53 +321,46 @@ func (a *app) findingTable(records []findingRecord) {
 	if len(records) == 0 {
 		return
 	}
-	g := grid{columns: []column{
-		{title: "id"},
-		{title: "provider"},
-		{title: "difference"},
-		{title: "customer", stack: true},
-		{title: "purchase"},
-		{title: "at the provider"},
-		{title: "ours → theirs", wrap: true},
+	g := screen.Grid{Columns: []screen.Column{
+		{Title: "id"},
+		{Title: "provider"},
+		{Title: "difference"},
+		{Title: "customer", Stack: true},
+		{Title: "purchase"},
+		{Title: "at the provider"},
+		{Title: "ours → theirs", Wrap: true},
 	}}
 	counts := map[string]int{}
 	for _, r := range records {
 		counts[r.Kind]++
-		g.rows = append(g.rows, []string{
-			r.ID, r.Provider, a.paint(findingColor(r.Kind), r.Kind), both(given(r.CustomerName), r.Customer), lastOfID(r.Purchase),
-			printable(either(given(r.Invoice), given(r.Row))), printable(strings.TrimPrefix(given(r.Ours)+" → "+given(r.Theirs), " → ")),
+		g.Rows = append(g.Rows, []string{
+			r.ID, r.Provider, a.Paint(findingColor(r.Kind), r.Kind), screen.Both(screen.Given(r.CustomerName), r.Customer), lastOfID(r.Purchase),
+			screen.Printable(screen.Either(screen.Given(r.Invoice), screen.Given(r.Row))), screen.Printable(strings.TrimPrefix(screen.Given(r.Ours)+" → "+screen.Given(r.Theirs), " → ")),
 		})
 	}
-	a.printf("%s\nWhat to do\n", g.render(a.width))
+	a.Printf("%s\nWhat to do\n", g.Render(a.Width))
 	for _, k := range verify.Kinds() {
 		if n := counts[string(k)]; n > 0 {
-			a.printf("  %s (%s): %s\n    %s\n", k, english.Grouped(n), k.Words(), a.fold(sentence(k.Next())+".", 4))
+			a.Printf("  %s (%s): %s\n    %s\n", k, english.Grouped(n), k.Words(), a.Fold(sentence(k.Next())+".", 4))
 		}
 	}
-	a.printf("  or live with one: topupd verify ack ID --note \"…\"; it is listed apart then, and alerts no more\n\n")
+	a.Printf("  or live with one: topupd verify ack ID --note \"…\"; it is listed apart then, and alerts no more\n\n")
 }
 
 func findingColor(kind string) string {
 	if verify.Kind(kind).Unexplained() {
-		return yellow
+		return screen.Yellow
 	}
-	return red
-}
-
-func given(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
+	return screen.Red
 }
 
 // lastOfID is enough of a purchase's id for a person to type.
 func lastOfID(id *string) string {
-	s := given(id)
+	s := screen.Given(id)
 	if len(s) > 8 {
 		s = s[len(s)-8:]
 	}
-	return dash(s)
+	return screen.Dash(s)
 }
 
 // sentence begins with a capital.
@@ -393,7 +387,7 @@ func (a *app) compareLine(out io.Writer, r compared) {
 		result += fmt.Sprintf(" beside %s acknowledged", english.Grouped(len(r.known)))
 	}
 	natively := 0
-	parts := []string{fmt.Sprintf("%s: %s since %s", r.from.Name, result, a.clock(n.Since))}
+	parts := []string{fmt.Sprintf("%s: %s since %s", r.from.Name, result, a.Clock(n.Since))}
 	if r.from.Type == config.Talkover {
 		parts = append(parts, english.Plural(n.Rows+n.Native, "own recharge")+" of the provider")
 	} else {
@@ -421,5 +415,5 @@ func (a *app) compareLine(out io.Writer, r compared) {
 	if n.Blind != "" {
 		parts = append(parts, n.Blind)
 	}
-	fmt.Fprintf(out, "%s\n", a.fold(strings.Join(parts, " · "), 2))
+	fmt.Fprintf(out, "%s\n", a.Fold(strings.Join(parts, " · "), 2))
 }

@@ -9,6 +9,7 @@ import (
 
 	"topupd/config/yamlfile"
 	"topupd/internal/daemon"
+	"topupd/internal/screen"
 	"topupd/internal/verify"
 	"topupd/ledger"
 )
@@ -75,7 +76,7 @@ func (c *verifyAckCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	a.printf("%s\nacknowledged: %s by %s: %s\n", a.fold(printable(stored.Effect), 2), c.ID, printable(stored.By), printable(stored.Reason))
+	a.Printf("%s\nacknowledged: %s by %s: %s\n", a.Fold(screen.Printable(stored.Effect), 2), c.ID, screen.Printable(stored.By), screen.Printable(stored.Reason))
 	return nil
 }
 
@@ -93,7 +94,7 @@ func effectOf(f verify.Finding) string {
 }
 
 func (a *app) acknowledgedBefore(by ledger.Action) error {
-	return fmt.Errorf("%s was acknowledged by %s at %s: %s; nothing was changed", by.Subject, printable(by.By), a.clock(by.At), printable(by.Reason))
+	return fmt.Errorf("%s was acknowledged by %s at %s: %s; nothing was changed", by.Subject, screen.Printable(by.By), a.Clock(by.At), screen.Printable(by.Reason))
 }
 
 // knownFinding is a difference, and who acknowledged it.
@@ -130,13 +131,13 @@ func pick(results []compared, ids []string) ([]compared, error) {
 			continue
 		}
 		if err := unread(results); err != nil {
-			return nil, fmt.Errorf("whether there is a difference %s nobody can tell: %w", clipped(id), err)
+			return nil, fmt.Errorf("whether there is a difference %s nobody can tell: %w", screen.Clipped(id), err)
 		}
 		near := "none is like it"
 		if list := yamlfile.Nearest(id, there, nearMatches); len(list) > 0 {
 			near = "near it: " + strings.Join(list, ", ")
 		}
-		return nil, usage("there is no difference %s now, so nothing was changed: it has gone, or changed and has another id, or is older than what was compared (--since); %s; topupd verify lists those that there are", clipped(id), near)
+		return nil, usage("there is no difference %s now, so nothing was changed: it has gone, or changed and has another id, or is older than what was compared (--since); %s; topupd verify lists those that there are", screen.Clipped(id), near)
 	}
 	if len(ids) == 0 {
 		return results, nil
@@ -154,14 +155,14 @@ func (a *app) knownTable(records []findingRecord) {
 	if len(records) == 0 {
 		return
 	}
-	g := grid{columns: []column{
-		{title: "id"}, {title: "provider"}, {title: "acknowledged"}, {title: "customer", stack: true}, {title: "at the provider"}, {title: "by"}, {title: "note", wrap: true},
+	g := screen.Grid{Columns: []screen.Column{
+		{Title: "id"}, {Title: "provider"}, {Title: "acknowledged"}, {Title: "customer", Stack: true}, {Title: "at the provider"}, {Title: "by"}, {Title: "note", Wrap: true},
 	}}
 	for _, r := range records {
-		g.rows = append(g.rows, []string{
-			r.ID, r.Provider, r.Kind, both(given(r.CustomerName), r.Customer), printable(either(given(r.Invoice), given(r.Row))),
-			printable(given(r.AcknowledgedBy)), printable(given(r.AcknowledgedNote)) + " (" + given(r.AcknowledgedAt) + ")",
+		g.Rows = append(g.Rows, []string{
+			r.ID, r.Provider, r.Kind, screen.Both(screen.Given(r.CustomerName), r.Customer), screen.Printable(screen.Either(screen.Given(r.Invoice), screen.Given(r.Row))),
+			screen.Printable(screen.Given(r.AcknowledgedBy)), screen.Printable(screen.Given(r.AcknowledgedNote)) + " (" + screen.Given(r.AcknowledgedAt) + ")",
 		})
 	}
-	a.printf("%s\n", g.render(a.width))
+	a.Printf("%s\n", g.Render(a.Width))
 }

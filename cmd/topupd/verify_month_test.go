@@ -17,6 +17,7 @@ import (
 
 	"topupd/clients/emulator"
 	"topupd/internal/daemon"
+	"topupd/internal/screen"
 	"topupd/internal/verify"
 	"topupd/internal/verify/verifytest"
 	"topupd/rules"
@@ -204,7 +205,7 @@ rule_files: [rules.yml]
 		t.Fatalf("verify ack: exit %d\n%s%s", code, out, problems)
 	}
 	rest, code := found()
-	if last := rest[len(rest)-1]; len(rest) != len(first) || code != exitPerson || last.ID != double.ID || given(last.AcknowledgedBy) != "ana" || given(last.AcknowledgedNote) != "ticket 4711" ||
+	if last := rest[len(rest)-1]; len(rest) != len(first) || code != exitPerson || last.ID != double.ID || screen.Given(last.AcknowledgedBy) != "ana" || screen.Given(last.AcknowledgedNote) != "ticket 4711" ||
 		rest[0].AcknowledgedBy != nil {
 		t.Errorf("one acknowledged: exit %d, %d listed, last %+v", code, len(rest), last)
 	}
@@ -216,7 +217,7 @@ rule_files: [rules.yml]
 	m.Must(err)
 	news, code := found()
 	news = slices.DeleteFunc(news, func(r findingRecord) bool { return slices.Contains(ids(first), r.ID) })
-	if len(news) != 1 || code != exitPerson || news[0].Kind != string(verify.DoubleCharge) || given(news[0].Invoice) != next[0] {
+	if len(news) != 1 || code != exitPerson || news[0].Kind != string(verify.DoubleCharge) || screen.Given(news[0].Invoice) != next[0] {
 		t.Errorf("the next double charge, exit %d: %+v", code, news)
 	}
 }

@@ -15,7 +15,7 @@ var version string
 type versionCmd struct{}
 
 func (*versionCmd) Run(a *app) error {
-	a.printf("%s\n", versionLine())
+	a.Printf("%s\n", versionLine())
 	return nil
 }
 
@@ -24,7 +24,7 @@ type versionFlag bool
 
 // BeforeReset prints the version before a command is missed.
 func (versionFlag) BeforeReset(k *kong.Kong, a *app) error {
-	a.printf("%s\n", versionLine())
+	a.Printf("%s\n", versionLine())
 	k.Exit(exitDone)
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"testing"
@@ -8,6 +8,9 @@ import (
 
 	"topupd/topup"
 )
+
+// longAgo is when the purchases of these tests were made.
+var longAgo = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
 
 func TestTheDecisionIsReadFromTheFirstLineOfTheHistory(t *testing.T) {
 	t.Parallel()
@@ -26,9 +29,9 @@ func TestTheDecisionIsReadFromTheFirstLineOfTheHistory(t *testing.T) {
 	if diff := cmp.Diff(want, decisionOf(p, evidence)); diff != "" {
 		t.Errorf("decisionOf (-want +got):\n%s", diff)
 	}
-	var app app
+	var screen Screen
 	lines := map[string]string{}
-	for _, line := range app.decisionLines(p, decisionOf(p, evidence)) {
+	for _, line := range screen.decisionLines(p, decisionOf(p, evidence)) {
 		lines[line[0]] = line[1]
 	}
 	for title, text := range map[string]string{
@@ -50,9 +53,9 @@ func TestAChangedRequestDoesNotHold(t *testing.T) {
 		t.Fatal("a request does not hold its own fingerprint")
 	}
 	p.Request.Body = []byte(`{"credit_count":12000}`)
-	var app app
+	var screen Screen
 	said := false
-	for _, line := range app.frozenLines(p, proofFile{FingerprintHeld: held()}) {
+	for _, line := range screen.frozenLines(p, ProofFile{FingerprintHeld: held()}) {
 		said = said || line[0] == "sha-256" && len(line[1]) > len(p.Fingerprint) && line[1] != p.Fingerprint+", worked out again now: the same"
 	}
 	if !said {

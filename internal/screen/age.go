@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"encoding/json"
@@ -11,9 +11,9 @@ import (
 
 // Nothing waits in silence: whatever blocks a customer says for how long.
 
-// openFor is how long a purchase has kept its target waiting, counted from its
+// OpenFor is how long a purchase has kept its target waiting, counted from its
 // plan as the metrics do; "-" when it has ended.
-func openFor(p topup.Purchase, now time.Time, write func(time.Duration) string) string {
+func OpenFor(p topup.Purchase, now time.Time, write func(time.Duration) string) string {
 	if !p.State.Open() {
 		return "-"
 	}
@@ -23,16 +23,16 @@ func openFor(p topup.Purchase, now time.Time, write func(time.Duration) string) 
 // ageOf says of an open purchase how long it has been open, and how long it has
 // been what it is.
 func ageOf(p topup.Purchase, evidence []topup.Evidence, now time.Time) string {
-	open := openFor(p, now, long)
+	open := OpenFor(p, now, Long)
 	switch since := stateSince(p, evidence); {
 	case p.State == topup.Sent && p.Repeats > 0:
-		return fmt.Sprintf("Open for %s, sent for the last time %s ago.", open, long(now.Sub(since)))
+		return fmt.Sprintf("Open for %s, sent for the last time %s ago.", open, Long(now.Sub(since)))
 	case p.State == topup.Sent:
-		return fmt.Sprintf("Open for %s, sent %s ago.", open, long(now.Sub(since)))
+		return fmt.Sprintf("Open for %s, sent %s ago.", open, Long(now.Sub(since)))
 	case since.Equal(p.PlannedAt):
 		return fmt.Sprintf("Open for %s.", open)
 	default:
-		return fmt.Sprintf("Open for %s, %s for %s.", open, p.State, long(now.Sub(since)))
+		return fmt.Sprintf("Open for %s, %s for %s.", open, p.State, Long(now.Sub(since)))
 	}
 }
 
@@ -55,10 +55,10 @@ func stateSince(p topup.Purchase, evidence []topup.Evidence) time.Time {
 	return since
 }
 
-// troubleSince is since when a target has been low and not bought for, by the
+// TroubleSince is since when a target has been low and not bought for, by the
 // daemon's own memory, which outlives a change from one such reason to another;
 // the zero time when it is not.
-func troubleSince(e topup.Evaluation) time.Time {
+func TroubleSince(e topup.Evaluation) time.Time {
 	var kept struct {
 		TroubleSince time.Time `json:"trouble_since"`
 	}

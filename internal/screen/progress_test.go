@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ func TestProgressIsSilentForASecondAndLeavesNothing(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var stderr bytes.Buffer
-				stop := (&app{stderr: &stderr, watched: tt.watched}).progress(func() string { return "reading" })
+				stop := (&Screen{Err: &stderr, Watched: tt.watched}).Progress(func() string { return "reading" })
 				time.Sleep(tt.took) // virtual
 				stop()
 				if got := stderr.String(); got != tt.want {

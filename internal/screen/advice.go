@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"encoding/json"
@@ -6,14 +6,14 @@ import (
 	"topupd/topup"
 )
 
-// words say a reason to a person.
-type words struct {
-	means string // continues "Not buying: ", or stands alone for buy and enough
-	do    string // what you can do about it; a sentence
+// Words say a reason to a person.
+type Words struct {
+	Means string // continues "Not buying: ", or stands alone for buy and enough
+	Do    string // what you can do about it; a sentence
 }
 
 // reasonWords has an entry for every reason.
-var reasonWords = map[topup.Reason]words{
+var reasonWords = map[topup.Reason]Words{
 	topup.Buy: {
 		"it was bought for",
 		"nothing; topupd purchases show tells what became of it.",
@@ -150,7 +150,7 @@ var reasonWords = map[topup.Reason]words{
 
 // refusedWords stand for reasonWords where the last failure was a refusal of the
 // request: no card of the customer's helps.
-var refusedWords = map[topup.Reason]words{
+var refusedWords = map[topup.Reason]Words{
 	topup.BackingOff: {
 		"the provider refused the last request, which is not a declined payment",
 		"read the provider's words above: correct the rule (payment_method_id, price_id, credits, expires) or the customer at the provider, then reload; a new version of the rule is tried at once, and so is everything after topupd resume --rule RULE --reason \"…\".",
@@ -161,9 +161,11 @@ var refusedWords = map[topup.Reason]words{
 	},
 }
 
-// wordsOf say the reason of a decision to a person.
-func wordsOf(e topup.Evaluation) words {
-	var f facts
+// WordsOf say the reason of a decision to a person.
+func WordsOf(e topup.Evaluation) Words {
+	var f struct {
+		Refusal string `json:"refusal"`
+	}
 	_ = json.Unmarshal(e.Detail, &f) // without details the reason's own words stand
 	if said, ok := refusedWords[e.Reason]; ok && f.Refusal != "" {
 		return said

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"bytes"
@@ -38,7 +38,7 @@ func TestAnOpenPurchaseSaysHowLongItHasWaited(t *testing.T) {
 		})
 	}
 	for _, s := range topup.States() {
-		if got := openFor(topup.Purchase{State: s, PlannedAt: ago(time.Hour)}, now, short); (got == "1 h") != s.Open() {
+		if got := OpenFor(topup.Purchase{State: s, PlannedAt: ago(time.Hour)}, now, Short); (got == "1 h") != s.Open() {
 			t.Errorf("a %s purchase is open for %q", s, got)
 		}
 	}
@@ -69,13 +69,13 @@ func TestATargetSaysSinceWhenItIsLowInTrouble(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.e.Since, tt.e.Threshold = hour, threshold
-			if got := troubleSince(tt.e); !got.Equal(tt.want) {
+			if got := TroubleSince(tt.e); !got.Equal(tt.want) {
 				t.Errorf("troubleSince = %s, want %s", got, tt.want)
 			}
 		})
 	}
 	var out bytes.Buffer
-	terminal(&out, now).targetTable([]topup.Evaluation{
+	terminal(&out, now).Targets([]topup.Evaluation{
 		{At: now, Since: hour, Reason: topup.OverCap, Balance: low, Threshold: threshold},
 		{At: now, Since: hour, Reason: topup.Enough, Balance: high, Threshold: threshold},
 	})

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"math"
@@ -11,73 +11,73 @@ import (
 	"topupd/topup"
 )
 
-// column is one column of a table for people.
-type column struct {
-	title string
-	right bool // amounts
-	stack bool // an id, and below it its name when one line for both is too wide
-	wrap  bool // takes the width that is left, on several lines; at most one
+// Column is one column of a table for people.
+type Column struct {
+	Title string
+	Right bool // amounts
+	Stack bool // an id, and below it its name when one line for both is too wide
+	Wrap  bool // takes the width that is left, on several lines; at most one
 }
 
-// grid is a table of a fixed width at most.
-type grid struct {
-	columns []column
-	rows    [][]string
-	indent  string
+// Grid is a table of a fixed width at most.
+type Grid struct {
+	Columns []Column
+	Rows    [][]string
+	Indent  string
 }
 
 // gap separates columns.
 const gap = "  "
 
-// render draws the table without borders, every line as short as possible.
-func (g *grid) render(width int) string {
-	rows := g.rows
-	if g.rows = g.flat(); g.tooWide(width) {
-		g.rows = rows
+// Render draws the table without borders, every line as short as possible.
+func (g *Grid) Render(width int) string {
+	rows := g.Rows
+	if g.Rows = g.flat(); g.tooWide(width) {
+		g.Rows = rows
 	}
 	t := table.NewWriter()
 	t.SetStyle(plainStyle())
 	widest, most := g.fit(width)
-	header := make(table.Row, len(g.columns))
-	configs := make([]table.ColumnConfig, len(g.columns))
-	for i, c := range g.columns {
-		header[i] = c.title
-		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: most, WidthMaxEnforcer: snip}
-		if c.right {
+	header := make(table.Row, len(g.Columns))
+	configs := make([]table.ColumnConfig, len(g.Columns))
+	for i, c := range g.Columns {
+		header[i] = c.Title
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: most, WidthMaxEnforcer: Snip}
+		if c.Right {
 			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
 		}
-		if c.wrap {
+		if c.Wrap {
 			configs[i].WidthMax, configs[i].WidthMaxEnforcer = max(width-g.others(i, widest, most), wrapAtLeast), text.WrapSoft
 		}
 	}
 	t.AppendHeader(header)
 	t.SetColumnConfigs(configs)
-	for _, row := range g.rows {
+	for _, row := range g.Rows {
 		t.AppendRow(cells(row))
 	}
 	var b strings.Builder
 	for line := range strings.SplitSeq(t.Render(), "\n") {
-		b.WriteString(strings.TrimRight(g.indent+line, " ") + "\n")
+		b.WriteString(strings.TrimRight(g.Indent+line, " ") + "\n")
 	}
 	return b.String()
 }
 
-// both is an id and its name for a column that stacks. The id is on the row's own
+// Both is an id and its name for a column that stacks. The id is on the row's own
 // line, where grep finds it.
-func both(name, id string) string {
+func Both(name, id string) string {
 	if name == "" || name == id {
-		return printable(id)
+		return Printable(id)
 	}
-	return printable(id) + "\n" + printable(name)
+	return Printable(id) + "\n" + Printable(name)
 }
 
 // flat is the rows with each id and its name on one line.
-func (g *grid) flat() [][]string {
-	rows := make([][]string, len(g.rows))
-	for i, row := range g.rows {
+func (g *Grid) flat() [][]string {
+	rows := make([][]string, len(g.Rows))
+	for i, row := range g.Rows {
 		rows[i] = slices.Clone(row)
-		for j, c := range g.columns {
-			if id, name, two := strings.Cut(row[j], "\n"); c.stack && two {
+		for j, c := range g.Columns {
+			if id, name, two := strings.Cut(row[j], "\n"); c.Stack && two {
 				rows[i][j] = id + " (" + name + ")"
 			}
 		}
@@ -94,7 +94,7 @@ const (
 
 // fit measures every column, and says how wide each may be: as wide as it is
 // if all fit, else a quarter of the line, so that long names are cut first.
-func (g *grid) fit(width int) (widest []int, most int) {
+func (g *Grid) fit(width int) (widest []int, most int) {
 	widest = g.measure()
 	if g.others(-1, widest, width) <= width {
 		return widest, width
@@ -102,17 +102,17 @@ func (g *grid) fit(width int) (widest []int, most int) {
 	return widest, width / 4
 }
 
-func (g *grid) tooWide(width int) bool { return g.others(-1, g.measure(), math.MaxInt) > width }
+func (g *Grid) tooWide(width int) bool { return g.others(-1, g.measure(), math.MaxInt) > width }
 
 // measure is how wide each column is.
-func (g *grid) measure() (widest []int) {
-	widest = make([]int, len(g.columns))
-	for i, c := range g.columns {
-		widest[i] = text.StringWidthWithoutEscSequences(c.title)
-		for _, row := range g.rows {
+func (g *Grid) measure() (widest []int) {
+	widest = make([]int, len(g.Columns))
+	for i, c := range g.Columns {
+		widest[i] = text.StringWidthWithoutEscSequences(c.Title)
+		for _, row := range g.Rows {
 			widest[i] = max(widest[i], text.LongestLineLen(row[i]))
 		}
-		if c.wrap {
+		if c.Wrap {
 			widest[i] = min(widest[i], wrapWanted)
 		}
 	}
@@ -120,8 +120,8 @@ func (g *grid) measure() (widest []int) {
 }
 
 // others is the width of the line without column i, no column wider than most.
-func (g *grid) others(i int, widest []int, most int) int {
-	used := len(g.indent)
+func (g *Grid) others(i int, widest []int, most int) int {
+	used := len(g.Indent)
 	for j, w := range widest {
 		if j != i {
 			used += min(w, most) + len(gap)
@@ -133,8 +133,8 @@ func (g *grid) others(i int, widest []int, most int) int {
 	return used
 }
 
-// snip cuts what is too long; the full text is in the other formats.
-func snip(s string, width int) string {
+// Snip cuts what is too long; the full text is in the other formats.
+func Snip(s string, width int) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
 		if text.StringWidthWithoutEscSequences(line) > width {
@@ -162,59 +162,59 @@ func plainStyle() table.Style {
 	}
 }
 
-// The colours, for what a person has to do: green done, yellow waiting, red
+// The colours, for what a person has to do: Green done, Yellow waiting, Red
 // needs a person. "" is no colour.
 const (
-	green  = "green"
-	yellow = "yellow"
-	red    = "red"
+	Green  = "green"
+	Yellow = "yellow"
+	Red    = "red"
 )
 
-// paint colours a text where colours are wanted.
-func (a *app) paint(color, s string) string {
-	if !a.color {
-		return s
+// Paint colours a text where colours are wanted.
+func (s *Screen) Paint(color, what string) string {
+	if !s.Color {
+		return what
 	}
 	switch color {
-	case green:
-		return text.FgGreen.Sprint(s)
-	case yellow:
-		return text.FgYellow.Sprint(s)
-	case red:
-		return text.FgRed.Sprint(s)
+	case Green:
+		return text.FgGreen.Sprint(what)
+	case Yellow:
+		return text.FgYellow.Sprint(what)
+	case Red:
+		return text.FgRed.Sprint(what)
 	default:
-		return s
+		return what
 	}
 }
 
-// reasonColor is the colour of a decision.
-func reasonColor(r topup.Reason) string {
+// ReasonColor is the colour of a decision.
+func ReasonColor(r topup.Reason) string {
 	switch r.Class() {
 	case topup.ClassDone:
-		return green
+		return Green
 	case topup.ClassWaiting:
-		return yellow
+		return Yellow
 	case topup.ClassChosen:
 		return ""
 	case topup.ClassTrouble:
-		return red
+		return Red
 	default:
-		return red
+		return Red
 	}
 }
 
-// stateColor is the colour of a purchase.
-func stateColor(s topup.State) string {
+// StateColor is the colour of a purchase.
+func StateColor(s topup.State) string {
 	switch s {
 	case topup.Settled:
-		return green
+		return Green
 	case topup.Planned, topup.Held, topup.Sent, topup.Confirmed:
-		return yellow
+		return Yellow
 	case topup.Cancelled:
 		return ""
 	case topup.Parked, topup.Declined:
-		return red
+		return Red
 	default:
-		return red
+		return Red
 	}
 }

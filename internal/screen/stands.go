@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"topupd/topup"
 )
 
-// standsOf says in one sentence where the purchase stands.
-func standsOf(p topup.Purchase, clock func(time.Time) string) string {
+// StandsOf says in one sentence where the purchase stands.
+func StandsOf(p topup.Purchase, clock func(time.Time) string) string {
 	switch p.State {
 	case topup.Planned:
 		return "Decided and written down; nothing was sent yet."
@@ -25,12 +25,12 @@ func standsOf(p topup.Purchase, clock func(time.Time) string) string {
 		return "Nobody can say whether this was charged. " + parkedWhy(p)
 	case topup.Settled:
 		if p.ResolvedBy != "" {
-			return fmt.Sprintf("Bought, says %s. Payment: %s.", printable(p.ResolvedBy), p.Payment)
+			return fmt.Sprintf("Bought, says %s. Payment: %s.", Printable(p.ResolvedBy), p.Payment)
 		}
 		return fmt.Sprintf("Bought, and the credits were seen. Payment: %s.", p.Payment)
 	case topup.Declined:
 		if p.ResolvedBy != "" {
-			return strings.TrimSpace(fmt.Sprintf("Not charged, says %s. %s", printable(p.ResolvedBy), reasonOf(p)))
+			return strings.TrimSpace(fmt.Sprintf("Not charged, says %s. %s", Printable(p.ResolvedBy), reasonOf(p)))
 		}
 		return "Not bought; nothing was or will be collected. " + reasonOf(p)
 	case topup.Cancelled:
@@ -44,10 +44,10 @@ func sentStands(p topup.Purchase, clock func(time.Time) string) string {
 	quiet := clock(p.QuietUntil())
 	switch {
 	case p.Found != "":
-		return fmt.Sprintf("The outcome is not known yet; %s.", printable(p.Found))
+		return fmt.Sprintf("The outcome is not known yet; %s.", Printable(p.Found))
 	case p.Refused:
 		return fmt.Sprintf("The provider refused it. It ends as declined after %s if the books stay empty. %s", quiet, reasonOf(p))
-	case typeOf(p) == config.Talkover:
+	case TypeOf(p) == config.Talkover:
 		return fmt.Sprintf("The outcome is not known yet: Talkover has no list of purchases, so topupd watches the balance for it until %s.", quiet)
 	default:
 		return fmt.Sprintf("The outcome is not known yet: topupd looks in the provider's books; their silence counts from %s.", quiet)
@@ -62,10 +62,10 @@ func confirmedStands(p topup.Purchase) string {
 }
 
 func parkedWhy(p topup.Purchase) string {
-	if typeOf(p) == config.Talkover && p.Found != "" {
-		return fmt.Sprintf("Talkover has no list of purchases to ask; topupd %s.", printable(p.Found))
+	if TypeOf(p) == config.Talkover && p.Found != "" {
+		return fmt.Sprintf("Talkover has no list of purchases to ask; topupd %s.", Printable(p.Found))
 	}
-	if typeOf(p) == config.Talkover {
+	if TypeOf(p) == config.Talkover {
 		return "Talkover has no list of purchases to ask, and the balance did not tell."
 	}
 	return reasonOf(p)
@@ -78,17 +78,17 @@ func reasonOf(p topup.Purchase) string {
 	if p.Detail == "" {
 		return fmt.Sprintf("Reason: %s.", p.Reason)
 	}
-	return fmt.Sprintf("Reason: %s (%s).", p.Reason, printable(p.Detail))
+	return fmt.Sprintf("Reason: %s (%s).", p.Reason, Printable(p.Detail))
 }
 
-// typeOf is the provider's type, the first part of its identity.
-func typeOf(p topup.Purchase) config.Type {
+// TypeOf is the provider's type, the first part of its identity.
+func TypeOf(p topup.Purchase) config.Type {
 	kind, _, _ := strings.Cut(string(p.Target.Provider), "://")
 	return config.Type(kind)
 }
 
-// hasBooks tells whether the provider of a purchase lists what was bought.
-func hasBooks(p topup.Purchase) bool { return typeOf(p) == config.Hyperline }
+// HasRecords tells whether the provider of a purchase lists what was bought.
+func HasRecords(p topup.Purchase) bool { return TypeOf(p) == config.Hyperline }
 
 // effectWithin is how long a confirmed purchase may wait for its effect before
 // a person should look.
@@ -111,11 +111,11 @@ func cameLater(p topup.Purchase, evidence []topup.Evidence) string {
 // laterStep is what to do about what cameLater found.
 func laterStep(p topup.Purchase) string {
 	return fmt.Sprintf("  compare it with the provider's invoices; refund or void what was charged too often, then\n"+
-		"  topupd resume --provider %s --reason \"…\"\n", printable(p.ProviderName))
+		"  topupd resume --provider %s --reason \"…\"\n", Printable(p.ProviderName))
 }
 
-// nextStep is what a person has to do; "" when nothing.
-func nextStep(p topup.Purchase, now time.Time) string {
+// NextStep is what a person has to do; "" when nothing.
+func NextStep(p topup.Purchase, now time.Time) string {
 	switch {
 	case p.State == topup.Parked:
 		return parkedStep(p)
@@ -123,7 +123,7 @@ func nextStep(p topup.Purchase, now time.Time) string {
 		return "  ask the customer for another card, or void the invoice at the provider; topupd sees either by itself\n"
 	case p.State == topup.Confirmed && p.ConfirmedAt != nil && now.Sub(*p.ConfirmedAt) > effectWithin:
 		return fmt.Sprintf("  bought %s ago, and no reading shows it: look at the provider. If the credits are there:\n"+
-			"  topupd purchases resolve %s charged --note \"…\"\n", long(now.Sub(*p.ConfirmedAt)), p.Short())
+			"  topupd purchases resolve %s charged --note \"…\"\n", Long(now.Sub(*p.ConfirmedAt)), p.Short())
 	case p.Charged != nil && !p.State.Open():
 		return fmt.Sprintf("  the invoice differs from the rule's price: correct the rule, then topupd resume --rule %s --reason \"…\"\n", p.Rule)
 	default:
@@ -134,7 +134,7 @@ func nextStep(p topup.Purchase, now time.Time) string {
 func parkedStep(p topup.Purchase) string {
 	where := "Look at the provider's dashboard"
 	reference, external := "", ""
-	switch typeOf(p) {
+	switch TypeOf(p) {
 	case config.Talkover:
 		where, reference = "Look at the Talkover dashboard or the card statement", " [--reference txn_…]"
 	case config.Hyperline:
@@ -144,5 +144,5 @@ func parkedStep(p topup.Purchase) string {
 		"  topupd purchases resolve %s charged     --note \"…\"%s\n"+
 		"  topupd purchases resolve %s not-charged --note \"…\"%s\n"+
 		"  (%s is not topped up until then)\n",
-		where, p.Short(), reference, p.Short(), external, printable(either(p.CustomerName, string(p.Target.Customer))))
+		where, p.Short(), reference, p.Short(), external, Printable(Either(p.CustomerName, string(p.Target.Customer))))
 }

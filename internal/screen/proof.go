@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"encoding/json"
@@ -9,10 +9,10 @@ import (
 	"topupd/topup"
 )
 
-// proofFile is everything that the ledger can prove about one charge, for
+// ProofFile is everything that the ledger can prove about one charge, for
 // programs. It holds no secret: none is ever stored.
-type proofFile struct {
-	purchaseFile
+type ProofFile struct {
+	PurchaseFile
 	Decision        decisionRecord  `json:"decision"`
 	FingerprintHeld bool            `json:"request_sha256_holds"` // worked out again from the stored request
 	Permits         []permitRecord  `json:"permits"`
@@ -53,19 +53,12 @@ type balanceRecord struct {
 	Balance     string  `json:"balance"`
 }
 
-// proof reads what the page of evidence shows beside the purchase itself.
-func (a *app) proof(store *ledger.Store, p topup.Purchase, evidence []topup.Evidence) (proofFile, error) {
-	permits, err := store.Permits(a.ctx, p.ID)
-	if err != nil {
-		return proofFile{}, err
-	}
-	seen, err := store.Evaluations(a.ctx, ledger.Filter{Provider: p.Target.Provider, Customer: p.Target.Customer, Product: p.Target.Product})
-	if err != nil {
-		return proofFile{}, err
-	}
-	f := proofFile{
-		purchaseFile: fileOf(p, evidence), Decision: decisionOf(p, evidence), FingerprintHeld: p.Request.Fingerprint() == p.Fingerprint,
-		Permits: []permitRecord{}, EmptyLooks: p.EmptyLooks, LookedAt: stamp(p.LookedAt), Baseline: p.Baseline,
+// ProofOf is what the ledger can prove about a purchase. seen are the readings of
+// its target, newest first.
+func ProofOf(p topup.Purchase, evidence []topup.Evidence, permits []ledger.Permit, seen []topup.Evaluation) (ProofFile, error) {
+	f := ProofFile{
+		PurchaseFile: FileOf(p, evidence), Decision: decisionOf(p, evidence), FingerprintHeld: p.Request.Fingerprint() == p.Fingerprint,
+		Permits: []permitRecord{}, EmptyLooks: p.EmptyLooks, LookedAt: Stamp(p.LookedAt), Baseline: p.Baseline,
 		Trail: json.RawMessage("null"), Balances: []balanceRecord{},
 	}
 	if f.Baseline == nil {
@@ -73,18 +66,19 @@ func (a *app) proof(store *ledger.Store, p topup.Purchase, evidence []topup.Evid
 	}
 	for _, r := range permits {
 		f.Permits = append(f.Permits, permitRecord{
-			N: r.N, At: stamp(&r.At), Replica: r.Replica, LeaseTerm: r.Term, Key: r.Key, Request: r.Fingerprint,
+			N: r.N, At: Stamp(&r.At), Replica: r.Replica, LeaseTerm: r.Term, Key: r.Key, Request: r.Fingerprint,
 			Token: r.TokenFingerprint, Run: r.Used,
 		})
 	}
 	if p.Trail.Begun {
+		var err error
 		if f.Trail, err = json.Marshal(p.Trail); err != nil {
 			return f, err
 		}
 	}
 	for _, e := range slices.Backward(seen) {
 		if e.Balance != nil && around(p, e.ReadAt) {
-			f.Balances = append(f.Balances, balanceRecord{ReadAt: stamp(&e.ReadAt), RefreshedAt: stamp(&e.RefreshedAt), Balance: e.Balance.String()})
+			f.Balances = append(f.Balances, balanceRecord{ReadAt: Stamp(&e.ReadAt), RefreshedAt: Stamp(&e.RefreshedAt), Balance: e.Balance.String()})
 		}
 	}
 	return f, nil
@@ -99,7 +93,7 @@ func around(p topup.Purchase, at time.Time) bool {
 // decisionOf is the first line of the history with its facts.
 func decisionOf(p topup.Purchase, evidence []topup.Evidence) decisionRecord {
 	d := decisionRecord{
-		SecondBalance: p.BalanceBefore.String(), SecondReadAt: stamp(&p.ReadAt), Threshold: p.Threshold.String(), Caps: []string{},
+		SecondBalance: p.BalanceBefore.String(), SecondReadAt: Stamp(&p.ReadAt), Threshold: p.Threshold.String(), Caps: []string{},
 	}
 	for _, e := range evidence {
 		if e.Kind != topup.EvidencePlanned {
@@ -113,8 +107,8 @@ func decisionOf(p topup.Purchase, evidence []topup.Evidence) decisionRecord {
 			Caps          []string   `json:"caps"`
 		}
 		_ = json.Unmarshal(e.Detail, &facts) // an extra: without it the text stands
-		d.Text, d.FirstBalance, d.FirstLowAt = word(e.Text), word(facts.FirstBalance), stamp(facts.FirstLowAt)
-		d.ThresholdFrom, d.PaymentMethod = word(facts.ThresholdFrom), word(facts.PaymentMethod)
+		d.Text, d.FirstBalance, d.FirstLowAt = Word(e.Text), Word(facts.FirstBalance), Stamp(facts.FirstLowAt)
+		d.ThresholdFrom, d.PaymentMethod = Word(facts.ThresholdFrom), Word(facts.PaymentMethod)
 		if facts.Caps != nil {
 			d.Caps = facts.Caps
 		}

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"fmt"
@@ -14,10 +14,10 @@ const (
 	redrawEvery = 250 * time.Millisecond
 )
 
-// progress shows on a terminal what the command is waiting for, on stderr so
+// Progress shows on a terminal what the command is waiting for, on stderr so
 // that stdout stays clean. stop removes the line; it may be called once.
-func (a *app) progress(text func() string) (stop func()) {
-	if !a.watched {
+func (s *Screen) Progress(text func() string) (stop func()) {
+	if !s.Watched {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -30,11 +30,11 @@ func (a *app) progress(text func() string) (stop func()) {
 			select {
 			case <-done:
 				if drawn {
-					fmt.Fprint(a.stderr, "\r\x1b[K")
+					fmt.Fprint(s.Err, "\r\x1b[K")
 				}
 				return
 			case <-tick.C:
-				fmt.Fprintf(a.stderr, "\r\x1b[K%s", text())
+				fmt.Fprintf(s.Err, "\r\x1b[K%s", text())
 				drawn = true
 				tick.Reset(redrawEvery)
 			}
