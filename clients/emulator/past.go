@@ -205,6 +205,9 @@ func (h *hyperline) spoil(inv *invoice, m Mistake, now time.Time) error {
 	case MistakeUnpaid:
 		inv.status, inv.paid, inv.settled = "to_pay", 0, nil
 	case MistakeRefunded:
+		if inv.refunded != nil {
+			return fmt.Errorf("emulator: %s was paid back already", inv.id)
+		}
 		inv.refunded = &now
 	default:
 		return fmt.Errorf("emulator: mistake %.40q is unknown: use one of %v", m, Mistakes())

@@ -81,6 +81,10 @@ func TestMistakesShowInTheListsAndNotInTheBooks(t *testing.T) {
 	if err := b.Spoil(ids[0], "typo"); err == nil || !strings.Contains(err.Error(), "use one of") {
 		t.Errorf("an unknown mistake: %v", err)
 	}
+	must(t, b.Spoil(ids[0], MistakeRefunded))
+	if err := b.Spoil(ids[0], MistakeRefunded); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("paid back twice: %v", err)
+	}
 }
 
 func TestCreditsCanBeGivenAway(t *testing.T) {

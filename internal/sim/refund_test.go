@@ -31,7 +31,7 @@ func (w *world) refund(id string, look time.Duration) {
 	}
 	invoice := newest.row.Reference
 	if err := w.emu.Spoil(invoice, emulator.MistakeRefunded); err != nil {
-		return // its credits have not come yet
+		return // its credits have not come yet, or it was paid back before
 	}
 	at := slices.IndexFunc(w.emu.Customers(), func(c emulator.Customer) bool { return c.ID == id })
 	left, err := amount(w.emu.Customers()[at].Balance).Sub(amount(newest.row.Credits.String()))
