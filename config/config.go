@@ -116,7 +116,7 @@ type Limits struct {
 // Provider is one connection to a billing provider.
 type Provider struct {
 	Name string // the label in the YAML; Identity is what counts
-	Type Type
+	Type topup.ProviderType
 	// BaseURL has no trailing slash, credentials, query or fragment. Paths of
 	// the API are appended to its path.
 	BaseURL *url.URL
@@ -135,30 +135,6 @@ type Provider struct {
 
 	Line int // of the YAML
 }
-
-// Type is the kind of a billing provider.
-type Type string
-
-// The provider types.
-const (
-	Hyperline Type = "hyperline"
-	Talkover  Type = "talkover"
-)
-
-// Title is the provider's name for a person.
-func (t Type) Title() string {
-	switch t {
-	case Hyperline:
-		return "Hyperline"
-	case Talkover:
-		return "Talkover"
-	default:
-		return string(t)
-	}
-}
-
-// Options are the words of the YAML.
-func (Type) Options() []string { return []string{string(Hyperline), string(Talkover)} }
 
 // Sweep is how often all balances of a provider are read.
 type Sweep struct {

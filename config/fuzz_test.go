@@ -15,6 +15,7 @@ import (
 
 	"topupd/config/yamlfile"
 	"topupd/internal/fuzztest"
+	"topupd/topup"
 )
 
 func TestFuzz(t *testing.T) { fuzztest.Briefly(t) }
@@ -86,13 +87,13 @@ func checkProblems(t *testing.T, problems yamlfile.Problems, path string, conten
 func checkProvider(t *testing.T, p Provider) {
 	t.Helper()
 	r := p.RateLimit
-	if r.SharePercent < 1 || r.SharePercent > 100 || p.Type == Hyperline && (r.Reads.Count < 1 || r.Writes.Count < 1) || p.Type == Talkover && r.Requests.Count < 1 {
+	if r.SharePercent < 1 || r.SharePercent > 100 || p.Type == topup.Hyperline && (r.Reads.Count < 1 || r.Writes.Count < 1) || p.Type == topup.Talkover && r.Requests.Count < 1 {
 		t.Errorf("%s has the limits %+v", p.Name, r)
 	}
 	if !p.Loopback() && (p.PurchaseTimeout < minPurchaseTimeout || p.Unclear.QuietPeriod < quietTimeouts*p.PurchaseTimeout || p.FirstPurchaseAfter < p.PurchaseTimeout) {
 		t.Errorf("%s has the times %v, %v, %v", p.Name, p.PurchaseTimeout, p.Unclear.QuietPeriod, p.FirstPurchaseAfter)
 	}
-	if p.Type == Talkover && p.Unclear.Policy != Park || !p.Sweep.Auto && p.Sweep.Every < time.Second {
+	if p.Type == topup.Talkover && p.Unclear.Policy != Park || !p.Sweep.Auto && p.Sweep.Every < time.Second {
 		t.Errorf("%s: policy %s, sweep %+v", p.Name, p.Unclear.Policy, p.Sweep)
 	}
 	if !strings.HasPrefix(string(p.Identity()), string(p.Type)+"://") {

@@ -142,7 +142,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		Log:                Log{Format: LogJSON},
 		Metrics:            Metrics{PerTarget: PerTargetAll, MaxSeries: 2000},
 		Providers: []Provider{{
-			Name: "hyperline", Type: Hyperline, BaseURL: mustURL(t, "https://api.hyperline.co"),
+			Name: "hyperline", Type: topup.Hyperline, BaseURL: mustURL(t, "https://api.hyperline.co"),
 			Token: NewSecret("prod_production-key"), Sweep: Sweep{Auto: true},
 			RateLimit: RateLimit{
 				Reads: Rate{200, 10 * time.Second}, Writes: Rate{50, 10 * time.Second}, SharePercent: 50,
@@ -150,7 +150,7 @@ func TestEveryKeyArrives(t *testing.T) {
 			PurchaseTimeout: 75 * time.Second, Unclear: Unclear{Replay, 15 * time.Minute},
 			NativeAutoTopup: NativeRefuse, FirstPurchaseAfter: 150 * time.Second, Line: 9,
 		}, {
-			Name: "voice", Type: Talkover, BaseURL: mustURL(t, "https://app.talkover.ai"),
+			Name: "voice", Type: topup.Talkover, BaseURL: mustURL(t, "https://app.talkover.ai"),
 			UserToken: NewSecret("7|user-token"), EnvironmentToken: NewSecret("talq_environment-token"),
 			EnvironmentID: "env-uuid-1", Sweep: Sweep{Auto: true},
 			RateLimit:       RateLimit{Requests: Rate{100, time.Minute}, SharePercent: 50},
@@ -204,12 +204,12 @@ func TestIdentity(t *testing.T) {
 		p    Provider
 		want topup.ProviderID
 	}{
-		{"production", Provider{Type: Hyperline, BaseURL: mustURL(t, "https://api.hyperline.co")}, "hyperline://api.hyperline.co/"},
-		{"the usual port and capitals change nothing", Provider{Type: Hyperline, BaseURL: mustURL(t, "https://API.hyperline.co:443")}, "hyperline://api.hyperline.co/"},
-		{"another port does", Provider{Type: Hyperline, BaseURL: mustURL(t, "http://127.0.0.1:9847")}, "hyperline://127.0.0.1:9847/"},
-		{"a path does not", Provider{Type: Talkover, EnvironmentID: "e1", BaseURL: mustURL(t, "https://host/white/label")}, "talkover://host/e1"},
-		{"the environment does", Provider{Type: Talkover, EnvironmentID: "env-uuid-1", BaseURL: mustURL(t, "https://app.talkover.ai")}, "talkover://app.talkover.ai/env-uuid-1"},
-		{"IPv6 keeps its brackets", Provider{Type: Hyperline, BaseURL: mustURL(t, "http://[::1]:9847")}, "hyperline://[::1]:9847/"},
+		{"production", Provider{Type: topup.Hyperline, BaseURL: mustURL(t, "https://api.hyperline.co")}, "hyperline://api.hyperline.co/"},
+		{"the usual port and capitals change nothing", Provider{Type: topup.Hyperline, BaseURL: mustURL(t, "https://API.hyperline.co:443")}, "hyperline://api.hyperline.co/"},
+		{"another port does", Provider{Type: topup.Hyperline, BaseURL: mustURL(t, "http://127.0.0.1:9847")}, "hyperline://127.0.0.1:9847/"},
+		{"a path does not", Provider{Type: topup.Talkover, EnvironmentID: "e1", BaseURL: mustURL(t, "https://host/white/label")}, "talkover://host/e1"},
+		{"the environment does", Provider{Type: topup.Talkover, EnvironmentID: "env-uuid-1", BaseURL: mustURL(t, "https://app.talkover.ai")}, "talkover://app.talkover.ai/env-uuid-1"},
+		{"IPv6 keeps its brackets", Provider{Type: topup.Hyperline, BaseURL: mustURL(t, "http://[::1]:9847")}, "hyperline://[::1]:9847/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.p.Identity(); got != tt.want {

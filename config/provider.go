@@ -29,8 +29,6 @@ const (
 	hyperlineSandbox = "sandbox.api.hyperline.co"
 )
 
-var defaultURL = map[Type]string{Hyperline: "https://" + hyperlineHost, Talkover: "https://app.talkover.ai"}
-
 // Name is what a provider or rule may be called: it becomes a metric label and
 // a word on the command line.
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
@@ -54,7 +52,7 @@ func (l loader) provider(y *providerYAML, at string) Provider {
 
 // baseURL always returns a URL, so that the rest can be checked.
 func (l loader) baseURL(at string, y *providerYAML) *url.URL {
-	usual, _ := url.Parse(cmp.Or(defaultURL[y.Type], "https://localhost"))
+	usual, _ := url.Parse(cmp.Or(y.Type.Traits().BaseURL, "https://localhost"))
 	if y.BaseURL == nil {
 		return usual
 	}
@@ -87,22 +85,20 @@ func respelt(u *url.URL) bool {
 	return strings.ContainsFunc(u.Hostname(), odd) || strings.HasSuffix(u.Hostname(), ".") || strings.HasPrefix(u.Port(), "0")
 }
 
-// ofType reads what only one type of provider has, and refuses the other's.
+// ofType reads what only one type of provider has, and refuses the others'.
 func (l loader) ofType(p *Provider, y *providerYAML, at string) {
-	refuse := func(owner Type, keys ...string) {
-		for _, key := range keys {
-			if l.file.Has(at + "." + key) {
+	for _, owner := range topup.ProviderTypes() {
+		for _, key := range owner.Traits().Keys {
+			if owner != p.Type && p.Type != "" && l.file.Has(at+"."+key) {
 				l.file.Report(at+"."+key, "belongs to "+string(owner), "remove it: this provider is "+string(p.Type))
 			}
 		}
 	}
 	switch p.Type {
-	case Hyperline:
-		refuse(Talkover, "user_token", "user_token_file", "environment_token", "environment_token_file", "environment_id", "rate_limit.requests")
+	case topup.Hyperline:
 		p.Token = l.secret(at, "token", y.Token, y.TokenFile, true)
 		l.keyFitsHost(p, at)
-	case Talkover:
-		refuse(Hyperline, "token", "token_file", "rate_limit.reads", "rate_limit.writes")
+	case topup.Talkover:
 		p.UserToken = l.secret(at, "user_token", y.UserToken, y.UserTokenFile, true)
 		p.EnvironmentToken = l.secret(at, "environment_token", y.EnvironmentToken, y.EnvironmentTokenFile, true)
 		l.environment(p, y, at)
@@ -152,39 +148,32 @@ func (l loader) keyFitsHost(p *Provider, at string) {
 	}
 }
 
-// rateLimit fills in the documented limits: Hyperline 200 reads and 50 writes
-// in 10 s, Talkover 100 requests in a minute (the providers' docs on rate
-// limits, read 2026-11-20).
+// rateLimit fills in the documented limits.
 func rateLimit(y *providerYAML) RateLimit {
-	r := RateLimit{SharePercent: int(y.RateLimit.Share)}
-	or := func(given *rateText, usual Rate) Rate {
-		if given == nil {
-			return usual
+	or := func(given *rateText, usual topup.Rate) Rate {
+		if given == nil || usual == (topup.Rate{}) {
+			return Rate(usual)
 		}
 		return Rate(*given)
 	}
-	switch y.Type {
-	case Hyperline:
-		r.Reads = or(y.RateLimit.Reads, Rate{200, 10 * time.Second})
-		r.Writes = or(y.RateLimit.Writes, Rate{50, 10 * time.Second})
-	case Talkover:
-		r.Requests = or(y.RateLimit.Requests, Rate{100, time.Minute})
-	default: // missing or misspelt, reported already
+	usual := y.Type.Traits()
+	return RateLimit{
+		SharePercent: int(y.RateLimit.Share),
+		Reads:        or(y.RateLimit.Reads, usual.Reads), Writes: or(y.RateLimit.Writes, usual.Writes), Requests: or(y.RateLimit.Requests, usual.Requests),
 	}
-	return r
 }
 
 // times checks the durations against each other.
 func (l loader) times(p *Provider, y *providerYAML, at string) {
 	p.Unclear = Unclear{Policy: Park, QuietPeriod: time.Duration(y.Unclear.QuietPeriod)}
-	if p.Type == Hyperline {
+	if p.Type.Traits().ReplaysKeys {
 		p.Unclear.Policy = Replay
 	}
 	if y.Unclear.Policy != nil {
 		p.Unclear.Policy = *y.Unclear.Policy
 	}
-	if p.Type == Talkover && p.Unclear.Policy == Replay {
-		l.file.Report(at+".unclear.policy", "replay would charge again: Talkover documents no idempotency keys", "write policy: park, or remove it")
+	if p.Type != "" && !p.Type.Traits().ReplaysKeys && p.Unclear.Policy == Replay {
+		l.file.Report(at+".unclear.policy", "replay would charge again: "+p.Type.Title()+" documents no idempotency keys", "write policy: park, or remove it")
 	}
 	p.FirstPurchaseAfter = 2 * p.PurchaseTimeout
 	if y.FirstPurchaseAfter != nil {
@@ -237,7 +226,7 @@ func (l loader) distinct(providers []Provider) {
 			l.file.Report(at+".name", fmt.Sprintf("%q is also the provider in line %d", p.Name, first.Line), "give it another name")
 		}
 		names[p.Name] = p
-		if p.Type == "" || (p.Type == Talkover && p.EnvironmentID == "") {
+		if p.Type == "" || (p.Type.Traits().OneCustomer && p.EnvironmentID == "") {
 			continue
 		}
 		if first, again := identities[p.Identity()]; again {

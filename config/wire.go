@@ -10,6 +10,7 @@ import (
 
 	"topupd/config/limits"
 	"topupd/config/yamlfile"
+	"topupd/topup"
 )
 
 // The types below are the file as it is written: what the loader reads and
@@ -79,7 +80,7 @@ type globalYAML struct {
 
 type providerYAML struct {
 	Name                 string             `yaml:"name" jsonschema:"required" jsonschema_description:"Label in rules, metrics and logs. Renaming it changes nothing else."`
-	Type                 Type               `yaml:"type" jsonschema:"required" jsonschema_description:"Kind of provider."`
+	Type                 topup.ProviderType `yaml:"type" jsonschema:"required" jsonschema_description:"Kind of provider."`
 	BaseURL              *string            `yaml:"base_url" jsonschema_description:"Default by type. Plain http only to this machine."`
 	Token                *secretText        `yaml:"token" jsonschema_description:"Hyperline API key, as ${NAME}; better: token_file."`
 	TokenFile            *string            `yaml:"token_file" jsonschema_description:"File that holds the Hyperline API key, relative to this file."`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,13 +19,10 @@ import (
 const maxRules = 10_000
 
 // Provider is what rules need to know about a provider connection.
-type Provider struct{ Name, Type string }
-
-// The provider types that rules know.
-const (
-	hyperline = "hyperline"
-	talkover  = "talkover"
-)
+type Provider struct {
+	Name string
+	Type topup.ProviderType
+}
 
 // Context is what the rules are read against.
 type Context struct {
@@ -117,6 +115,7 @@ func (l *loader) rule(f *yamlfile.File, path string, y *ruleYAML) {
 		a.Report(a.at("name"), fmt.Sprintf("%q is not a name", y.Name), "write letters, digits, dots, dashes and underscores, at most 63")
 	}
 	l.providers(a, y, &r)
+	refused(a, &r)
 	readProduct(a, y, &r)
 	readMatch(a, y, &r)
 	readThreshold(a, y, &r)
@@ -134,7 +133,7 @@ func (l *loader) rule(f *yamlfile.File, path string, y *ruleYAML) {
 
 // providers finds the type of the rule's providers.
 func (l *loader) providers(a ruleAt, y *ruleYAML, r *Rule) {
-	types := map[string]string{}
+	types := map[string]topup.ProviderType{}
 	var names []string
 	for _, p := range l.in.Providers {
 		types[p.Name] = p.Type
@@ -171,21 +170,35 @@ func unknownProvider(name string, names []string) string {
 	return "known: " + strings.Join(names, ", ")
 }
 
-// talkoverProduct is the only kind of credits that Talkover has.
-const talkoverProduct = "credits"
-
 func readProduct(a ruleAt, y *ruleYAML, r *Rule) {
 	if y.Product != nil {
 		r.Product = topup.ProductID(*y.Product)
 	}
+	only := r.ProviderType.Traits().Product
 	switch {
-	case r.ProviderType == talkover && r.Product == "":
-		r.Product = talkoverProduct
-	case r.ProviderType == talkover && r.Product != talkoverProduct:
-		a.Report(a.at("product"), fmt.Sprintf("Talkover has no product %q", r.Product), "write product: credits, or leave it out")
-	case r.ProviderType == hyperline && !a.Has(a.at("product")):
+	case r.ProviderType == "": // reported already
+	case only == "" && !a.Has(a.at("product")):
 		a.Report(a.path, "product is missing", "add product: the id of the credit product, itm_…")
+	case only != "" && r.Product == "":
+		r.Product = only
+	case only != "" && r.Product != only:
+		a.Report(a.at("product"), fmt.Sprintf("%s has no product %q", r.ProviderType.Title(), r.Product), fmt.Sprintf("write product: %s, or leave it out", only))
 	}
+}
+
+// refused reports the keys that the rule's type of provider has no use for.
+func refused(a ruleAt, r *Rule) {
+	for _, no := range r.ProviderType.Traits().RefusedInRules {
+		if a.Has(a.at(no.Key)) {
+			a.Report(a.at(no.Key), no.Message, no.Fix)
+		}
+	}
+}
+
+// refuses tells whether a key was reported for the rule's type of provider; what
+// would follow from it is no news.
+func refuses(r *Rule, key string) bool {
+	return slices.ContainsFunc(r.ProviderType.Traits().RefusedInRules, func(no topup.RefusedKey) bool { return no.Key == key })
 }
 
 func readThreshold(a ruleAt, y *ruleYAML, r *Rule) {
@@ -198,11 +211,12 @@ func readThreshold(a ruleAt, y *ruleYAML, r *Rule) {
 		value := topup.Credits(*y.DefaultThreshold)
 		r.Threshold.Default = &value
 	}
+	without := r.ProviderType != "" && !r.ProviderType.Traits().OwnThreshold
 	switch {
-	case r.ProviderType == talkover && !a.Has(a.at("threshold")):
-		a.Report(a.path, "threshold is missing", "add threshold: a number of credits; Talkover has none of its own")
-	case r.ProviderType == talkover && r.Threshold.Provider:
-		a.Report(a.at("threshold"), "Talkover has no threshold of its own to follow", "write a number of credits: threshold: 50")
+	case without && !a.Has(a.at("threshold")):
+		a.Report(a.path, "threshold is missing", "add threshold: a number of credits; "+r.ProviderType.Title()+" has none of its own")
+	case without && r.Threshold.Provider:
+		a.Report(a.at("threshold"), r.ProviderType.Title()+" has no threshold of its own to follow", "write a number of credits: threshold: 50")
 	case r.Threshold.Default != nil && !r.Threshold.Provider:
 		a.Report(a.at("default_threshold"), "is never used: threshold is a fixed number", "remove one of the two")
 	}
@@ -217,8 +231,7 @@ func (l *loader) expires(a ruleAt, y *ruleYAML, r *Rule) {
 		}
 	}
 	switch {
-	case a.Has(at) && r.ProviderType == talkover:
-		a.Report(at, "Talkover's credits have no expiry that can be chosen", "remove it")
+	case refuses(r, "expires"):
 		return
 	case given > 1:
 		a.Report(at, "says more than one thing", "keep one of after, end_of and at")

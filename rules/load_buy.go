@@ -32,8 +32,7 @@ func readBuy(a ruleAt, y *ruleYAML, r *Rule) {
 		a.Report(at, "buys nothing", "add bundles or amount (Hyperline), or charge (Talkover)")
 	case given > 1:
 		a.Report(at, "says more than one thing", "keep one of bundles, amount and charge")
-	case !fitsType(a, at, r.ProviderType):
-		// reported; what would follow from it is no news
+	case a.Has(at+".bundles") && refuses(r, "buy.bundles"), a.Has(at+".amount") && refuses(r, "buy.amount"), a.Has(at+".charge") && refuses(r, "buy.charge"):
 	case a.Has(at + ".bundles"):
 		readBundles(a, at+".bundles", y.Buy.Bundles, r)
 	case a.Has(at + ".amount"):
@@ -41,31 +40,9 @@ func readBuy(a ruleAt, y *ruleYAML, r *Rule) {
 	case a.Has(at + ".charge"):
 		readCharge(a, at+".charge", y.Buy.Charge, r)
 	}
-	checkRefill(a, at+".refill_to", r)
-}
-
-// fitsType refuses what the rule's type of provider does not sell.
-func fitsType(a ruleAt, at, kind string) bool {
-	refused := map[string]struct{ message, fix string }{}
-	switch kind {
-	case talkover:
-		refused["bundles"] = struct{ message, fix string }{"Talkover sells no bundles", "write charge: 100.00 USD"}
-		refused["amount"] = struct{ message, fix string }{"Talkover sells credits for their value", "write charge: 100.00 USD"}
-		refused["refill_to"] = struct{ message, fix string }{"Talkover sells no bundles to choose from", "remove it"}
-	case hyperline:
-		refused["charge"] = struct{ message, fix string }{"belongs to Talkover", "write bundles, or amount: {credits: 100, price_excluding_tax: 24.00 EUR}"}
-		refused["payment_method_id"] = struct{ message, fix string }{
-			"belongs to Talkover: Hyperline's purchase takes no payment method", "remove it",
-		}
+	if !refuses(r, "buy.refill_to") {
+		checkRefill(a, at+".refill_to", r)
 	}
-	fits := true
-	for _, key := range []string{"bundles", "amount", "charge", "refill_to", "payment_method_id"} {
-		if no, ok := refused[key]; ok && a.Has(at+"."+key) {
-			a.Report(at+"."+key, no.message, no.fix)
-			fits = false
-		}
-	}
-	return fits
 }
 
 func readBundles(a ruleAt, at string, list []bundleYAML, r *Rule) {

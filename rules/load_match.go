@@ -30,8 +30,6 @@ func readMatch(a ruleAt, y *ruleYAML, r *Rule) {
 		a.Report(at+".all", "false matches nobody", "write all: true, or customer_ids, currency or properties")
 	case r.Match.All && len(r.Match.CustomerIDs) > 0:
 		a.Report(at+".all", "stands beside customer_ids", "keep one of the two")
-	case r.ProviderType == talkover && a.Has(at+".properties"):
-		a.Report(at+".properties", "Talkover's customers have no properties", "remove it")
 	}
 	for i, id := range r.Match.ExcludeIDs {
 		if slices.Contains(r.Match.CustomerIDs, id) {

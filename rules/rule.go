@@ -22,13 +22,13 @@ type Rule struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"`
 
-	Providers    []string        `json:"providers"` // names in the YAML, all of one type
-	ProviderType string          `json:"provider_type"`
-	Product      topup.ProductID `json:"product"`
-	Match        Match           `json:"match"`
-	Threshold    Threshold       `json:"threshold"`
-	Buy          Buy             `json:"buy"`
-	Expires      Expiry          `json:"expires"`
+	Providers    []string           `json:"providers"` // names in the YAML, all of one type
+	ProviderType topup.ProviderType `json:"provider_type"`
+	Product      topup.ProductID    `json:"product"`
+	Match        Match              `json:"match"`
+	Threshold    Threshold          `json:"threshold"`
+	Buy          Buy                `json:"buy"`
+	Expires      Expiry             `json:"expires"`
 
 	Cooldown      time.Duration `json:"cooldown_ns"`        // after the last purchase settled or ended
 	ConfirmAfter  time.Duration `json:"confirm_after_ns"`   // between the two low readings; less than MaxReadingAge

@@ -104,7 +104,7 @@ func TestOneKeyIsChargedOnceHoweverManySendIt(t *testing.T) {
 	group.Wait()
 	byKey := map[string]int{}
 	for _, c := range b.Books().Captured() {
-		if c.Provider == hyperlineName {
+		if c.Provider == HyperlineName {
 			byKey[c.Key]++
 		}
 	}

@@ -161,7 +161,7 @@ func (f Faults) Active() map[string]float64 {
 // Validate checks that every rate is a probability, that no group adds up to
 // more than 1, and that forced faults exist.
 func (f Faults) Validate() error {
-	if !slices.Contains([]string{"", hyperlineName, talkoverName}, f.Provider) {
+	if !slices.Contains([]string{"", HyperlineName, TalkoverName}, f.Provider) {
 		return fmt.Errorf("faults: provider %.60q is neither hyperline nor talkover: use one of them, or leave it empty for both", f.Provider)
 	}
 	for _, group := range groups() {

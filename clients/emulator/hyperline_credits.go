@@ -66,7 +66,7 @@ func (w *world) glitch() json.RawMessage {
 
 // creditPage is a window of credits with this read's row fault applied to it.
 func (h *hyperline) creditPage(c *call, all []*credit, p page) answer {
-	c.rows = h.faults.draw(h.rng, hyperlineName, rowRates)
+	c.rows = h.faults.draw(h.rng, HyperlineName, rowRates)
 	rows := cutWindow(all, shifted(p, c.rows))
 	if c.rows == "repeat_rows" && p.skip == 0 && len(rows) > 0 { // no page before this one
 		rows = slices.Insert(slices.Clone(rows), 0, rows[0])[:min(p.take, len(rows)+1)]
@@ -173,7 +173,7 @@ func (h *hyperline) getCredit(c *call) answer {
 	if missing != nil {
 		return *missing
 	}
-	c.rows = h.faults.draw(h.rng, hyperlineName, rowRates)
+	c.rows = h.faults.draw(h.rng, HyperlineName, rowRates)
 	w := h.show(c, cr)
 	if c.rows == "glitch_balance" {
 		w.CurrentBalance = h.glitch()

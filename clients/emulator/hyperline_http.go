@@ -64,7 +64,7 @@ func (h *hyperline) serve(fn handle) http.HandlerFunc {
 		var hangFor time.Duration
 		h.locked(func(now time.Time) {
 			hangFor = h.faults.HangFor
-			a, date = h.through(hyperlineName, r, now, func() answer {
+			a, date = h.through(HyperlineName, r, now, func() answer {
 				return h.admit(r, now, func(q quota) answer { return h.once(&call{r: r, query: r.URL.Query(), body: body, now: now}, fn, q) })
 			})
 		})
@@ -88,7 +88,7 @@ func (h *hyperline) once(c *call, fn handle, q quota) answer {
 
 // read answers a GET, or spoils it.
 func (h *hyperline) read(c *call, fn handle, q quota) answer {
-	fault := h.faults.draw(h.rng, hyperlineName, readRates)
+	fault := h.faults.draw(h.rng, HyperlineName, readRates)
 	if fault == "read_throttle" {
 		return tooMany(q.retryAfter(c.now))
 	}
@@ -98,7 +98,7 @@ func (h *hyperline) read(c *call, fn handle, q quota) answer {
 // admit checks what comes before any work: outage, token, rate. It adds the
 // rate limit headers to what then answers.
 func (h *hyperline) admit(r *http.Request, now time.Time, then func(quota) answer) answer {
-	if a, out := h.outage(hyperlineName); out {
+	if a, out := h.outage(HyperlineName); out {
 		return a
 	}
 	if !h.authorised(r) {

@@ -77,7 +77,7 @@ func (h *hyperline) place(o order, now time.Time) *invoice {
 	h.invoiceBy[inv.id] = inv
 	o.credit.owner.invoices = append(o.credit.owner.invoices, inv)
 	inv.charge = h.books.enter(Charge{
-		Provider: hyperlineName, Customer: o.credit.owner.id, Product: o.credit.product.id, Invoice: inv.id,
+		Provider: HyperlineName, Customer: o.credit.owner.id, Product: o.credit.product.id, Invoice: inv.id,
 		Credits: o.credits.String(), AmountMinor: o.amount, Amount: minor(o.amount).Money(), Currency: o.credit.owner.currency,
 		Key: o.key, At: now, Before: o.credit.balance.String(), Status: inv.status, Source: o.source, RequestSeq: o.request, VisibleAt: inv.visible,
 	})

@@ -32,7 +32,7 @@ func (b *bench) bulk(query string) (ids []string, total int) {
 func (b *bench) everybody() []string {
 	var ids []string
 	for _, c := range b.Customers() {
-		if c.Provider == hyperlineName {
+		if c.Provider == HyperlineName {
 			ids = append(ids, c.ID)
 		}
 	}

@@ -45,7 +45,7 @@ func (h *hyperline) servePurchase(rw http.ResponseWriter, r *http.Request) {
 		})
 	}
 	h.locked(func(time.Time) { // a late execution may be writing the answer
-		a = h.squeezed(hyperlineName, p.answer.spoil(p.fault, internalError))
+		a = h.squeezed(HyperlineName, p.answer.spoil(p.fault, internalError))
 		p.entry.Status = statusLeaving(a)
 	})
 	a.header = a.header.Clone()
@@ -68,7 +68,7 @@ func statusLeaving(a answer) int {
 
 // openPurchase is the first half: everything that happens before the till.
 func (h *hyperline) openPurchase(c call, q quota) *purchase {
-	p := &purchase{purchaseRun: h.receive(hyperlineName, c.r.PathValue("id"), c, h.opts.ExecuteLate)}
+	p := &purchase{purchaseRun: h.receive(HyperlineName, c.r.PathValue("id"), c, h.opts.ExecuteLate)}
 	switch p.fault {
 	case "throttle": // before the key is looked at: a 429 leaves no memory
 		p.answer, p.ready = tooMany(q.retryAfter(c.now)), true

@@ -46,7 +46,7 @@ func (e *Emulator) Customers() []Customer {
 
 func (cr *credit) describe() Customer {
 	c := Customer{
-		Provider: hyperlineName, ID: cr.owner.id, Name: cr.owner.name, Product: cr.product.id,
+		Provider: HyperlineName, ID: cr.owner.id, Name: cr.owner.name, Product: cr.product.id,
 		Balance: cr.balance.String(), PerSecond: cr.meter.rate.String(), Card: cr.owner.card,
 		AutoTopup: cr.auto != nil, Archived: cr.owner.archived, DrySeconds: cr.dry.Seconds(),
 	}
@@ -58,7 +58,7 @@ func (cr *credit) describe() Customer {
 
 func (env *environment) describe() Customer {
 	return Customer{
-		Provider: talkoverName, ID: env.id, Name: env.name, Product: "credits",
+		Provider: TalkoverName, ID: env.id, Name: env.name, Product: "credits",
 		Balance: env.balance.String(), Threshold: env.native.threshold.String(), PerSecond: env.meter.rate.String(),
 		Card: env.cards[0].state, AutoTopup: env.native.enabled, DrySeconds: env.dry.Seconds(),
 		UserToken: env.owner.token, EnvironmentToken: env.token, CurrentEnvironmentID: env.owner.current.id,

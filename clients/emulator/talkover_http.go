@@ -77,7 +77,7 @@ func (t *talkover) serve(who func(call) *visit, fn visitHandle) http.HandlerFunc
 		t.locked(func(now time.Time) {
 			hangFor = t.faults.HangFor
 			c := call{r: r, query: r.URL.Query(), body: body, now: now}
-			a, date = t.through(talkoverName, r, now, func() answer {
+			a, date = t.through(TalkoverName, r, now, func() answer {
 				return t.admit(c, who, func(v *visit, q quota) answer { return t.read(v, fn, q) })
 			})
 		})
@@ -90,7 +90,7 @@ func (t *talkover) read(v *visit, fn visitHandle, q quota) answer {
 	if v.r.Method != http.MethodGet {
 		return fn(v)
 	}
-	fault := t.faults.draw(t.rng, talkoverName, readRates)
+	fault := t.faults.draw(t.rng, TalkoverName, readRates)
 	if fault == "read_throttle" {
 		return t.tooMany(q.retryAfter(v.now))
 	}
@@ -100,7 +100,7 @@ func (t *talkover) read(v *visit, fn visitHandle, q quota) answer {
 // admit checks outage, token and rate. X-RateLimit-Reset is in seconds since
 // 1970; the format is not documented.
 func (t *talkover) admit(c call, who func(call) *visit, then func(*visit, quota) answer) answer {
-	if a, out := t.outage(talkoverName); out {
+	if a, out := t.outage(TalkoverName); out {
 		return a
 	}
 	v := who(c)
@@ -138,7 +138,7 @@ func (t *talkover) getUser(v *visit) answer {
 func (t *talkover) getBalance(v *visit) answer {
 	balance, at := t.reading(v.env, v.now)
 	shown := t.money(balance)
-	switch t.faults.draw(t.rng, talkoverName, rowRates) {
+	switch t.faults.draw(t.rng, TalkoverName, rowRates) {
 	case "stale_balance":
 		shown, at = t.money(v.env.older), v.env.olderAt
 	case "glitch_balance":
@@ -170,7 +170,7 @@ func (t *talkover) servePurchase(rw http.ResponseWriter, r *http.Request) {
 		c := call{r: r, query: r.URL.Query(), body: body, now: now}
 		a = t.admit(c, t.asUser, func(visitor *visit, q quota) answer {
 			v = visitor
-			p = t.receive(talkoverName, v.env.id, c, t.opts.ExecuteLate)
+			p = t.receive(TalkoverName, v.env.id, c, t.opts.ExecuteLate)
 			return t.beforeTill(p, v, q)
 		})
 	})
@@ -188,7 +188,7 @@ func (t *talkover) servePurchase(rw http.ResponseWriter, r *http.Request) {
 			done = t.buy(p, v, now)
 			maps.Copy(done.header, a.header)
 		}
-		a = t.squeezed(talkoverName, done.spoil(p.fault, t.serverError))
+		a = t.squeezed(TalkoverName, done.spoil(p.fault, t.serverError))
 		p.entry.Status = statusLeaving(a)
 	})
 	t.send(rw, r, a, date, p.hangFor)

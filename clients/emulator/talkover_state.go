@@ -156,7 +156,7 @@ func (t *talkover) credit(env *environment, amount quantity, source string, p *p
 	}
 	env.balance += amount
 	c := Charge{
-		Provider: talkoverName, ID: id, Customer: env.id, Product: "credits", Credits: amount.String(),
+		Provider: TalkoverName, ID: id, Customer: env.id, Product: "credits", Credits: amount.String(),
 		AmountMinor: int64(amount / cent), Amount: amount.Money(), Currency: env.currency,
 		At: now, Before: (env.balance - amount).String(), Captured: true, CapturedAt: now, CapturedBy: "purchase", Status: "captured", Source: source, VisibleAt: visible,
 	}

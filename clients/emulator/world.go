@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
+// The emulated providers, as Faults.Provider and the books name them.
 const (
-	hyperlineName = "hyperline"
-	talkoverName  = "talkover"
+	HyperlineName = "hyperline"
+	TalkoverName  = "talkover"
 )
 
 // world is what both providers share: one lock, one clock, one source of chance

@@ -120,8 +120,8 @@ func (c *demoCmd) world() emulator.Options {
 // things go wrong by chance.
 func direct(ctx context.Context, world *emulator.Emulator) {
 	acts := []emulator.Faults{
-		{Provider: "talkover", Next: []string{"none", "drop_without_charging"}}, // first: it takes a whole quiet period to be parked; a charge would show in the balance
-		{Provider: "hyperline", Next: []string{"none", "none", "charge_then_drop", "none", "decline"}},
+		{Provider: emulator.TalkoverName, Next: []string{"none", "drop_without_charging"}}, // first: it takes a whole quiet period to be parked; a charge would show in the balance
+		{Provider: emulator.HyperlineName, Next: []string{"none", "none", "charge_then_drop", "none", "decline"}},
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -135,7 +135,7 @@ func direct(ctx context.Context, world *emulator.Emulator) {
 			}
 		}
 	}
-	world.SetFaults(emulator.Faults{Provider: "hyperline", ChargeThenDrop: 0.03, Decline: 0.03, Fail500: 0.02, Throttle: 0.02})
+	world.SetFaults(emulator.Faults{Provider: emulator.HyperlineName, ChargeThenDrop: 0.03, Decline: 0.03, Fail500: 0.02, Throttle: 0.02})
 }
 
 // demoValues fill the configuration of the demo.

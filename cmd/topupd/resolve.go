@@ -185,11 +185,11 @@ func (r *resolving) lookFirst(p topup.Purchase) error {
 		return r.onWord(err.Error())
 	case err != nil:
 		return err
-	case !client.HasRecords && len(r.flags.External) > 0:
+	case !client.Traits.HasRecords && len(r.flags.External) > 0:
 		return usage("--external: %s has no invoices; leave it out", client.Type.Title())
-	case !client.HasRecords && r.decision.Charged:
+	case !client.Traits.HasRecords && r.decision.Charged:
 		return r.onWord(client.Type.Title() + " has no books to look into")
-	case !client.HasRecords:
+	case !client.Traits.HasRecords:
 		r.a.Printf("%s has no books to look into: your word is all there is\n", client.Type.Title())
 		if (p.Found != "" || screen.Rose(p, r.seen)) && !r.flags.DespiteRise {
 			return errors.New("a rise of the balance was seen since it was sent, so it may well have been charged, and the customer would pay twice; if you know where the rise came from, add --despite-rise")

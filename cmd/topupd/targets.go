@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"topupd/config"
 	"topupd/internal/daemon"
 	"topupd/internal/screen"
 	"topupd/ledger"
@@ -145,9 +144,9 @@ func (c *targetsAddCmd) threshold() (*topup.Credits, error) {
 	return &credits, nil
 }
 
-func whyNot(t config.Type) string {
-	if t == config.Talkover {
-		return "a Talkover connection is one environment, and its one balance is always there"
+func whyNot(t topup.ProviderType) string {
+	if t.Traits().OneCustomer {
+		return fmt.Sprintf("a %s connection is one customer, and its one balance is always there", t.Title())
 	}
 	return fmt.Sprintf("the provider type %s has no such request", t)
 }

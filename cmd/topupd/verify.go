@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"topupd/config"
 	"topupd/internal/daemon"
 	"topupd/internal/english"
 	"topupd/internal/screen"
@@ -298,7 +297,7 @@ func (c *verifyListCmd) printOnWord(a *app, store *ledger.Store, results []compa
 	}
 	for _, r := range results {
 		list := slices.DeleteFunc(slices.Clone(decided), func(p topup.Purchase) bool {
-			return p.Target.Provider != r.from.ID || !p.OnWord(r.from.HasRecords)
+			return p.Target.Provider != r.from.ID || !p.OnWord(r.from.Traits.HasRecords)
 		})
 		if len(list) == 0 {
 			continue
@@ -388,7 +387,7 @@ func (a *app) compareLine(out io.Writer, r compared) {
 	}
 	natively := 0
 	parts := []string{fmt.Sprintf("%s: %s since %s", r.from.Name, result, a.Clock(n.Since))}
-	if r.from.Type == config.Talkover {
+	if !r.from.Traits.HasRecords {
 		parts = append(parts, english.Plural(n.Rows+n.Native, "own recharge")+" of the provider")
 	} else {
 		natively = n.Native

@@ -40,9 +40,9 @@ type budgeted interface {
 // Connection is one provider connection of the configuration with its client.
 type Connection struct {
 	config.Provider
-	ID         topup.ProviderID
-	HasRecords bool // the provider keeps records that can be searched for a purchase
-	Client     Client
+	Traits topup.Traits
+	ID     topup.ProviderID
+	Client Client
 }
 
 // ConnectAll makes a client for every provider of the configuration. No I/O.
@@ -61,14 +61,13 @@ func ConnectAll(cfg *config.Config, log *slog.Logger, observe Observer) ([]*Conn
 
 // Connect makes the client of one provider. No I/O. observe may be nil.
 func Connect(p config.Provider, log *slog.Logger, observe Observer) (*Connection, error) {
-	c := &Connection{Provider: p, ID: p.Identity()}
+	c := &Connection{Provider: p, Traits: p.Type.Traits(), ID: p.Identity()}
 	api := ClientOptions(p, log, observe)
 	var err error
 	switch p.Type {
-	case config.Hyperline:
-		c.HasRecords = true
+	case topup.Hyperline:
 		c.Client, err = hyperline.New(hyperline.Options{ID: c.ID, Name: p.Name, API: api, Token: p.Token})
-	case config.Talkover:
+	case topup.Talkover:
 		c.Client, err = talkover.New(talkover.Options{
 			ID: c.ID, Name: p.Name, API: api, Environment: topup.CustomerID(p.EnvironmentID),
 			UserToken: p.UserToken, EnvironmentToken: p.EnvironmentToken,
@@ -91,7 +90,7 @@ func ClientOptions(p config.Provider, log *slog.Logger, observe Observer) client
 			Reads: clients.Rate(p.RateLimit.Reads), Writes: clients.Rate(p.RateLimit.Writes), SharePercent: p.RateLimit.SharePercent,
 		},
 	}
-	if p.Type == config.Talkover {
+	if p.RateLimit.Requests.Count > 0 {
 		o.Limits.Reads, o.Limits.Shared = clients.Rate(p.RateLimit.Requests), true
 	}
 	if observe != nil {

@@ -168,12 +168,12 @@ func (d *Daemon) line(c *Connection, holder string) *line {
 	observe := func(e topup.Event) { d.event(c.Name, e) }
 	found := &findings{}
 	purchaser := &topup.Purchaser{
-		Ledger: d.store, Provider: c.Client, Books: c.HasRecords, Replica: holder,
+		Ledger: d.store, Provider: c.Client, Books: c.Traits.HasRecords, Replica: holder,
 		TokenFingerprint: c.Client.TokenFingerprint,
 		Clock:            d.now, Observe: observe, Step: faultPoint,
 	}
 	reconciler := &topup.Reconciler{
-		ID: c.ID, Queue: d.store, Ledger: d.store, Provider: c.Client, Purchaser: purchaser, Books: c.HasRecords,
+		ID: c.ID, Queue: d.store, Ledger: d.store, Provider: c.Client, Purchaser: purchaser, Books: c.Traits.HasRecords,
 		Observe: observe, Found: found.get,
 	}
 	every := sweepAuto

@@ -33,7 +33,7 @@ func Read(file string, ruleFiles []string, getenv func(string) string, now time.
 		DryRun: cfg.Mode == config.DryRun, Now: now, Dir: filepath.Dir(file), Getenv: getenv,
 	}
 	for _, p := range cfg.Providers {
-		in.Providers = append(in.Providers, rules.Provider{Name: p.Name, Type: string(p.Type)})
+		in.Providers = append(in.Providers, rules.Provider{Name: p.Name, Type: p.Type})
 	}
 	set, more := rules.Load(cfg.RuleFiles, in)
 	caps := append(append([]topup.Cap{}, cfg.Limits.Global...), cfg.Limits.Provider...)

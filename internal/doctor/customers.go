@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"topupd/clients"
-	"topupd/config"
 	"topupd/rules"
 	"topupd/topup"
 )
@@ -139,7 +138,7 @@ func (e *examination) payable(matched []target) {
 			currency++
 		}
 	}
-	if e.Provider.Type == config.Hyperline { // Talkover's cards are a list of their own
+	if !e.Provider.Type.Traits().OneCustomer { // its cards are a list of their own
 		e.methods(methods, len(matched))
 	}
 	if inactive > 0 {

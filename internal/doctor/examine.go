@@ -46,7 +46,7 @@ func Examine(ctx context.Context, p Patient) Visit {
 	if !e.reachable(ctx) {
 		return e.Visit
 	}
-	if p.Provider.Type == config.Talkover {
+	if p.Provider.Type == topup.Talkover {
 		e.talkover(ctx)
 	} else {
 		e.hyperline(ctx)

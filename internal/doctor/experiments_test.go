@@ -175,21 +175,21 @@ func TestSomebodyElsesEarlierPurchaseIsNoRepeat(t *testing.T) {
 func TestAllowed(t *testing.T) {
 	for _, tt := range []struct {
 		name, base, token string
-		kind              config.Type
+		kind              topup.ProviderType
 		want              string // part of the refusal; "" = allowed
 	}{
-		{"the sandbox", "https://sandbox.api.hyperline.co", "test_1", config.Hyperline, ""},
-		{"this machine", "http://127.0.0.1:9847", "test_1", config.Hyperline, ""},
-		{"this machine by name", "http://localhost:9847", "test_1", config.Hyperline, ""},
-		{"production", "https://api.hyperline.co", "prod_1", config.Hyperline, "this is a prod_ key"},
-		{"a test key at production", "https://api.hyperline.co", "test_1", config.Hyperline, "not api.hyperline.co"},
-		{"a production key at the sandbox", "https://sandbox.api.hyperline.co", "prod_1", config.Hyperline, "this is a prod_ key"},
-		{"a production key on this machine", "http://127.0.0.1:1", "prod_1", config.Hyperline, "this is a prod_ key"},
-		{"a key of no known kind", "http://127.0.0.1:1", "secret", config.Hyperline, "without a known prefix"},
-		{"another host", "https://proxy.example", "test_1", config.Hyperline, "not proxy.example"},
-		{"a host that looks alike", "https://sandbox.api.hyperline.co.example", "test_1", config.Hyperline, "not sandbox"},
-		{"the sandbox in the clear", "http://sandbox.api.hyperline.co", "test_1", config.Hyperline, "not sandbox"},
-		{"Talkover", "http://127.0.0.1:1", "test_1", config.Talkover, "no keys"},
+		{"the sandbox", "https://sandbox.api.hyperline.co", "test_1", topup.Hyperline, ""},
+		{"this machine", "http://127.0.0.1:9847", "test_1", topup.Hyperline, ""},
+		{"this machine by name", "http://localhost:9847", "test_1", topup.Hyperline, ""},
+		{"production", "https://api.hyperline.co", "prod_1", topup.Hyperline, "this is a prod_ key"},
+		{"a test key at production", "https://api.hyperline.co", "test_1", topup.Hyperline, "not api.hyperline.co"},
+		{"a production key at the sandbox", "https://sandbox.api.hyperline.co", "prod_1", topup.Hyperline, "this is a prod_ key"},
+		{"a production key on this machine", "http://127.0.0.1:1", "prod_1", topup.Hyperline, "this is a prod_ key"},
+		{"a key of no known kind", "http://127.0.0.1:1", "secret", topup.Hyperline, "without a known prefix"},
+		{"another host", "https://proxy.example", "test_1", topup.Hyperline, "not proxy.example"},
+		{"a host that looks alike", "https://sandbox.api.hyperline.co.example", "test_1", topup.Hyperline, "not sandbox"},
+		{"the sandbox in the clear", "http://sandbox.api.hyperline.co", "test_1", topup.Hyperline, "not sandbox"},
+		{"Talkover", "http://127.0.0.1:1", "test_1", topup.Talkover, "no keys"},
 	} {
 		base, err := url.Parse(tt.base)
 		mustDo(t, err)

@@ -64,8 +64,8 @@ func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(form
 func Allowed(p config.Provider) error {
 	host := strings.ToLower(p.BaseURL.Hostname())
 	switch {
-	case p.Type != config.Hyperline:
-		return refuse("provider %s: experiments are for Hyperline; %s has no keys and no sandbox to try", p.Name, p.Type)
+	case p.Type.Traits().Sandbox == "":
+		return refuse("provider %s: there is nothing to try: %s has no idempotency keys and no sandbox", p.Name, p.Type.Title())
 	case !strings.HasPrefix(p.Token.Reveal(), testKey):
 		return refuse("provider %s: experiments buy, so they need a test_ key; this is %s", p.Name, kindOfKey(p.Token.Reveal()))
 	case !p.Loopback() && (host != sandboxHost || p.BaseURL.Scheme != "https"):

@@ -105,7 +105,7 @@ func (w *ward) rules() rules.Set {
 func (w *ward) hyperline(change func(*config.Provider)) (Patient, *hyperline.Client) {
 	w.t.Helper()
 	p := config.Provider{
-		Name: "hyperline", Type: config.Hyperline, BaseURL: w.url, Token: config.NewSecret(emulator.DefaultToken),
+		Name: "hyperline", Type: topup.Hyperline, BaseURL: w.url, Token: config.NewSecret(emulator.DefaultToken),
 		RateLimit: config.RateLimit{Reads: config.Rate{Count: 200, Window: 10 * time.Second}, SharePercent: 50},
 		Unclear:   config.Unclear{Policy: config.Replay, QuietPeriod: 15 * time.Minute},
 	}
@@ -123,7 +123,7 @@ func (w *ward) hyperline(change func(*config.Provider)) (Patient, *hyperline.Cli
 func (w *ward) talkover(change func(*config.Provider)) Patient {
 	w.t.Helper()
 	p := config.Provider{
-		Name: "voice", Type: config.Talkover, BaseURL: w.url.JoinPath("talkover"), EnvironmentID: "env-1",
+		Name: "voice", Type: topup.Talkover, BaseURL: w.url.JoinPath("talkover"), EnvironmentID: "env-1",
 		UserToken: config.NewSecret("user_emulator_1"), EnvironmentToken: config.NewSecret("talq_emulator_1"),
 		RateLimit: config.RateLimit{Requests: config.Rate{Count: 100, Window: time.Minute}, SharePercent: 50},
 	}

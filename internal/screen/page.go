@@ -155,7 +155,7 @@ func (s *Screen) moneyLines(p topup.Purchase) [][2]string {
 	}
 	switch {
 	case p.RowAt == nil:
-	case HasRecords(p) && p.ResolvedBy == "":
+	case traits(p).HasRecords && p.ResolvedBy == "":
 		lines = append(lines, [2]string{"credited", s.Clock(*p.RowAt)})
 	default: // nobody has seen a row
 		lines = append(lines, [2]string{"counts", "a balance from " + s.Clock(*p.RowAt) + " on"})

@@ -113,7 +113,7 @@ func (s *Screen) happened(e topup.Evidence) {
 // effectLines are what shows that credits came, or did not.
 func (s *Screen) effectLines(p topup.Purchase, f ProofFile) [][2]string {
 	var lines [][2]string
-	if p.LookedAt != nil && HasRecords(p) {
+	if p.LookedAt != nil && traits(p).HasRecords {
 		looks := "the last complete one " + s.Clock(*p.LookedAt)
 		if p.State == topup.Sent { // later ones are not counted
 			looks += fmt.Sprintf("; %s in a row found nothing since the last send", english.Grouped(p.EmptyLooks))

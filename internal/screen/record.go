@@ -61,7 +61,7 @@ func StateOf(p topup.Purchase) string {
 		notes = append(notes, "corrected")
 	}
 	switch {
-	case p.OnWord(HasRecords(p)):
+	case p.OnWord(traits(p).HasRecords):
 		notes = append(notes, "by a person")
 	case p.Reason != topup.FailedNone && p.State != topup.Settled: // what went wrong on the way is over
 		notes = append(notes, string(p.Reason))

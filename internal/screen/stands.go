@@ -1,12 +1,12 @@
 package screen
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"topupd/config"
 	"topupd/topup"
 )
 
@@ -47,8 +47,8 @@ func sentStands(p topup.Purchase, clock func(time.Time) string) string {
 		return fmt.Sprintf("The outcome is not known yet; %s.", Printable(p.Found))
 	case p.Refused:
 		return fmt.Sprintf("The provider refused it. It ends as declined after %s if the books stay empty. %s", quiet, reasonOf(p))
-	case TypeOf(p) == config.Talkover:
-		return fmt.Sprintf("The outcome is not known yet: Talkover has no list of purchases, so topupd watches the balance for it until %s.", quiet)
+	case !traits(p).HasRecords:
+		return fmt.Sprintf("The outcome is not known yet: %s has no list of purchases, so topupd watches the balance for it until %s.", traits(p).Title, quiet)
 	default:
 		return fmt.Sprintf("The outcome is not known yet: topupd looks in the provider's books; their silence counts from %s.", quiet)
 	}
@@ -62,13 +62,14 @@ func confirmedStands(p topup.Purchase) string {
 }
 
 func parkedWhy(p topup.Purchase) string {
-	if TypeOf(p) == config.Talkover && p.Found != "" {
-		return fmt.Sprintf("Talkover has no list of purchases to ask; topupd %s.", Printable(p.Found))
+	switch {
+	case traits(p).HasRecords:
+		return reasonOf(p)
+	case p.Found != "":
+		return fmt.Sprintf("%s has no list of purchases to ask; topupd %s.", traits(p).Title, Printable(p.Found))
+	default:
+		return traits(p).Title + " has no list of purchases to ask, and the balance did not tell."
 	}
-	if TypeOf(p) == config.Talkover {
-		return "Talkover has no list of purchases to ask, and the balance did not tell."
-	}
-	return reasonOf(p)
 }
 
 func reasonOf(p topup.Purchase) string {
@@ -81,14 +82,8 @@ func reasonOf(p topup.Purchase) string {
 	return fmt.Sprintf("Reason: %s (%s).", p.Reason, Printable(p.Detail))
 }
 
-// TypeOf is the provider's type, the first part of its identity.
-func TypeOf(p topup.Purchase) config.Type {
-	kind, _, _ := strings.Cut(string(p.Target.Provider), "://")
-	return config.Type(kind)
-}
-
-// HasRecords tells whether the provider of a purchase lists what was bought.
-func HasRecords(p topup.Purchase) bool { return TypeOf(p) == config.Hyperline }
+// traits are those of the provider of a purchase.
+func traits(p topup.Purchase) topup.Traits { return p.Target.Provider.Type().Traits() }
 
 // effectWithin is how long a confirmed purchase may wait for its effect before
 // a person should look.
@@ -132,17 +127,17 @@ func NextStep(p topup.Purchase, now time.Time) string {
 }
 
 func parkedStep(p topup.Purchase) string {
-	where := "Look at the provider's dashboard"
-	reference, external := "", ""
-	switch TypeOf(p) {
-	case config.Talkover:
-		where, reference = "Look at the Talkover dashboard or the card statement", " [--reference txn_…]"
-	case config.Hyperline:
-		where, reference, external = "Look at the customer's invoices at Hyperline", " [--reference inv_…]", " [--external inv_…]"
+	of := traits(p)
+	option := func(flag string, wanted bool) string {
+		if !wanted || of.Reference == "" {
+			return ""
+		}
+		return fmt.Sprintf(" [--%s %s]", flag, of.Reference)
 	}
-	return fmt.Sprintf("  %s, then say which:\n"+
+	return fmt.Sprintf("  Look at %s, then say which:\n"+
 		"  topupd purchases resolve %s charged     --note \"…\"%s\n"+
 		"  topupd purchases resolve %s not-charged --note \"…\"%s\n"+
 		"  (%s is not topped up until then)\n",
-		where, p.Short(), reference, p.Short(), external, Printable(Either(p.CustomerName, string(p.Target.Customer))))
+		cmp.Or(of.Look, "the provider's dashboard"), p.Short(), option("reference", true), p.Short(), option("external", of.HasRecords),
+		Printable(Either(p.CustomerName, string(p.Target.Customer))))
 }

@@ -64,7 +64,7 @@ func NewMonthIn(t testing.TB, database string, customers int) *Month {
 	base, err := url.Parse(server.URL)
 	m.Must(err)
 	m.Provider = config.Provider{
-		Name: "hyperline", Type: config.Hyperline, BaseURL: base, Token: config.NewSecret(emulator.DefaultToken),
+		Name: "hyperline", Type: topup.Hyperline, BaseURL: base, Token: config.NewSecret(emulator.DefaultToken),
 		RateLimit:       config.RateLimit{Reads: config.Rate{Count: 999_999, Window: time.Second}, Writes: config.Rate{Count: 999_999, Window: time.Second}, SharePercent: 100},
 		PurchaseTimeout: 75 * time.Second, Unclear: config.Unclear{Policy: config.Replay, QuietPeriod: 15 * time.Minute},
 	}
