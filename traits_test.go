@@ -5,7 +5,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -74,5 +76,28 @@ func TestProviderTypesAreToldApartInFewPlaces(t *testing.T) {
 		if !seen[place] {
 			t.Errorf("%s names no type of provider any more: take it off the list", place)
 		}
+	}
+}
+
+// TestTheArchitectureNamesFilesThatExist: a map that leads nowhere is worse than none.
+func TestTheArchitectureNamesFilesThatExist(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, found := range regexp.MustCompile("`([a-z]+(?:/[a-z0-9_.]+)*)`").FindAllStringSubmatch(string(page), -1) {
+		name := found[1]
+		if !strings.ContainsAny(name, "/") && !strings.HasSuffix(name, ".sql") {
+			continue // a folder of the first level, a state, a reason
+		}
+		named++
+		if _, err := os.Stat(name); err != nil {
+			t.Errorf("docs/architecture.md names %s: %v", name, err)
+		}
+	}
+	if named < 40 {
+		t.Errorf("%d names were found", named)
 	}
 }
