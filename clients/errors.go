@@ -68,7 +68,7 @@ func (e *Error) hint() string {
 	case e.Status == http.StatusForbidden:
 		return "check what the token may do"
 	case e.Reason == topup.FailedThrottled:
-		return "it will be tried again; lower the share or the sweep if this lasts"
+		return "it will be tried again; lower the share or the poll if this lasts"
 	case e.Reason == topup.FailedConnection && e.Status == 0:
 		return "check base_url and the network"
 	default:

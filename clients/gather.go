@@ -8,28 +8,28 @@ import (
 	"topupd/topup"
 )
 
-// Sweeper reads every balance of a connection, page by page.
-type Sweeper interface {
-	Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error)
+// Poller reads every balance of a connection, page by page.
+type Poller interface {
+	Poll(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Poll, error)
 }
 
 // Whole is a pass over every balance with all of its readings.
 type Whole struct {
-	topup.Sweep
+	topup.Poll
 	Readings []topup.Reading // one per target, ordered by customer and product
 }
 
 // Gather reads every balance and waits for the last, for those who judge an
 // account as a whole and are in no hurry. After an error there are no readings.
-func Gather(ctx context.Context, s Sweeper, products []topup.ProductID) (Whole, error) {
+func Gather(ctx context.Context, s Poller, products []topup.ProductID) (Whole, error) {
 	newest := map[topup.Target]topup.Reading{}
-	sweep, err := s.Sweep(ctx, products, func(p topup.Page) error {
+	poll, err := s.Poll(ctx, products, func(p topup.Page) error {
 		for _, r := range p.Readings {
 			newest[r.Target] = r
 		}
 		return nil
 	})
-	whole := Whole{Sweep: sweep}
+	whole := Whole{Poll: poll}
 	if err != nil {
 		return whole, err
 	}

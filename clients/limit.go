@@ -17,7 +17,7 @@ type Class int
 
 // The classes.
 const (
-	Polling    Class = iota // sweeps
+	Polling    Class = iota // polls
 	Evidence                // purchases, and what tells how they stand
 	Confirming              // the read before a purchase that nothing is known against
 	Retrying                // the read for a customer who could not be bought for the last time
@@ -26,7 +26,7 @@ const (
 )
 
 // parts are the parts of the classes, in hundredths; what is left goes to whom it
-// is urgent for, and to sweeps. A sweep always gets its
+// is urgent for, and to polls. A poll always gets its
 // quarter, or every reading would be stale; nobody's retries can take it, nor
 // what the first read for a customer needs.
 var parts = [classes]int{Polling: 25, Evidence: 25, Confirming: 25, Retrying: 10, Comparing: 5}

@@ -162,8 +162,8 @@ func contend(t *testing.T, b *bucket, callers [classes]int, lasting time.Duratio
 }
 
 // TestNoClassIsStarvedByTheOthers: 500 customers whose confirm reads come to
-// nothing kept the sweeps from the budget, and with them everybody else. Each
-// class gets its part whatever the others want, and a sweep a quarter.
+// nothing kept the polls from the budget, and with them everybody else. Each
+// class gets its part whatever the others want, and a poll a quarter.
 func TestNoClassIsStarvedByTheOthers(t *testing.T) {
 	all := [classes]int{Polling: 1, Evidence: 8, Confirming: 8, Retrying: 8, Comparing: 2}
 	for _, tt := range []struct {
@@ -172,12 +172,12 @@ func TestNoClassIsStarvedByTheOthers(t *testing.T) {
 		least   [classes]float64 // of the steady 9 a second
 	}{
 		{"everybody at once", all, [classes]float64{Polling: 2.2, Evidence: 2.2, Confirming: 2.2, Retrying: 0.85, Comparing: 0.4}},
-		{"sweeps against first reads", [classes]int{Polling: 1, Confirming: 8}, [classes]float64{Polling: 2.2, Confirming: 6.5}},
-		{"sweeps against retries: they get what is left", [classes]int{Polling: 1, Retrying: 8}, [classes]float64{Polling: 7, Retrying: 0.85}},
+		{"polls against first reads", [classes]int{Polling: 1, Confirming: 8}, [classes]float64{Polling: 2.2, Confirming: 6.5}},
+		{"polls against retries: they get what is left", [classes]int{Polling: 1, Retrying: 8}, [classes]float64{Polling: 7, Retrying: 0.85}},
 		{"first reads against retries", [classes]int{Confirming: 8, Retrying: 8}, [classes]float64{Confirming: 7.4, Retrying: 0.85}},
-		{"comparisons against sweeps", [classes]int{Polling: 4, Comparing: 1}, [classes]float64{Polling: 7.5, Comparing: 0.4}},
+		{"comparisons against polls", [classes]int{Polling: 4, Comparing: 1}, [classes]float64{Polling: 7.5, Comparing: 0.4}},
 		{"retries alone", [classes]int{Retrying: 8}, [classes]float64{Retrying: 8.8}},
-		{"sweeps alone", [classes]int{Polling: 1}, [classes]float64{Polling: 8.8}},
+		{"polls alone", [classes]int{Polling: 1}, [classes]float64{Polling: 8.8}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rates := contend(t, newBucket(Rate{200, 10 * time.Second}, 50), tt.callers, 10*time.Minute)

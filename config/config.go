@@ -126,18 +126,18 @@ type Provider struct {
 	EnvironmentToken Secret // Talkover: native settings, history, cards
 	EnvironmentID    string // Talkover: the customer of this connection
 
-	Sweep              Sweep
+	Poll               Poll
 	RateLimit          RateLimit
 	PurchaseTimeout    time.Duration
-	Unclear            Unclear
+	UnknownOutcome     UnknownOutcome
 	NativeAutoTopup    Native
 	FirstPurchaseAfter time.Duration // how long a ledger that never saw this provider waits
 
 	Line int // of the YAML
 }
 
-// Sweep is how often all balances of a provider are read.
-type Sweep struct {
+// Poll is how often all balances of a provider are read.
+type Poll struct {
 	Auto  bool          // as often as the read share allows
 	Every time.Duration // when not Auto; at least a second
 }
@@ -155,8 +155,8 @@ type RateLimit struct {
 	SharePercent  int  // 1 to 100
 }
 
-// Unclear is what happens to a purchase whose answer was neither yes nor no.
-type Unclear struct {
+// UnknownOutcome is what happens to a purchase whose answer was neither yes nor no.
+type UnknownOutcome struct {
 	Policy      Policy
 	QuietPeriod time.Duration // counted from the last send
 }
@@ -166,12 +166,12 @@ type Policy string
 
 // The policies.
 const (
-	Replay Policy = "replay" // ask again under the same key and bytes
-	Park   Policy = "park"   // ask a person
+	Retry  Policy = "retry"  // ask again under the same key and bytes
+	Review Policy = "review" // ask a person
 )
 
 // Options are the words of the YAML.
-func (Policy) Options() []string { return []string{string(Replay), string(Park)} }
+func (Policy) Options() []string { return []string{string(Retry), string(Review)} }
 
 // Native says what to do about customers whom the provider tops up itself.
 type Native string

@@ -90,11 +90,11 @@ func checkProvider(t *testing.T, p Provider) {
 	if r.SharePercent < 1 || r.SharePercent > 100 || p.Type == topup.Hyperline && (r.Reads.Count < 1 || r.Writes.Count < 1) || p.Type == topup.Talkover && r.Requests.Count < 1 {
 		t.Errorf("%s has the limits %+v", p.Name, r)
 	}
-	if !p.Loopback() && (p.PurchaseTimeout < minPurchaseTimeout || p.Unclear.QuietPeriod < quietTimeouts*p.PurchaseTimeout || p.FirstPurchaseAfter < p.PurchaseTimeout) {
-		t.Errorf("%s has the times %v, %v, %v", p.Name, p.PurchaseTimeout, p.Unclear.QuietPeriod, p.FirstPurchaseAfter)
+	if !p.Loopback() && (p.PurchaseTimeout < minPurchaseTimeout || p.UnknownOutcome.QuietPeriod < quietTimeouts*p.PurchaseTimeout || p.FirstPurchaseAfter < p.PurchaseTimeout) {
+		t.Errorf("%s has the times %v, %v, %v", p.Name, p.PurchaseTimeout, p.UnknownOutcome.QuietPeriod, p.FirstPurchaseAfter)
 	}
-	if p.Type == topup.Talkover && p.Unclear.Policy != Park || !p.Sweep.Auto && p.Sweep.Every < time.Second {
-		t.Errorf("%s: policy %s, sweep %+v", p.Name, p.Unclear.Policy, p.Sweep)
+	if p.Type == topup.Talkover && p.UnknownOutcome.Policy != Review || !p.Poll.Auto && p.Poll.Every < time.Second {
+		t.Errorf("%s: policy %s, poll %+v", p.Name, p.UnknownOutcome.Policy, p.Poll)
 	}
 	if !strings.HasPrefix(string(p.Identity()), string(p.Type)+"://") {
 		t.Errorf("%s is %s", p.Name, p.Identity())
@@ -238,9 +238,9 @@ func FuzzWords(f *testing.F) {
 		if share.ReadText(text) == nil && (share < 1 || share > 100 || fmt.Sprintf("%d%%", share) != text) {
 			t.Errorf("%q is the share %d", text, share)
 		}
-		var sweep sweepText
-		if sweep.ReadText(text) == nil && !sweep.Auto && (sweep.Every < time.Second || sweep.Every > 24*time.Hour) {
-			t.Errorf("%q is the schedule %+v", text, sweep)
+		var poll pollText
+		if poll.ReadText(text) == nil && !poll.Auto && (poll.Every < time.Second || poll.Every > 24*time.Hour) {
+			t.Errorf("%q is the schedule %+v", text, poll)
 		}
 		var secret secretText
 		if secret.ReadText(text) == nil && (len(secret) == 0 || len(secret) > maxSecret || strings.ContainsAny(string(secret), "\r\n\x00")) {

@@ -143,18 +143,18 @@ func TestEveryKeyArrives(t *testing.T) {
 		Metrics:            Metrics{PerTarget: PerTargetAll, MaxSeries: 2000},
 		Providers: []Provider{{
 			Name: "hyperline", Type: topup.Hyperline, BaseURL: mustURL(t, "https://api.hyperline.co"),
-			Token: NewSecret("prod_production-key"), Sweep: Sweep{Auto: true},
+			Token: NewSecret("prod_production-key"), Poll: Poll{Auto: true},
 			RateLimit: RateLimit{
 				Reads: Rate{200, 10 * time.Second}, Writes: Rate{50, 10 * time.Second}, SharePercent: 50,
 			},
-			PurchaseTimeout: 75 * time.Second, Unclear: Unclear{Replay, 15 * time.Minute},
+			PurchaseTimeout: 75 * time.Second, UnknownOutcome: UnknownOutcome{Retry, 15 * time.Minute},
 			NativeAutoTopup: NativeRefuse, FirstPurchaseAfter: 150 * time.Second, Line: 9,
 		}, {
 			Name: "voice", Type: topup.Talkover, BaseURL: mustURL(t, "https://app.talkover.ai"),
 			UserToken: NewSecret("7|user-token"), EnvironmentToken: NewSecret("talq_environment-token"),
-			EnvironmentID: "env-uuid-1", Sweep: Sweep{Auto: true},
+			EnvironmentID: "env-uuid-1", Poll: Poll{Auto: true},
 			RateLimit:       RateLimit{Requests: Rate{100, time.Minute}, SharePercent: 50},
-			PurchaseTimeout: 75 * time.Second, Unclear: Unclear{Park, 15 * time.Minute},
+			PurchaseTimeout: 75 * time.Second, UnknownOutcome: UnknownOutcome{Review, 15 * time.Minute},
 			NativeAutoTopup: NativeRefuse, FirstPurchaseAfter: 150 * time.Second, Line: 19,
 		}},
 		Limits: Limits{
@@ -181,7 +181,7 @@ func TestLoopbackMayBeFast(t *testing.T) {
 		t.Fatal(problems)
 	}
 	p := c.Providers[0]
-	if p.PurchaseTimeout != 2*time.Second || p.Unclear != (Unclear{Park, time.Second}) || p.FirstPurchaseAfter != 0 || p.Sweep != (Sweep{Every: time.Second}) {
+	if p.PurchaseTimeout != 2*time.Second || p.UnknownOutcome != (UnknownOutcome{Review, time.Second}) || p.FirstPurchaseAfter != 0 || p.Poll != (Poll{Every: time.Second}) {
 		t.Errorf("provider = %+v", p)
 	}
 	if got, want := c.Providers[1].BaseURL.String(), "http://localhost:9847/white/label"; got != want {

@@ -36,7 +36,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 func (l loader) provider(y *providerYAML, at string) Provider {
 	p := Provider{
 		Name: y.Name, Type: y.Type, Line: l.file.Line(at),
-		Sweep:           Sweep(y.Sweep),
+		Poll:            Poll(y.Poll),
 		PurchaseTimeout: time.Duration(y.PurchaseTimeout),
 		NativeAutoTopup: y.NativeAutoTopup,
 	}
@@ -165,21 +165,21 @@ func rateLimit(y *providerYAML) RateLimit {
 
 // times checks the durations against each other.
 func (l loader) times(p *Provider, y *providerYAML, at string) {
-	p.Unclear = Unclear{Policy: Park, QuietPeriod: time.Duration(y.Unclear.QuietPeriod)}
+	p.UnknownOutcome = UnknownOutcome{Policy: Review, QuietPeriod: time.Duration(y.UnknownOutcome.QuietPeriod)}
 	if p.Type.Traits().ReplaysKeys {
-		p.Unclear.Policy = Replay
+		p.UnknownOutcome.Policy = Retry
 	}
-	if y.Unclear.Policy != nil {
-		p.Unclear.Policy = *y.Unclear.Policy
+	if y.UnknownOutcome.Policy != nil {
+		p.UnknownOutcome.Policy = *y.UnknownOutcome.Policy
 	}
-	if p.Type != "" && !p.Type.Traits().ReplaysKeys && p.Unclear.Policy == Replay {
-		l.file.Report(at+".unclear.policy", "replay would charge again: "+p.Type.Title()+" documents no idempotency keys", "write policy: park, or remove it")
+	if p.Type != "" && !p.Type.Traits().ReplaysKeys && p.UnknownOutcome.Policy == Retry {
+		l.file.Report(at+".unknown_outcome.policy", "retry would charge again: "+p.Type.Title()+" documents no idempotency keys", "write policy: review, or remove it")
 	}
 	p.FirstPurchaseAfter = 2 * p.PurchaseTimeout
 	if y.FirstPurchaseAfter != nil {
 		p.FirstPurchaseAfter = time.Duration(*y.FirstPurchaseAfter)
 	}
-	if p.Loopback() || l.wrong(at+".purchase_timeout") || l.wrong(at+".unclear.quiet_period") || l.wrong(at+".first_purchase_after") {
+	if p.Loopback() || l.wrong(at+".purchase_timeout") || l.wrong(at+".unknown_outcome.quiet_period") || l.wrong(at+".first_purchase_after") {
 		return
 	}
 	l.timesOutside(p, at)
@@ -196,8 +196,8 @@ func (l loader) timesOutside(p *Provider, at string) {
 		l.file.Report(at+".purchase_timeout", show(p.PurchaseTimeout)+" is too short for a provider that is not on this machine",
 			"write "+show(minPurchaseTimeout)+" or more: an answer that comes later is an unclear purchase")
 	}
-	quiet, needed := p.Unclear.QuietPeriod, quietTimeouts*p.PurchaseTimeout
-	where := at + ".unclear.quiet_period"
+	quiet, needed := p.UnknownOutcome.QuietPeriod, quietTimeouts*p.PurchaseTimeout
+	where := at + ".unknown_outcome.quiet_period"
 	if !l.file.Has(where) {
 		where = at + ".purchase_timeout"
 	}

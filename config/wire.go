@@ -89,25 +89,25 @@ type providerYAML struct {
 	EnvironmentToken     *secretText        `yaml:"environment_token" jsonschema_description:"Talkover environment token, as ${NAME}; better: environment_token_file."`
 	EnvironmentTokenFile *string            `yaml:"environment_token_file" jsonschema_description:"File that holds the Talkover environment token."`
 	EnvironmentID        *string            `yaml:"environment_id" jsonschema_description:"Talkover environment: the customer of this connection."`
-	Sweep                sweepText          `yaml:"sweep" jsonschema_description:"auto, or \"@every 30s\" in quotes; at least a second."`
+	Poll                 pollText           `yaml:"poll" jsonschema_description:"auto, or \"@every 30s\" in quotes; at least a second."`
 	RateLimit            rateLimitYAML      `yaml:"rate_limit" jsonschema_description:"What the provider allows, and our share of it."`
 	PurchaseTimeout      yamlfile.Duration  `yaml:"purchase_timeout" range:"1s..5m" jsonschema_description:"How long an answer to a purchase is waited for. At least 10s except on loopback."`
-	Unclear              unclearYAML        `yaml:"unclear" jsonschema_description:"What to do about a purchase whose answer was neither yes nor no."`
+	UnknownOutcome       unclearYAML        `yaml:"unknown_outcome" jsonschema_description:"What to do about a purchase whose answer was neither yes nor no."`
 	NativeAutoTopup      Native             `yaml:"native_auto_topup" jsonschema_description:"refuse: never buy for customers whom the provider tops up itself."`
 	FirstPurchaseAfter   *yamlfile.Duration `yaml:"first_purchase_after" range:"0s..24h" jsonschema_description:"How long a new ledger waits before the first purchase. Default: 2 × purchase_timeout."`
 }
 
 // Defaults are those that do not depend on the type.
 func (p *providerYAML) Defaults() {
-	p.Sweep = sweepText{Auto: true}
+	p.Poll = pollText{Auto: true}
 	p.PurchaseTimeout = yamlfile.Duration(75 * time.Second)
-	p.Unclear.QuietPeriod = yamlfile.Duration(15 * time.Minute)
+	p.UnknownOutcome.QuietPeriod = yamlfile.Duration(15 * time.Minute)
 	p.NativeAutoTopup = NativeRefuse
 	p.RateLimit.Share = 50
 }
 
 type unclearYAML struct {
-	Policy      *Policy           `yaml:"policy" jsonschema_description:"replay (Hyperline's default) asks again under the same key; park asks a person (the only one at Talkover)."`
+	Policy      *Policy           `yaml:"policy" jsonschema_description:"retry (Hyperline's default) asks again under the same key; review asks a person (the only one at Talkover)."`
 	QuietPeriod yamlfile.Duration `yaml:"quiet_period" range:"1s..3h" jsonschema_description:"How long after the last send a charge may still appear. At least 4 × purchase_timeout except on loopback."`
 }
 
@@ -137,13 +137,13 @@ func (s *secretText) ReadText(text string) error {
 	return nil
 }
 
-// sweepText is "auto" or "@every 30s".
-type sweepText Sweep
+// pollText is "auto" or "@every 30s".
+type pollText Poll
 
-// ReadText reads how often to sweep, from a second to a day, inclusive.
-func (s *sweepText) ReadText(text string) error {
+// ReadText reads how often to poll, from a second to a day, inclusive.
+func (s *pollText) ReadText(text string) error {
 	if text == "auto" {
-		*s = sweepText{Auto: true}
+		*s = pollText{Auto: true}
 		return nil
 	}
 	var every yamlfile.Duration
@@ -153,14 +153,14 @@ func (s *sweepText) ReadText(text string) error {
 	if d := time.Duration(every); d < time.Second || d > 24*time.Hour {
 		return &yamlfile.Fault{Is: "is out of range", Fix: `write from "@every 1s" to "@every 24h"`}
 	}
-	*s = sweepText{Every: time.Duration(every)}
+	*s = pollText{Every: time.Duration(every)}
 	return nil
 }
 
 var everyText = regexp.MustCompile(`^@every ([0-9a-z]+)$`)
 
 // Form describes the text.
-func (sweepText) Form() yamlfile.Form {
+func (pollText) Form() yamlfile.Form {
 	return yamlfile.Form{Pattern: `^(auto|@every [0-9a-z]+)$`, Examples: []string{"auto", "@every 30s"}}
 }
 

@@ -115,11 +115,11 @@ func (p *place) setBalance(customer string, credits int64) {
 	}
 }
 
-// sweeps waits until n more sweeps have ended, well or badly.
-func (d *process) sweeps(n int) {
+// polls waits until n more polls have ended, well or badly.
+func (d *process) polls(n int) {
 	d.t.Helper()
-	before := d.value("topup_sweeps_total")
-	until(d.t, 30*time.Second, "more sweeps", func() bool { return d.value("topup_sweeps_total") >= before+float64(n) })
+	before := d.value("topupd_polls_total")
+	until(d.t, 30*time.Second, "more polls", func() bool { return d.value("topupd_polls_total") >= before+float64(n) })
 }
 
 // below waits until the metric shows n targets below their threshold for the
@@ -127,31 +127,31 @@ func (d *process) sweeps(n int) {
 func (d *process) below(reason string, n float64) {
 	d.t.Helper()
 	until(d.t, 30*time.Second, "targets below their threshold: "+reason, func() bool {
-		return d.value("topup_targets_below_threshold", "reason", reason) == n
+		return d.value("topupd_targets_below_threshold", "reason", reason) == n
 	})
 }
 
 // decides waits until the reason was decided on once more.
 func (d *process) decides(reason string) {
 	d.t.Helper()
-	before := d.value("topup_decisions_total", "reason", reason)
+	before := d.value("topupd_decisions_total", "reason", reason)
 	until(d.t, 30*time.Second, "a decision: "+reason, func() bool {
-		return d.value("topup_decisions_total", "reason", reason) > before
+		return d.value("topupd_decisions_total", "reason", reason) > before
 	})
 }
 
-// settles waits until n purchases have settled and nothing else is open, and
+// settles waits until n purchases are credited and nothing else is open, and
 // holds the ledger against the books.
 func (p *place) settles(n int) {
 	p.t.Helper()
 	until(p.t, 60*time.Second, "the purchase to settle", func() bool {
-		settled := 0
+		credited := 0
 		for _, b := range p.purchases() {
-			if b.State == "settled" {
-				settled++
+			if b.State == "credited" {
+				credited++
 			}
 		}
-		return settled >= n && p.open() == 0
+		return credited >= n && p.open() == 0
 	})
 	if captured := p.judge(); captured != n {
 		p.t.Errorf("%d payments were captured, want %d", captured, n)

@@ -23,7 +23,7 @@ func TestAnUnreadableBalanceNeverBuys(t *testing.T) {
 			p.emu.SetFaults(emulator.Faults{Glitch: 1, GlitchValue: value})
 			d := p.started()
 			d.decides("bad_reading")
-			d.sweeps(3)
+			d.polls(3)
 			if n := p.asked(); n != 0 {
 				t.Fatalf("%d purchases were asked for on a balance of %s", n, value)
 			}
@@ -43,9 +43,9 @@ func TestOneLowReadingIsNotEnough(t *testing.T) {
 	p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
 	p.emu.SetFaults(emulator.Faults{GlitchValue: "0", Next: []string{"glitch_balance"}})
 	d := p.started()
-	until(t, 30*time.Second, "a low reading", func() bool { return d.value("topup_decisions_total", "reason", "confirming") >= 1 })
+	until(t, 30*time.Second, "a low reading", func() bool { return d.value("topupd_decisions_total", "reason", "confirming") >= 1 })
 	d.decides("enough")
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 0 {
 		t.Errorf("%d purchases were asked for", n)
 	}
@@ -57,17 +57,17 @@ func TestBalancesAllAtZeroWaitForAPerson(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, sqliteURL(t), quiet(12, 1000), settings{})
 	d := p.started()
-	d.sweeps(2)
+	d.polls(2)
 	p.emu.SetFaults(emulator.Faults{AllZero: 1})
 	d.below("implausible", 12)
-	d.sweeps(3)
+	d.polls(3)
 	p.setBalance(emulator.FirstCustomer, 0)
 	p.emu.SetFaults(emulator.Faults{})
 	until(t, 30*time.Second, "the end of eleven holds", func() bool {
 		return d.has("hold lifted", map[string]any{"level": "WARN", "targets": 11.0})
 	})
 	d.below("implausible", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for", n)
 	}
@@ -79,7 +79,7 @@ func TestBalancesAllAtZeroWaitForAPerson(t *testing.T) {
 }
 
 // TestLyingPagesNeverBuy: rows that come twice, or never, because the list
-// moves. The sweep says that it is incomplete; a customer who is low is bought
+// moves. The poll says that it is incomplete; a customer who is low is bought
 // for once.
 func TestLyingPagesNeverBuy(t *testing.T) {
 	t.Parallel()
@@ -88,23 +88,23 @@ func TestLyingPagesNeverBuy(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, sqliteURL(t), quiet(250, 1000), settings{})
 			d := p.started()
-			d.sweeps(1)
+			d.polls(1)
 			p.emu.SetFaults(faults)
-			until(t, 30*time.Second, "three incomplete sweeps", func() bool {
-				return d.value("topup_sweeps_total", "result", "incomplete") >= 3
+			until(t, 30*time.Second, "three incomplete polls", func() bool {
+				return d.value("topupd_polls_total", "result", "incomplete") >= 3
 			})
 			if n := p.asked(); n != 0 {
 				t.Fatalf("%d purchases were asked for", n)
 			}
 			p.setBalance(emulator.FirstCustomer, 100)
-			d.sweeps(3)
+			d.polls(3)
 			p.emu.SetFaults(emulator.Faults{})
 			p.settles(1)
 		})
 	}
 }
 
-// TestBrokenAnswersNeverBuy: whole answers that are no answers. Sweeps fail and
+// TestBrokenAnswersNeverBuy: whole answers that are no answers. Polls fail and
 // say so; a confirm read that fails is provider_unavailable; when it is over,
 // the customer is bought for once.
 func TestBrokenAnswersNeverBuy(t *testing.T) {
@@ -131,9 +131,9 @@ func TestBrokenAnswersNeverBuy(t *testing.T) {
 			p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
 			m := p.meddled(t)
 			d := p.started()
-			d.sweeps(1)
+			d.polls(1)
 			m.set(onReads(how))
-			until(t, 40*time.Second, "a failed sweep", func() bool { return d.value("topup_sweeps_total", "result", "error") >= 1 })
+			until(t, 40*time.Second, "a failed poll", func() bool { return d.value("topupd_polls_total", "result", "error") >= 1 })
 			m.set(onReads(how, "/credits/"+emulator.Product)) // now only the confirm read
 			p.setBalance(emulator.FirstCustomer, 100)
 			d.below("provider_unavailable", 1)

@@ -17,7 +17,7 @@ func TestAChangeThatMakesManyLowAsksFirst(t *testing.T) {
 	p.edit("rules.yml", "threshold: provider", "threshold: 100")
 	p.setBalance(emulator.FirstCustomer, 1000)
 	d := p.started()
-	d.sweeps(2)
+	d.polls(2)
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for at 500, which is not below 100", n)
 	}
@@ -34,10 +34,10 @@ func TestAChangeThatMakesManyLowAsksFirst(t *testing.T) {
 	})
 	p.settles(5)
 	d.below("change_held", 34)
-	d.sweeps(3)
+	d.polls(3)
 	d = p.restarted(d)
 	d.below("change_held", 34)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 5 {
 		t.Fatalf("%d purchases were asked for, want the first 5", n)
 	}

@@ -17,7 +17,7 @@ type reads map[string]int
 func (d *process) reads() reads {
 	d.t.Helper()
 	r := reads{}
-	for _, m := range d.metrics()["topup_provider_requests_total"].GetMetric() {
+	for _, m := range d.metrics()["topupd_provider_requests_total"].GetMetric() {
 		for _, l := range m.GetLabel() {
 			if l.GetName() == "op" && l.GetValue() != "purchase" {
 				r[l.GetValue()] += int(m.GetCounter().GetValue())
@@ -45,28 +45,28 @@ func (r reads) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// sweepOps are the operations that only sweeps of Hyperline ask for.
-var sweepOps = []string{"credits", "customers"}
+// pollOps are the operations that only polls of Hyperline ask for.
+var pollOps = []string{"credits", "customers"}
 
-// TestSweepsCostFewReads: 1,000 customers cost at most 25 reads a sweep, the
-// first one included. On a slow machine the next sweep has begun when one is
+// TestPollsCostFewReads: 1,000 customers cost at most 25 reads a poll, the
+// first one included. On a slow machine the next poll has begun when one is
 // counted, and one may have failed: each that was begun may cost that much.
-func TestSweepsCostFewReads(t *testing.T) {
+func TestPollsCostFewReads(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, sqliteURL(t), quiet(1000, 1000), settings{Sweep: `"@every 6s"`})
+	p := newPlace(t, sqliteURL(t), quiet(1000, 1000), settings{Poll: `"@every 6s"`})
 	d := p.started()
-	until(t, 3*time.Minute, "four sweeps to end well", func() bool { return d.value("topup_sweeps_total", "result", "ok") >= 4 })
-	r := d.reads() // before the count of sweeps: one that ends in between only allows more
-	ended := d.value("topup_sweeps_total")
+	until(t, 3*time.Minute, "four polls to end well", func() bool { return d.value("topupd_polls_total", "result", "ok") >= 4 })
+	r := d.reads() // before the count of polls: one that ends in between only allows more
+	ended := d.value("topupd_polls_total")
 	if cost, most := r.total(), 25*(int(ended)+1); cost > most {
-		t.Errorf("%v sweeps and the one under way cost %d reads, more than %d: %s", ended, cost, most, r)
+		t.Errorf("%v polls and the one under way cost %d reads, more than %d: %s", ended, cost, most, r)
 	}
-	if n := d.value("topup_targets"); n != 1000 {
+	if n := d.value("topupd_targets"); n != 1000 {
 		t.Errorf("%v targets were seen, want 1000", n)
 	}
 }
 
-// TestPurchasesCostFewReads: beside the sweeps a purchase costs about 4 reads
+// TestPurchasesCostFewReads: beside the polls a purchase costs about 4 reads
 // when there is one every second, with the pace of looks that production has.
 func TestPurchasesCostFewReads(t *testing.T) {
 	t.Parallel()
@@ -74,20 +74,20 @@ func TestPurchasesCostFewReads(t *testing.T) {
 	world.Hyperline.NoUsage = false
 	world.Hyperline.Usage = emulator.Range{Min: whole(1), Max: whole(1)}
 	world.Hyperline.StartBalance = emulator.Range{Min: whole(502), Max: whole(528)}
-	p := newPlace(t, sqliteURL(t), world, settings{Quiet: "15m", PurchaseTimeout: "10s", Sweep: "auto"})
+	p := newPlace(t, sqliteURL(t), world, settings{Quiet: "15m", PurchaseTimeout: "10s", Poll: "auto"})
 	d := p.started()
-	until(t, 60*time.Second, "31 purchases to settle", func() bool { return d.value("topup_purchases_total", "result", "settled") >= 31 })
+	until(t, 60*time.Second, "31 purchases to settle", func() bool { return d.value("topupd_purchases_total", "result", "credited") >= 31 })
 	r := d.reads()
-	each := float64(r.total(sweepOps...)) / 31
+	each := float64(r.total(pollOps...)) / 31
 	t.Logf("%.2f reads for each of 31 purchases, about one a second: %s", each, r)
 	if each > 5 {
-		t.Errorf("a purchase cost %.2f reads beside the sweeps, more than 5: %s", each, r)
+		t.Errorf("a purchase cost %.2f reads beside the polls, more than 5: %s", each, r)
 	}
 	p.settles(31)
 }
 
 // TestAPurchaseAloneCostsAtMostEightReads at either provider, until it has
-// settled and its payment is over.
+// credited and its payment is over.
 func TestAPurchaseAloneCostsAtMostEightReads(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -100,18 +100,18 @@ func TestAPurchaseAloneCostsAtMostEightReads(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, sqliteURL(t), tt.world, settings{Voices: tt.voices, Quiet: "15m", PurchaseTimeout: "10s", Sweep: "auto"})
+			p := newPlace(t, sqliteURL(t), tt.world, settings{Voices: tt.voices, Quiet: "15m", PurchaseTimeout: "10s", Poll: "auto"})
 			d := p.started()
-			until(t, 40*time.Second, "the purchase to settle", func() bool { return d.value("topup_purchases_total", "result", "settled") == 1 })
-			sweeps := 0
-			if tt.voices > 0 { // one read of the balance is a sweep here
-				sweeps = int(d.value("topup_sweeps_total", "provider", "voice-1"))
+			until(t, 40*time.Second, "the purchase to settle", func() bool { return d.value("topupd_purchases_total", "result", "credited") == 1 })
+			polls := 0
+			if tt.voices > 0 { // one read of the balance is a poll here
+				polls = int(d.value("topupd_polls_total", "provider", "voice-1"))
 			}
 			r := d.reads()
-			n := r.total(sweepOps...) - sweeps
+			n := r.total(pollOps...) - polls
 			t.Logf("%d reads: %s", n, r)
 			if n > 8 {
-				t.Errorf("one purchase alone cost %d reads beside the sweeps, more than 8: %s", n, r)
+				t.Errorf("one purchase alone cost %d reads beside the polls, more than 8: %s", n, r)
 			}
 		})
 	}

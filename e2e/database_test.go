@@ -171,7 +171,7 @@ func TestASecondDaemonOnOneFileIsRefused(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	contains(t, "the error", errs, "another process holds the database", fmt.Sprintf("is locked by process %d; stop it first", d.cmd.Process.Pid))
-	d.sweeps(1)
+	d.polls(1)
 	if all := p.targets(); len(all) != 1 {
 		t.Errorf("targets list shows %d targets beside the daemon, want 1", len(all))
 	}
@@ -240,9 +240,9 @@ func TestReadyFollowsTheDatabase(t *testing.T) {
 		t.Errorf("/-/healthy is %d: a restart would not bring the database back", status)
 	}
 	p.setBalance(emulator.FirstCustomer, 100)
-	sweepsBefore := d.count("sweep", map[string]any{"level": "ERROR"})
-	until(t, 30*time.Second, "three sweeps that the ledger could not take", func() bool {
-		return d.count("sweep", map[string]any{"level": "ERROR"}) >= sweepsBefore+3
+	pollsBefore := d.count("poll", map[string]any{"level": "ERROR"})
+	until(t, 30*time.Second, "three polls that the ledger could not take", func() bool {
+		return d.count("poll", map[string]any{"level": "ERROR"}) >= pollsBefore+3
 	})
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for without a ledger", n)

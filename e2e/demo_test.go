@@ -116,7 +116,7 @@ func TestTheDemoShowsEverythingInAMinute(t *testing.T) {
 	s := demo(t, "--for", "60s")
 	addresses := s.addresses()
 	for path, part := range map[string]string{
-		"http://" + addresses[0] + "/metrics":         "topup_targets{provider=\"hyperline\"}",
+		"http://" + addresses[0] + "/metrics":         "topupd_targets{provider=\"hyperline\"}",
 		"http://" + addresses[0] + "/-/healthy":       "healthy",
 		"http://" + addresses[1] + "/_emulator/books": "charges",
 	} {

@@ -269,13 +269,13 @@ func (tt doctored) daemon(t *testing.T, p *place, before int) {
 	tt.judge(t, p, before, len(doctors))
 }
 
-// over: every low customer has a purchase that is settled or, where no repeat is
-// allowed, parked; nothing is on its way.
+// over: every low customer has a purchase that is credited or, where no repeat is
+// allowed, in review; nothing is on its way.
 func (tt doctored) over(p *place, customers int) bool {
 	done := map[string]bool{}
 	for _, b := range p.purchases() {
 		switch b.State {
-		case "settled", "parked":
+		case "credited", "needs_review":
 			done[b.Customer] = true
 		case "planned", "held", "sent", "confirmed":
 			return false
@@ -345,9 +345,9 @@ func TestARunningDaemonFollowsTheDoctor(t *testing.T) {
 				t.Fatalf("doctor: exit %d\n%s\n%s", code, out, errs)
 			}
 			until(t, time.Minute, "the daemon to obey", func() bool { return d.has("doctor's finding obeyed", nil) })
-			until(t, 2*time.Minute, "the lost purchase to be parked", func() bool {
+			until(t, 2*time.Minute, "the lost purchase to need review", func() bool {
 				list := p.purchases()
-				return len(list) == 1 && list[0].State == "parked" && list[0].Attempts == 1
+				return len(list) == 1 && list[0].State == "needs_review" && list[0].Attempts == 1
 			})
 		})
 	}

@@ -65,7 +65,7 @@ func TestACacheOnTheWay(t *testing.T) {
 	if err := p.emu.SetBalance(emulator.FirstCustomer, whole(0)); err != nil {
 		t.Fatal(err)
 	}
-	d.sweeps(3)
+	d.polls(3)
 	if !stale() || len(p.purchases()) != 0 {
 		t.Errorf("behind the cache: %+v, purchases %+v", p.stance(emulator.FirstCustomer), p.purchases())
 	}
@@ -113,17 +113,17 @@ func TestAChargeOfAnotherAmountIsShown(t *testing.T) {
 	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Bundles: smallPack})
 	p.emu.SetFaults(emulator.Faults{Next: []string{"wrong_amount"}})
 	d := p.started()
-	until(t, 30*time.Second, "the mismatch", func() bool { return d.value("topup_purchase_failures_total", "reason", "mismatch") >= 1 })
+	until(t, 30*time.Second, "the mismatch", func() bool { return d.value("topupd_purchase_failures_total", "reason", "mismatch") >= 1 })
 	until(t, 30*time.Second, "the rule to be stopped", func() bool { return p.stance(emulator.FirstCustomer).Reason == "rule_stopped" }) // 220 is still below 500
-	stopped := func() float64 { return d.value("topup_rule_stopped", "rule", "api-credits", "cause", "price") }
+	stopped := func() float64 { return d.value("topupd_rule_stopped", "rule", "api-credits", "cause", "price") }
 	until(t, 30*time.Second, "the metric of stopped rules", func() bool { return stopped() == 1 })
-	d.sweeps(3)
+	d.polls(3)
 	all := p.purchases()
 	if n := p.asked(); n != 1 || len(all) != 1 || stopped() != 1 {
 		t.Fatalf("%d requests reached the provider, purchases: %+v", n, all)
 	}
 	contains(t, "purchases show", p.succeeds("purchases", "show", all[0].ID), "220.00 EUR", "200.00 EUR")
-	contains(t, "resume", p.succeeds("resume", "--rule", "api-credits", "--reason", "settled"), "lifted the stop of rule api-credits", "because of price")
+	contains(t, "resume", p.succeeds("resume", "--rule", "api-credits", "--reason", "credited"), "lifted the stop of rule api-credits", "because of price")
 	until(t, 30*time.Second, "the metric of stopped rules to end", func() bool { return stopped() == 0 })
 }
 
@@ -206,7 +206,7 @@ func TestAThrottledPurchaseIsMadeLater(t *testing.T) {
 				t.Errorf("the log does not tell of a pause of %v s:\n%s", tt.pause, d.tail(10))
 			}
 			if tt.absurd {
-				until(t, 30*time.Second, "the budget to be shown as used up", func() bool { return d.value("topup_rate_budget_used_ratio", "kind", "writes") == 1 })
+				until(t, 30*time.Second, "the budget to be shown as used up", func() bool { return d.value("topupd_rate_budget_used_ratio", "kind", "writes") == 1 })
 				if all := p.purchases(); len(all) != 1 || all[0].State != "cancelled" || deref(all[0].Reason) != "throttled" || p.asked() != 0 {
 					t.Errorf("purchases: %+v, want one that was throttled; %d requests", all, p.asked())
 				}
@@ -243,8 +243,8 @@ func TestPurchasesGoFirstWhenTheLimitIsNearlySpent(t *testing.T) {
 	if n := polls.Load(); n > 2 {
 		t.Errorf("balances were polled %d times when the limit was nearly spent", n)
 	}
-	if !d.has("sweep", map[string]any{"level": "ERROR"}) {
-		until(t, 30*time.Second, "a sweep that says so", func() bool { return d.value("topup_sweeps_total", "result", "error") >= 1 })
+	if !d.has("poll", map[string]any{"level": "ERROR"}) {
+		until(t, 30*time.Second, "a poll that says so", func() bool { return d.value("topupd_polls_total", "result", "error") >= 1 })
 	}
 }
 
@@ -266,7 +266,7 @@ func TestACustomerWhoseCurrencyChangesIsNotBoughtFor(t *testing.T) {
 	})
 	d := p.started()
 	d.below("currency_mismatch", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 0 || m.hits.Load() == 0 {
 		t.Fatalf("%d purchases were asked for; %d answers were changed", n, m.hits.Load())
 	}
@@ -276,10 +276,10 @@ func TestACustomerWhoseCurrencyChangesIsNotBoughtFor(t *testing.T) {
 	p.settles(1)
 }
 
-// TestBalancesWithoutEndAreNoSweep: the same page again and again, of a list that
-// says to be longer. The sweep ends, says that it is incomplete, and nothing is
+// TestBalancesWithoutEndAreNoPoll: the same page again and again, of a list that
+// says to be longer. The poll ends, says that it is incomplete, and nothing is
 // bought for whom it does not show.
-func TestBalancesWithoutEndAreNoSweep(t *testing.T) {
+func TestBalancesWithoutEndAreNoPoll(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
 	m := p.meddled(t)
@@ -297,9 +297,9 @@ func TestBalancesWithoutEndAreNoSweep(t *testing.T) {
 		return true
 	})
 	d := p.started()
-	until(t, 60*time.Second, "a sweep that is incomplete", func() bool { return d.value("topup_sweeps_total", "result", "incomplete") >= 1 })
-	if ok := d.value("topup_sweeps_total", "result", "ok"); ok != 0 || p.asked() != 0 {
-		t.Errorf("%v sweeps are ok, %d purchases were asked for", ok, p.asked())
+	until(t, 60*time.Second, "a poll that is incomplete", func() bool { return d.value("topupd_polls_total", "result", "incomplete") >= 1 })
+	if ok := d.value("topupd_polls_total", "result", "ok"); ok != 0 || p.asked() != 0 {
+		t.Errorf("%v polls are ok, %d purchases were asked for", ok, p.asked())
 	}
 	m.stop()
 	p.setBalance(emulator.FirstCustomer, 100)

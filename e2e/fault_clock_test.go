@@ -23,7 +23,7 @@ func fakeTime(t *testing.T) string {
 // TestTheClockOfTheDatabaseJumps: P1, P4, P13, P19. The database's clock goes an
 // hour ahead, back to the truth, and an hour behind. While it is ahead nothing is
 // bought, because purchases are recognised by time; while it is behind, because
-// the last one seems to have settled a moment ago. Everybody can see why, and when
+// the last one seems to have been credited a moment ago. Everybody can see why, and when
 // it is right purchases resume: it costs time and nothing else.
 func TestTheClockOfTheDatabaseJumps(t *testing.T) {
 	t.Parallel()
@@ -44,11 +44,11 @@ func TestTheClockOfTheDatabaseJumps(t *testing.T) {
 		return admin.number(`SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)`) - int(time.Now().Unix())
 	}
 	d := k.started()
-	d.sweeps(2)
+	d.polls(2)
 	bought := 0
 	for _, jump := range []struct{ by, reason, says string }{
 		{"+1h", "provider_unavailable", "differ by more than 1m0s"},
-		{"-1h", "cooling_down", "the last purchase settled at"},
+		{"-1h", "cooling_down", "the last purchase was credited at"},
 	} {
 		set(jump.by)
 		until(t, time.Minute, "the database to see the other time", func() bool { return max(ahead(), -ahead()) > 3500 })
@@ -61,9 +61,9 @@ func TestTheClockOfTheDatabaseJumps(t *testing.T) {
 		bought++
 		began := time.Now()
 		k.settles(bought)
-		t.Logf("%s: bought and settled %s after the clock was right", jump.by, time.Since(began).Round(100*time.Millisecond))
+		t.Logf("%s: bought and credited %s after the clock was right", jump.by, time.Since(began).Round(100*time.Millisecond))
 		k.setBalance(emulator.FirstCustomer, 1000)
-		d.sweeps(2)
+		d.polls(2)
 	}
 	k.over(d)
 	if n := k.asked(); n != 2 {

@@ -92,7 +92,7 @@ func TestTheDiskUnderSQLiteIsFull(t *testing.T) {
 	})
 	sent := k.asked()
 	stands(t, 4*time.Second, "nothing is sent while nothing can be written down", func() bool { return k.asked() == sent && !d.ended() })
-	if n := d.value("topup_ledger_errors_total"); n == 0 {
+	if n := d.value("topupd_ledger_errors_total"); n == 0 {
 		t.Error("no error of the ledger was counted")
 	}
 	free()

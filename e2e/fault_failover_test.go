@@ -72,8 +72,8 @@ func (k *killing) quarantined(daemons ...*process) {
 	})
 	until(k.t, time.Minute, "low customers to be shown as quarantined, with the time of their alert", func() bool {
 		for _, d := range daemons {
-			if d.value("topup_targets_below_threshold", "reason", "quarantined") > 0 &&
-				d.value("topup_targets_trouble_oldest_timestamp_seconds", "reason", "quarantined") > 0 {
+			if d.value("topupd_targets_below_threshold", "reason", "quarantined") > 0 &&
+				d.value("topupd_targets_trouble_oldest_timestamp_seconds", "reason", "quarantined") > 0 {
 				return true
 			}
 		}

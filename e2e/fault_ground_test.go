@@ -84,9 +84,9 @@ func TestTheLedgerIsTakenAway(t *testing.T) {
 			d.ready(http.StatusServiceUnavailable)
 			_, body := d.get("/-/ready")
 			contains(t, "/-/ready", body, path+" "+tt.word, "nothing is bought")
-			until(t, time.Minute, "the metric to say it", func() bool { return d.value("topup_ledger_fit") == 0 })
+			until(t, time.Minute, "the metric to say it", func() bool { return d.value("topupd_ledger_fit") == 0 })
 			d.decides("quarantined")
-			d.sweeps(3)
+			d.polls(3)
 			if n := p.asked(); n != 0 {
 				t.Fatalf("%d purchases were asked for", n)
 			}
@@ -128,7 +128,7 @@ func TestALedgerThatIsDamaged(t *testing.T) {
 	_, body := d.get("/-/ready")
 	contains(t, "/-/ready", body, "missing from index purchase_reference", "topupd restore")
 	d.decides("quarantined")
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 1 {
 		t.Errorf("%d purchases were asked for, want the one of before", n)
 	}

@@ -64,7 +64,7 @@ func TestABlackHoleInFrontOfTheDatabase(t *testing.T) {
 	n, db := lined(t, postgresURL(t))
 	p := newPlace(t, db, quiet(1, 1000), settings{})
 	d := p.started()
-	d.sweeps(2)
+	d.polls(2)
 	n.set(lineFault{deaf: true})
 	n.hang.Store(true)
 	p.setBalance(emulator.FirstCustomer, 100)

@@ -50,7 +50,7 @@ func TestALockThatSomebodyElseHolds(t *testing.T) {
 	d := k.started()
 	k.setBalance(emulator.FirstCustomer, 450) // whoever was never bought for has no row to lock
 	until(t, time.Minute, "the customer to be bought for", func() bool {
-		return k.counted(fmt.Sprintf(`SELECT count(*) FROM purchase WHERE customer = '%s' AND state = 'settled'`, emulator.FirstCustomer)) > 0
+		return k.counted(fmt.Sprintf(`SELECT count(*) FROM purchase WHERE customer = '%s' AND state = 'credited'`, emulator.FirstCustomer)) > 0
 	})
 
 	letGo := k.holding(fmt.Sprintf(`SELECT version FROM target WHERE customer = '%s'`, emulator.FirstCustomer))
@@ -64,7 +64,7 @@ func TestALockThatSomebodyElseHolds(t *testing.T) {
 	until(t, time.Minute, "the customer to be bought for", func() bool { return k.askedFor(emulator.FirstCustomer) > before })
 
 	letGo = k.holding(`SELECT id FROM provider`)
-	until(t, time.Minute, "lock waits to be given up", func() bool { return d.value("topup_ledger_errors_total", "reason", "conflict") > 0 })
+	until(t, time.Minute, "lock waits to be given up", func() bool { return d.value("topupd_ledger_errors_total", "reason", "conflict") > 0 })
 	sent := k.asked()
 	stands(t, leaseAndMore, "nothing is sent, and the daemon answers", func() bool {
 		status, _ := d.get("/-/healthy")

@@ -27,7 +27,7 @@ func TestPostgresRestartsUnderLoad(t *testing.T) {
 		server.Start()
 		t.Logf("%s restart: purchases resumed after %s", mode, k.buys(5, "purchases after the restart").Round(100*time.Millisecond))
 	}
-	if n := d.value("topup_ledger_errors_total", "reason", "connection"); n == 0 {
+	if n := d.value("topupd_ledger_errors_total", "reason", "connection"); n == 0 {
 		t.Error("no error of the ledger was counted")
 	}
 	k.over(d)
@@ -63,7 +63,7 @@ func TestPostgresIsAwayWhileARequestIsOut(t *testing.T) {
 				d = k.started()
 			}
 			k.settles(1)
-			k.tells("settled", tt.by, "")
+			k.tells("credited", tt.by, "")
 			k.over(d)
 			if n := k.asked(); n != 1 {
 				t.Errorf("%d requests reached the provider, want 1", n)
@@ -100,7 +100,7 @@ func TestASynchronousStandbyIsGone(t *testing.T) {
 	if n := k.asked(); n > sent+asked {
 		t.Errorf("%d requests were sent under commits that no standby has", n-sent-asked)
 	}
-	until(t, time.Minute, "doubts to be counted", func() bool { return d.value("topup_ledger_errors_total", "reason", "in_doubt") > 0 })
+	until(t, time.Minute, "doubts to be counted", func() bool { return d.value("topupd_ledger_errors_total", "reason", "in_doubt") > 0 })
 	admin.exec(`ALTER SYSTEM SET synchronous_standby_names = ''`)
 	admin.exec(`SELECT pg_reload_conf()`)
 	t.Logf("%d commits were cancelled; purchases resumed %s after the standby was given up", cancelled, k.buys(5, "purchases afterwards").Round(100*time.Millisecond))
@@ -170,7 +170,7 @@ func TestCommitsWhoseAnswersAreLost(t *testing.T) {
 	t.Logf("%d answers were lost in %s, and %d never came; %d payments meanwhile", proxy.Lost(), time.Since(began).Round(time.Second), frozen, k.captured())
 	proxy.LoseAnswerTo("nothing that anybody says")
 	proxy.FreezeAnswerTo("nothing that anybody says")
-	until(t, time.Minute, "doubts to be counted", func() bool { return d.value("topup_ledger_errors_total", "reason", "in_doubt") > 0 })
+	until(t, time.Minute, "doubts to be counted", func() bool { return d.value("topupd_ledger_errors_total", "reason", "in_doubt") > 0 })
 	k.over(d)
 	if strings.Contains(d.tail(1<<20), "panic") {
 		t.Error("something panicked")

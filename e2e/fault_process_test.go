@@ -52,7 +52,7 @@ func TestALogThatNobodyReads(t *testing.T) {
 			}
 			d.log = []map[string]any{{"msg": "started", "listen": s.Listen}} // nobody hears it say so
 			k.buys(5, "purchases while nobody reads the log")
-			dropped := func() float64 { return d.value("topup_log_lines_dropped_total") }
+			dropped := func() float64 { return d.value("topupd_log_lines_dropped_total") }
 			until(t, 90*time.Second, "lines to be dropped", func() bool { return dropped() > 0 })
 			took := k.buys(10, "purchases while lines are dropped")
 			t.Logf("10 purchases took %s, %g lines were dropped", took.Round(100*time.Millisecond), dropped())
@@ -114,7 +114,7 @@ func TestNoFileDescriptorIsLeft(t *testing.T) {
 			d := k.started()
 			k.buys(5, "purchases before")
 			had := d.limitFiles(4)
-			cancelled := func() float64 { return d.value("topup_purchase_failures_total", "reason", "connection") }
+			cancelled := func() float64 { return d.value("topupd_purchase_failures_total", "reason", "connection") }
 			spent := func() [2]int { return [2]int{k.asked(), k.counted(`SELECT count(*) FROM permit`)} }
 			before, since := spent(), time.Now()
 			until(t, time.Minute, "what was connected before to be over", func() bool {

@@ -54,7 +54,7 @@ func TestTheLineToTheProviderFailsDuringAPurchase(t *testing.T) {
 			p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{Quiet: "4s", PurchaseTimeout: "1s"})
 			n := p.toProvider()
 			d := p.started()
-			d.sweeps(1)
+			d.polls(1)
 			n.set(tt.fault)
 			p.setBalance(emulator.FirstCustomer, 100)
 			until(t, 30*time.Second, "an answer", func() bool { return d.has("purchase", map[string]any{"verdict": tt.verdict}) })
@@ -134,7 +134,7 @@ func TestAPurchaseThatCannotConnectIsNotSent(t *testing.T) {
 			p := newPlace(t, sqliteURL(t), quiet(2, 1000), settings{})
 			c := p.toCounter(good)
 			d := p.started("SSL_CERT_FILE="+roots, "SSL_CERT_DIR=/nonexistent")
-			d.sweeps(1)
+			d.polls(1)
 			p.setBalance(emulator.FirstCustomer, 100) // its reads leave open connections behind
 			p.settles(1)
 			spoil(c)
@@ -194,10 +194,10 @@ func TestAProviderWhoseNameIsUnknown(t *testing.T) {
 	p.write("topupd.yml", strings.NewReplacer("test_emulator", "emulator-key", "purchase_timeout: 2s", "purchase_timeout: 10s",
 		"quiet_period: 8s", "quiet_period: 40s", "first_purchase_after: 0s", "first_purchase_after: 20s").Replace(p.yaml()))
 	d := p.started()
-	until(t, 30*time.Second, "a failed sweep", func() bool { return d.value("topup_sweeps_total", "result", "error") >= 1 })
+	until(t, 30*time.Second, "a failed poll", func() bool { return d.value("topupd_polls_total", "result", "error") >= 1 })
 	contains(t, "the log", d.tail(50), "topupd.invalid", "check base_url and the network")
 	if status, _ := d.get("/-/ready"); status != http.StatusServiceUnavailable {
-		t.Errorf("/-/ready is %d although no sweep has ever finished", status)
+		t.Errorf("/-/ready is %d although no poll has ever finished", status)
 	}
 	if n := p.asked(); n != 0 || d.ended() {
 		t.Errorf("%d purchases were asked for; ended: %v", n, d.ended())
@@ -211,15 +211,15 @@ func TestAProviderThatIsAwayComesBack(t *testing.T) {
 	p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
 	n := p.toProvider()
 	d := p.started()
-	d.sweeps(2)
-	seen := d.value("topup_sweep_last_success_timestamp_seconds", "provider", "hyperline")
+	d.polls(2)
+	seen := d.value("topupd_poll_last_success_timestamp_seconds", "provider", "hyperline")
 	n.refuse.Store(true)
 	n.cutAll(true)
 	p.setBalance(emulator.FirstCustomer, 100)
-	until(t, 60*time.Second, "three failed sweeps", func() bool { return d.value("topup_sweeps_total", "result", "error") >= 3 })
-	stood := d.value("topup_sweep_last_success_timestamp_seconds", "provider", "hyperline")
-	d.sweeps(1)
-	if now := d.value("topup_sweep_last_success_timestamp_seconds", "provider", "hyperline"); now != stood || stood < seen {
+	until(t, 60*time.Second, "three failed polls", func() bool { return d.value("topupd_polls_total", "result", "error") >= 3 })
+	stood := d.value("topupd_poll_last_success_timestamp_seconds", "provider", "hyperline")
+	d.polls(1)
+	if now := d.value("topupd_poll_last_success_timestamp_seconds", "provider", "hyperline"); now != stood || stood < seen {
 		t.Errorf("the last success is said to be %v, then %v, while there was none", stood, now)
 	}
 	if status, _ := d.get("/-/ready"); status != http.StatusOK {
@@ -230,7 +230,7 @@ func TestAProviderThatIsAwayComesBack(t *testing.T) {
 	}
 	n.refuse.Store(false)
 	p.settles(1)
-	if now := d.value("topup_sweep_last_success_timestamp_seconds", "provider", "hyperline"); now <= stood {
+	if now := d.value("topupd_poll_last_success_timestamp_seconds", "provider", "hyperline"); now <= stood {
 		t.Errorf("the last success stays at %v", now)
 	}
 }

@@ -42,7 +42,7 @@ func TestRulesThatAreNotWhole(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
 			d := p.started()
-			d.sweeps(1)
+			d.polls(1)
 			file := filepath.Join(p.dir, "rules.yml")
 			spoil(p, file, p.rules())
 			status, body := d.reload()
@@ -80,7 +80,7 @@ func TestACustomerIsTakenOutOfTheRulesDuringAPurchase(t *testing.T) {
 	}
 	p.settles(1)
 	until(t, 30*time.Second, "the exclusion to be shown", func() bool { return p.stance(emulator.FirstCustomer).Reason == "excluded" })
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 1 {
 		t.Errorf("%d purchases were asked for, want 1", n)
 	}

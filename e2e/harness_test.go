@@ -139,7 +139,7 @@ type settings struct {
 	Listen                      string
 	Extra                       string // more lines of the Hyperline rule
 	Reads, Writes, Requests     string
-	Sweep                       string
+	Poll                        string
 }
 
 func (s settings) withDefaults() settings {
@@ -161,7 +161,7 @@ func (s settings) withDefaults() settings {
 	set(&s.Reads, "5000/10s")
 	set(&s.Writes, "1000/10s")
 	set(&s.Requests, "6000/1m")
-	set(&s.Sweep, `"@every 1s"`)
+	set(&s.Poll, `"@every 1s"`)
 	if s.DailyPurchases == 0 {
 		s.DailyPurchases = 1000
 	}
@@ -212,12 +212,12 @@ func (p *place) yaml() string {
     type: hyperline
     base_url: %s
     token: test_emulator
-    sweep: %s
+    poll: %s
     rate_limit: {reads: %s, writes: %s, share: 100%%}
     purchase_timeout: %s
-    unclear: {policy: replay, quiet_period: %s}
+    unknown_outcome: {policy: retry, quiet_period: %s}
     first_purchase_after: %s
-`, p.url, s.Sweep, s.Reads, s.Writes, s.PurchaseTimeout, s.Quiet, s.FirstHold)
+`, p.url, s.Poll, s.Reads, s.Writes, s.PurchaseTimeout, s.Quiet, s.FirstHold)
 	for n := range s.Voices {
 		fmt.Fprintf(&b, `  - name: voice-%[1]d
     type: talkover
@@ -225,12 +225,12 @@ func (p *place) yaml() string {
     environment_id: env-%[1]d
     user_token: user_emulator_%[1]d
     environment_token: talq_emulator_%[1]d
-    sweep: %[3]s
+    poll: %[3]s
     rate_limit: {requests: %[4]s, share: 100%%}
     purchase_timeout: %[5]s
-    unclear: {policy: park, quiet_period: %[6]s}
+    unknown_outcome: {policy: review, quiet_period: %[6]s}
     first_purchase_after: %[7]s
-`, n+1, p.url, s.Sweep, s.Requests, s.PurchaseTimeout, s.Quiet, s.FirstHold)
+`, n+1, p.url, s.Poll, s.Requests, s.PurchaseTimeout, s.Quiet, s.FirstHold)
 	}
 	b.WriteString("limits:\n  global: {day: {spend: {EUR: 100000000.00, USD: 1000000.00}}}\nrule_files: [rules.yml]\n")
 	return b.String()
@@ -481,7 +481,7 @@ func (p *place) purchases() []bought {
 	return all
 }
 
-// open tells how many purchases are open, parked ones aside.
+// open tells how many purchases are open, those that need review aside.
 func (p *place) open() (n int) {
 	for _, b := range p.purchases() {
 		switch b.State {
@@ -493,7 +493,7 @@ func (p *place) open() (n int) {
 }
 
 // judge holds the ledger against the providers' own books: every captured
-// payment belongs to exactly one purchase, every settled purchase whose payment
+// payment belongs to exactly one purchase, every credited purchase whose payment
 // is over has exactly one, no declined or cancelled one has any.
 func (p *place) judge() (captured int) {
 	p.t.Helper()
@@ -535,9 +535,9 @@ func (p *place) judge() (captured int) {
 		}
 		byOwnKey := byKey[b.IdempotencyKey]
 		switch b.State {
-		case "settled":
+		case "credited":
 			if !charged && (b.Payment == "paid" || b.Payment == "none") {
-				p.t.Errorf("purchase %s is settled (%s) under %s, and no such payment was captured", b.ID, b.Payment, deref(b.Reference))
+				p.t.Errorf("purchase %s is credited (%s) under %s, and no such payment was captured", b.ID, b.Payment, deref(b.Reference))
 			}
 		case "declined", "cancelled":
 			if byOwnKey > 0 || charged {
@@ -550,7 +550,7 @@ func (p *place) judge() (captured int) {
 		case claimed[reference] != "":
 		case risen[c.Customer] > 0:
 			risen[c.Customer]--
-		case !p.parkedFor(c.Customer):
+		case !p.inReviewFor(c.Customer):
 			p.t.Errorf("payment %s of %s (%s) belongs to no purchase", reference, c.Customer, c.At)
 		}
 	}
@@ -562,11 +562,11 @@ func (p *place) judge() (captured int) {
 	return captured
 }
 
-// parkedFor tells whether a purchase of the customer waits for a person, who
+// inReviewFor tells whether a purchase of the customer waits for a person, who
 // may find the charge.
-func (p *place) parkedFor(customer string) bool {
+func (p *place) inReviewFor(customer string) bool {
 	for _, b := range p.purchases() {
-		if b.State == "parked" && b.Customer == customer {
+		if b.State == "needs_review" && b.Customer == customer {
 			return true
 		}
 	}

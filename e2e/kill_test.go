@@ -34,15 +34,15 @@ func TestKilledAtEveryStep(t *testing.T) {
 					first := p.start("TOPUPD_FAULT_STEP=" + step)
 					until(t, 60*time.Second, "the process to die at "+step, first.ended)
 					second := p.started()
-					until(t, 2*time.Minute, "a purchase to be settled and nothing open", func() bool {
-						settled := false
+					until(t, 2*time.Minute, "a purchase to be credited and nothing open", func() bool {
+						credited := false
 						for _, b := range p.purchases() {
-							settled = settled || b.State == "settled"
-							if b.State == "parked" {
+							credited = credited || b.State == "credited"
+							if b.State == "needs_review" {
 								t.Fatalf("purchase %s needs a person", b.ID)
 							}
 						}
-						return settled && p.open() == 0
+						return credited && p.open() == 0
 					})
 					if code := second.stop(); code != 0 {
 						t.Errorf("exit code %d after SIGTERM", code)

@@ -50,7 +50,7 @@ func (k *killing) ends() {
 		last = time.Now()
 		k.person()
 		k.believe()
-		open, low := k.unsettled(), k.waiting()
+		open, low := k.uncredited(), k.waiting()
 		left = fmt.Sprintf("%d purchases are open; low and not bought for: %v", open, low)
 		return open == 0 && len(low) == 0
 	})
@@ -71,16 +71,16 @@ func (k *killing) audit(restarted time.Time) {
 	last := k.counted(`SELECT coalesce(max(finished_at), 0) FROM purchase`)
 	repeated := k.rows(`SELECT count(*), coalesce(max(repeats), 0) FROM purchase WHERE repeats > 0`)[0]
 	captured := k.judge()
-	parked := k.parked()
+	inReview := k.inReview()
 	k.needless()
 	k.lost()
-	k.t.Logf("%d lives: %d payments captured, %v; %s purchases repeated up to %s times; %d parked at Hyperline; the last purchase ended %s after the last restart",
-		k.lives, captured, k.states(), repeated[0], repeated[1], parked, time.UnixMicro(int64(last)).Sub(restarted).Round(100*time.Millisecond))
+	k.t.Logf("%d lives: %d payments captured, %v; %s purchases repeated up to %s times; %d in review at Hyperline; the last purchase ended %s after the last restart",
+		k.lives, captured, k.states(), repeated[0], repeated[1], inReview, time.UnixMicro(int64(last)).Sub(restarted).Round(100*time.Millisecond))
 }
 
-// unsettled counts the purchases that will still move by themselves. A
+// uncredited counts the purchases that will still move by themselves. A
 // confirmed one stays while its invoice is unpaid.
-func (k *killing) unsettled() int {
+func (k *killing) uncredited() int {
 	k.t.Helper()
 	return k.counted(`SELECT count(*) FROM purchase WHERE state IN ('planned', 'held', 'sent') OR state = 'confirmed' AND payment <> 'failed'`)
 }
@@ -91,7 +91,7 @@ func (k *killing) unsettled() int {
 func (k *killing) waiting() (who []string) {
 	k.t.Helper()
 	stuck := map[string]bool{}
-	for _, row := range k.rows(`SELECT customer FROM purchase WHERE state IN ('parked', 'confirmed')`) {
+	for _, row := range k.rows(`SELECT customer FROM purchase WHERE state IN ('needs_review', 'confirmed')`) {
 		stuck[row[0]] = true
 	}
 	for _, row := range k.rows(fmt.Sprintf(`SELECT customer FROM target WHERE suspended_at IS NOT NULL OR backoff_until > %d`, time.Now().UnixMicro())) {
@@ -126,7 +126,7 @@ func (k *killing) needless() {
 }
 
 // lost: at Hyperline every captured payment explains a purchase that counts as
-// charged, whatever was answered. A parked one does not count.
+// charged, whatever was answered. A purchase that needs review does not count.
 func (k *killing) lost() {
 	k.t.Helper()
 	charged := map[string]string{}
@@ -137,18 +137,18 @@ func (k *killing) lost() {
 		if c.Source != emulator.SourceAPI || c.Invoice == "" {
 			continue
 		}
-		if state := charged[c.Invoice]; state != "settled" && state != "confirmed" {
+		if state := charged[c.Invoice]; state != "credited" && state != "confirmed" {
 			k.t.Errorf("payment %s of %s at %s is in the ledger as %q", c.Invoice, c.Customer, c.At, state)
 		}
 	}
 }
 
-// parked checks that every purchase that waits for a person has a reason to:
+// inReview checks that every purchase that waits for a person has a reason to:
 // at Hyperline all its repeats are used up, at Talkover its answer is not known.
 // It returns how many there are at Hyperline.
-func (k *killing) parked() (hyperline int) {
+func (k *killing) inReview() (hyperline int) {
 	k.t.Helper()
-	for _, row := range k.rows(`SELECT id, provider_name, repeats, (SELECT count(*) FROM permit WHERE purchase_id = id AND used = 1) FROM purchase WHERE state = 'parked' ORDER BY id`) {
+	for _, row := range k.rows(`SELECT id, provider_name, repeats, (SELECT count(*) FROM permit WHERE purchase_id = id AND used = 1) FROM purchase WHERE state = 'needs_review' ORDER BY id`) {
 		id, provider, repeats, permits := row[0], row[1], row[2], row[3]
 		var story []string
 		known, never := false, false
@@ -157,16 +157,16 @@ func (k *killing) parked() (hyperline int) {
 			known = known || e[0] == "answer" && (strings.HasPrefix(e[2], "yes") || provider != "hyperline" && strings.HasPrefix(e[2], "no"))
 			never = never || e[0] == "answer" && (strings.Contains(e[2], "417") || strings.Contains(e[2], "inv_"))
 		}
-		k.t.Logf("parked at %s: %s, %s permits, %s repeats\n    %s", provider, id, permits, repeats, strings.Join(story, "\n    "))
+		k.t.Logf("in review at %s: %s, %s permits, %s repeats\n    %s", provider, id, permits, repeats, strings.Join(story, "\n    "))
 		if known {
-			k.t.Errorf("purchase %s is parked although its answer was clear", id)
+			k.t.Errorf("purchase %s needs review although its answer was clear", id)
 		}
 		if provider != "hyperline" {
 			continue
 		}
 		hyperline++
 		if !never && (repeats != "3" || permits != "4") {
-			k.t.Errorf("purchase %s is parked after %s requests and %s repeats, without a reason never to repeat it", id, permits, repeats)
+			k.t.Errorf("purchase %s needs review after %s requests and %s repeats, without a reason never to repeat it", id, permits, repeats)
 		}
 	}
 	return hyperline

@@ -131,7 +131,7 @@ func (k *killing) person() {
 		time.Now().Add(-longUnseen).UnixMicro())) { // used up before anybody saw it
 		k.decides(row[0], "confirmed", "charged", "--note", "it was credited, and is used up")
 	}
-	for _, row := range k.rows(`SELECT id, customer, sent_at FROM purchase WHERE state = 'parked' AND provider_name <> 'hyperline' ORDER BY id`) {
+	for _, row := range k.rows(`SELECT id, customer, sent_at FROM purchase WHERE state = 'needs_review' AND provider_name <> 'hyperline' ORDER BY id`) {
 		var sent int64
 		if _, err := fmt.Sscan(row[2], &sent); err != nil {
 			k.t.Fatal(err)
@@ -140,7 +140,7 @@ func (k *killing) person() {
 		if c := k.unclaimed(row[1], time.UnixMicro(sent)); c != nil {
 			args = []string{"charged", "--note", "on the card statement", "--reference", c.ID}
 		}
-		k.decides(row[0], "parked", args...)
+		k.decides(row[0], "needs_review", args...)
 	}
 }
 

@@ -35,13 +35,13 @@ func TestAProcessThatWasStopped(t *testing.T) {
 			step: "permitted", quiet: "60s", first: "cancelled", says: "passed between the connection and the permit", sent: 1,
 		},
 		"with a permit, while another repeats": {
-			step: "permitted", quiet: "4s", first: "settled", by: "answer", says: "passed between the connection and the permit", sent: 1,
+			step: "permitted", quiet: "4s", first: "credited", by: "answer", says: "passed between the connection and the permit", sent: 1,
 		},
 		"with the answer waiting": {
-			step: "answered", quiet: "60s", first: "settled", by: "answer", sent: 1,
+			step: "answered", quiet: "60s", first: "credited", by: "answer", sent: 1,
 		},
 		"with the answer waiting, while another finds it": {
-			step: "answered", quiet: "4s", first: "settled", by: "answer", says: "the provider's books show it", sent: 1, // the late answer names the same invoice
+			step: "answered", quiet: "4s", first: "credited", by: "answer", says: "the provider's books show it", sent: 1, // the late answer names the same invoice
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,9 +51,9 @@ func TestAProcessThatWasStopped(t *testing.T) {
 			until(t, 60*time.Second, "the first to stop at "+tt.step, func() bool { return first.has("fault point", nil) })
 			stopped := time.Now()
 			second := p.started()
-			until(t, 60*time.Second, "the second to hold the lease", func() bool { return second.value("topup_lease_held") == 1 })
+			until(t, 60*time.Second, "the second to hold the lease", func() bool { return second.value("topupd_lease_held") == 1 })
 			until(t, time.Minute, "the stop to be long enough, and what the second does meanwhile", func() bool {
-				return time.Since(stopped) > stopLonger && (tt.quiet != "4s" || p.inState("settled") == 1)
+				return time.Since(stopped) > stopLonger && (tt.quiet != "4s" || p.inState("credited") == 1)
 			})
 			if err := first.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
@@ -117,7 +117,7 @@ func TestTerminatedAtEveryStep(t *testing.T) {
 				}
 				switch state, captured := left[0].State, p.captured(); {
 				case state == "cancelled" && captured == 0 && step != "answered" && step != "stored":
-				case (state == "confirmed" || state == "settled") && captured == 1:
+				case (state == "confirmed" || state == "credited") && captured == 1:
 				default:
 					t.Errorf("SIGTERM at %s left a %s purchase, and %d payments captured", step, state, captured)
 				}

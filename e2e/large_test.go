@@ -33,7 +33,7 @@ func largeAccount(t *testing.T, url string, customers int) {
 	world := quiet(customers, 500)
 	world.Hyperline.Threshold, world.Hyperline.Reads, world.Hyperline.Writes = whole(100), 0, 0
 	p := newPlace(t, url, world, settings{
-		Reads: "100/10s", Writes: "25/10s", Sweep: "auto", Confirm: "5s", Cooldown: "5m", Quiet: "15m", PurchaseTimeout: "75s", DailyPurchases: 10,
+		Reads: "100/10s", Writes: "25/10s", Poll: "auto", Confirm: "5s", Cooldown: "5m", Quiet: "15m", PurchaseTimeout: "75s", DailyPurchases: 10,
 	})
 	all := p.emu.Customers()
 	for i := range low {
@@ -68,7 +68,7 @@ func largeAccount(t *testing.T, url string, customers int) {
 		}
 		return n
 	}
-	sweeps := func() float64 { return d.value("topup_sweeps_total", "result", "ok") }
+	polls := func() float64 { return d.value("topupd_polls_total", "result", "ok") }
 	until(t, 30*time.Minute, "all to be bought for", func() bool {
 		time.Sleep(5 * time.Second)
 		if d.ended() {
@@ -76,17 +76,17 @@ func largeAccount(t *testing.T, url string, customers int) {
 		}
 		return bought() >= low
 	})
-	took, passes := time.Since(began), sweeps()
+	took, passes := time.Since(began), polls()
 	t.Logf("%d customers: 50 low ones bought for within %s, when %v passes had ended; the longest silence of the watchdog: %s",
 		customers, took.Round(time.Second), passes, time.Duration(longest.Load()).Round(time.Second))
 	if passes > 2 {
 		t.Errorf("%v passes had ended", passes)
 	}
-	until(t, 30*time.Minute, "another pass", func() bool { time.Sleep(5 * time.Second); return sweeps() > passes })
-	if n := d.value("topup_decisions_total", "reason", "stale_reading"); n > 0 {
+	until(t, 30*time.Minute, "another pass", func() bool { time.Sleep(5 * time.Second); return polls() > passes })
+	if n := d.value("topupd_decisions_total", "reason", "stale_reading"); n > 0 {
 		t.Errorf("%v decisions were stale_reading", n)
 	}
-	if n := d.value("topup_targets"); n != float64(customers) {
+	if n := d.value("topupd_targets"); n != float64(customers) {
 		t.Errorf("%v of %d customers are seen", n, customers)
 	}
 	if silent := time.Duration(longest.Load()); silent > slowMachine*10*time.Second {
@@ -96,7 +96,7 @@ func largeAccount(t *testing.T, url string, customers int) {
 		t.Error("the lease was lost")
 	}
 	if d.count("watchdog", nil) > 0 {
-		t.Error("the watchdog said that sweeps have stopped")
+		t.Error("the watchdog said that polls have stopped")
 	}
-	t.Logf("a pass takes %v s", d.value("topup_sweep_seconds"))
+	t.Logf("a pass takes %v s", d.value("topupd_poll_seconds"))
 }

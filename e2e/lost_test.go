@@ -17,7 +17,7 @@ func TestATypoThatLosesACustomerIsTold(t *testing.T) {
 	d := p.started()
 	lost := func(why string, want float64) {
 		t.Helper()
-		until(t, 30*time.Second, why, func() bool { return d.value("topup_customers_rule_lost", "provider", "hyperline") == want })
+		until(t, 30*time.Second, why, func() bool { return d.value("topupd_customers_rule_lost", "provider", "hyperline") == want })
 	}
 	edited := func(from, to string) {
 		t.Helper()
@@ -38,11 +38,11 @@ func TestATypoThatLosesACustomerIsTold(t *testing.T) {
 	p.succeeds("pause", "--customer", emulator.FirstCustomer, "--reason", "contract ended")
 	lost("it is said to be meant", 0)
 	until(t, 30*time.Second, "the pause to be shown", func() bool {
-		return d.value("topup_pause_oldest_timestamp_seconds", "scope", "customer") > 0
+		return d.value("topupd_pause_oldest_timestamp_seconds", "scope", "customer") > 0
 	})
 	edited("itm_typo", product)
 	edited(customers, customers+"\n    mode: dry_run")
-	if d.value("topup_dry_run", "rule", "api-credits") != 1 {
+	if d.value("topupd_dry_run", "rule", "api-credits") != 1 {
 		t.Error("dry_run is not shown")
 	}
 }

@@ -28,7 +28,7 @@ func (p *place) showsTheBooks(what string, daemons ...*process) {
 		want := float64(p.charged()) / 100
 		for _, d := range daemons {
 			for _, scope := range []string{"global", "provider", "rule"} {
-				if d.value("topup_cap_spent", "scope", scope, "period", "month", "unit", "EUR") != want {
+				if d.value("topupd_cap_spent", "scope", scope, "period", "month", "unit", "EUR") != want {
 					return false
 				}
 			}
@@ -71,11 +71,11 @@ func TestTheMoneyShownIsTheBooks(t *testing.T) {
 		t.Parallel()
 		p := newPlace(t, postgresURL(t), busy(20), settings{})
 		first := p.started()
-		until(t, 30*time.Second, "the first to hold the lease", func() bool { return first.value("topup_lease_held") == 1 })
+		until(t, 30*time.Second, "the first to hold the lease", func() bool { return first.value("topupd_lease_held") == 1 })
 		second := p.started()
 		bought(p, 5)
 		first.kill()
-		until(t, time.Minute, "the second to hold the lease", func() bool { return second.value("topup_lease_held") == 1 })
+		until(t, time.Minute, "the second to hold the lease", func() bool { return second.value("topupd_lease_held") == 1 })
 		bought(p, 5)
 		third := p.started()
 		calm(p)

@@ -10,7 +10,7 @@ import (
 	"topupd/clients/emulator"
 )
 
-// TestAPersonsWordWaitsForTheCredits: a parked Talkover purchase that a person
+// TestAPersonsWordWaitsForTheCredits: a Talkover purchase that needs review, and that a person
 // calls charged blocks its customer until a reading shows the credits; the old
 // balance must not buy once more.
 func TestAPersonsWordWaitsForTheCredits(t *testing.T) {
@@ -29,7 +29,7 @@ func TestAPersonsWordWaitsForTheCredits(t *testing.T) {
 		}
 		return ""
 	}
-	until(t, time.Minute, "a parked purchase", func() bool { return state() == "parked" })
+	until(t, time.Minute, "a purchase that needs review", func() bool { return state() == "needs_review" })
 	id := p.purchases()[0].ID
 	if out, errs, code := p.run("purchases", "resolve", id, "charged", "--note", "on the card statement", "--by", "ada"); code != 0 {
 		t.Fatalf("resolve: exit %d: %s%s", code, out, errs)
@@ -37,8 +37,8 @@ func TestAPersonsWordWaitsForTheCredits(t *testing.T) {
 	if got := state(); got != "confirmed" {
 		t.Fatalf("after a person's word the purchase is %s, want confirmed", got)
 	}
-	sweeps := d.value("topup_sweeps_total", "provider", "voice-1")
-	until(t, time.Minute, "eight more sweeps", func() bool { return d.value("topup_sweeps_total", "provider", "voice-1") >= sweeps+8 })
+	polls := d.value("topupd_polls_total", "provider", "voice-1")
+	until(t, time.Minute, "eight more polls", func() bool { return d.value("topupd_polls_total", "provider", "voice-1") >= polls+8 })
 	if n := len(p.emu.Books().Charges); n != 1 {
 		t.Errorf("%d charges, want 1: the balance is old, not low", n)
 	}
@@ -46,8 +46,8 @@ func TestAPersonsWordWaitsForTheCredits(t *testing.T) {
 		_, _, code := p.run("purchases", "resolve", id, "charged", "--note", "the credits are there", "--by", "ada")
 		return code == 0
 	})
-	if got := state(); got != "settled" {
-		t.Errorf("after the word was repeated the purchase is %s, want settled", got)
+	if got := state(); got != "credited" {
+		t.Errorf("after the word was repeated the purchase is %s, want credited", got)
 	}
 	if out, errs, code := p.run("purchases", "correct", id, "--to", "not-charged", "--note", "it was another card", "--by", "bea"); code != 0 {
 		t.Fatalf("correct: exit %d: %s%s", code, out, errs)
@@ -66,10 +66,10 @@ func TestAPersonsWordWaitsForTheCredits(t *testing.T) {
 func TestAWrongNotChargedIsNoticed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Quiet: "2s", PurchaseTimeout: "1s"})
-	p.edit("topupd.yml", "policy: replay", "policy: park")
+	p.edit("topupd.yml", "policy: retry", "policy: review")
 	p.emu.SetFaults(emulator.Faults{Provider: "hyperline", Next: []string{"drop_without_charging"}})
 	d := p.started()
-	until(t, time.Minute, "a parked purchase", func() bool { return d.value("topup_purchases_open", "state", "parked") == 1 })
+	until(t, time.Minute, "a purchase that needs review", func() bool { return d.value("topupd_purchases_open", "state", "needs_review") == 1 })
 	wrong := p.purchases()[0].ID
 	until(t, 15*time.Second, "a resolution between two looks", func() bool { // a look that is stored meanwhile overtakes it
 		_, _, code := p.run("purchases", "resolve", wrong, "not-charged", "--note", "nothing on the statement", "--by", "ada")
@@ -82,7 +82,7 @@ func TestAWrongNotChargedIsNoticed(t *testing.T) {
 	charged := p.captured()
 	p.setBalance(emulator.FirstCustomer, 100)
 	d.below("implausible", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 2 {
 		t.Errorf("%d purchases were asked for, want 2 and no third", n)
 	}

@@ -22,7 +22,7 @@ func TestAPurchaseInThePortalIsNotBoughtOnTopOf(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{Cooldown: "10s"})
 	d := p.started()
-	d.sweeps(1)
+	d.polls(1)
 	if err := p.emu.PortalPurchase(emulator.FirstCustomer, emulator.SmallPack); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestAChangedPriceBuysNothing(t *testing.T) {
 	}
 	d := p.started()
 	d.below("price_mismatch", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for at another price than the configured one", n)
 	}
@@ -79,9 +79,9 @@ func TestADeclinedCardIsAskedLessAndLess(t *testing.T) {
 	d.below("backing_off", 1)
 	d.below("suspended", 1)
 	until(t, 30*time.Second, "the payment methods to be looked at", func() bool {
-		return d.value("topup_provider_requests_total", "op", "payment_methods") >= 1
+		return d.value("topupd_provider_requests_total", "op", "payment_methods") >= 1
 	})
-	d.sweeps(3)
+	d.polls(3)
 	requests := p.emu.Books().Requests
 	if len(requests) != 2 {
 		t.Fatalf("%d purchases were asked for, want 2 and then a suspension", len(requests))
@@ -89,8 +89,8 @@ func TestADeclinedCardIsAskedLessAndLess(t *testing.T) {
 	if rest := requests[1].ReceivedAt.Sub(requests[0].ReceivedAt); rest < 4*time.Second {
 		t.Errorf("asked again after %s, sooner than backoff 4s", rest)
 	}
-	if n := d.value("topup_purchase_failures_total", "reason", "declined"); n != 2 {
-		t.Errorf("topup_purchase_failures_total says %v declined, want 2", n)
+	if n := d.value("topupd_purchase_failures_total", "reason", "declined"); n != 2 {
+		t.Errorf("topupd_purchase_failures_total says %v declined, want 2", n)
 	}
 	p.card(emulator.FirstCustomer, emulator.CardGood)
 	d = p.restarted(d) // a running daemon looks at a suspended customer's cards every five minutes
@@ -108,7 +108,7 @@ func TestAPersonLiftsASuspension(t *testing.T) {
 	p.emu.SetFaults(emulator.Faults{Decline: 1})
 	d := p.started()
 	d.below("suspended", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 3 {
 		t.Errorf("%d purchases were asked for, want 3", n)
 	}
@@ -126,12 +126,12 @@ func TestAWrongPaymentMethodIsNoDeclinedCard(t *testing.T) {
 	p.edit("rules.yml", "buy: {charge: 25.00 USD}", "buy: {charge: 25.00 USD, payment_method_id: pm_nobodys}")
 	d := p.started()
 	d.below("backing_off", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 1 {
 		t.Errorf("%d purchases were asked for, want 1 and then a back-off", n)
 	}
-	if refused, declined := d.value("topup_purchase_failures_total", "reason", "refused"), d.value("topup_purchase_failures_total", "reason", "declined"); refused != 1 || declined != 0 {
-		t.Errorf("topup_purchase_failures_total says %v refused and %v declined, want 1 and 0", refused, declined)
+	if refused, declined := d.value("topupd_purchase_failures_total", "reason", "refused"), d.value("topupd_purchase_failures_total", "reason", "declined"); refused != 1 || declined != 0 {
+		t.Errorf("topupd_purchase_failures_total says %v refused and %v declined, want 1 and 0", refused, declined)
 	}
 	said := p.succeeds("explain", "env-1")
 	contains(t, "explain", said, "The selected payment method is invalid", "not a declined payment", "correct the rule")
@@ -157,15 +157,15 @@ func TestAnUnpaidInvoiceBlocks(t *testing.T) {
 	p.emu.SetFaults(emulator.Faults{Next: []string{"decline_201_unpaid"}})
 	d := p.started()
 	d.below("invoice_unpaid", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 1 || p.captured() != 0 {
 		t.Fatalf("%d purchases were asked for, %d captured; want 1 and 0", n, p.captured())
 	}
 	if all := p.purchases(); len(all) != 1 || all[0].State != "confirmed" || all[0].Payment != "failed" || deref(all[0].Reason) != "declined" {
 		t.Errorf("purchases: %+v, want one that is confirmed and whose payment failed", all)
 	}
-	if n := d.value("topup_invoices_unpaid", "payment", "failed"); n != 1 {
-		t.Errorf("topup_invoices_unpaid says %v failed, want 1", n)
+	if n := d.value("topupd_invoices_unpaid", "payment", "failed"); n != 1 {
+		t.Errorf("topupd_invoices_unpaid says %v failed, want 1", n)
 	}
 	p.card(emulator.FirstCustomer, emulator.CardGood) // the provider collects the invoice
 	p.settles(1)
@@ -181,7 +181,7 @@ func TestWithoutAPaymentMethodNothingIsAskedFor(t *testing.T) {
 	p.card(emulator.FirstCustomer, emulator.CardMissing)
 	d := p.started()
 	d.below("no_payment_method", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for", n)
 	}
@@ -226,12 +226,12 @@ func refusedToken(t *testing.T, status int) {
 		r.Header.Set("Authorization", "Bearer "+emulator.DefaultToken)
 		return false
 	})
-	const refused = "topup_provider_token_refused_timestamp_seconds" // what pages
+	const refused = "topupd_provider_token_refused_timestamp_seconds" // what pages
 	d := p.started()
 	d.below("provider_unavailable", 2)
 	d = p.restarted(d)
 	d.below("provider_unavailable", 2)
-	d.sweeps(3)
+	d.polls(3)
 	until(t, 30*time.Second, "the refusal of purchases to be shown, whatever reads say", func() bool {
 		return d.value(refused, "provider", "hyperline") > 0
 	})
@@ -243,7 +243,7 @@ func refusedToken(t *testing.T, status int) {
 	revoked.Store(1) // now reads are refused too, and the file is read again
 	p.settles(2)
 	until(t, 30*time.Second, "the refusal to be over", func() bool { return d.value(refused, "provider", "hyperline") == 0 })
-	if slices.ContainsFunc(p.purchases(), func(b bought) bool { return b.State == "parked" }) {
+	if slices.ContainsFunc(p.purchases(), func(b bought) bool { return b.State == "needs_review" }) {
 		t.Error("a purchase needs a person")
 	}
 }
@@ -260,7 +260,7 @@ func TestAnotherEnvironmentBuysNothing(t *testing.T) {
 	}
 	d := p.started()
 	d.below("environment_changed", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for in another environment", n)
 	}

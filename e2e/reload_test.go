@@ -23,7 +23,7 @@ var reloads = map[string]func(*process){
 	"POST": func(d *process) { d.reload() },
 }
 
-func (d *process) reloadedWell() bool { return d.value("topup_config_last_reload_successful") == 1 }
+func (d *process) reloadedWell() bool { return d.value("topupd_config_last_reload_successful") == 1 }
 
 // TestAReloadTakesNewRules without a restart.
 func TestAReloadTakesNewRules(t *testing.T) {
@@ -34,14 +34,14 @@ func TestAReloadTakesNewRules(t *testing.T) {
 			p := newPlace(t, sqliteURL(t), quiet(1, 400), settings{})
 			p.edit("rules.yml", "threshold: provider", "threshold: 300")
 			d := p.started()
-			d.sweeps(3)
+			d.polls(3)
 			if n := p.asked(); n != 0 {
 				t.Fatalf("%d purchases were asked for at 400, which is not below 300", n)
 			}
 			p.edit("rules.yml", "threshold: 300", "threshold: 450")
 			reload(d)
 			if !d.reloadedWell() {
-				t.Errorf("topup_config_last_reload_successful is not 1:\n%s", d.tail(5))
+				t.Errorf("topupd_config_last_reload_successful is not 1:\n%s", d.tail(5))
 			}
 			p.settles(1)
 		})
@@ -57,11 +57,11 @@ func TestABrokenReloadKeepsTheOldRules(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
 			d := p.started()
-			d.sweeps(1)
+			d.polls(1)
 			p.edit("rules.yml", "threshold: provider", "treshold: provider")
 			reload(d)
 			if d.reloadedWell() {
-				t.Error("topup_config_last_reload_successful is 1 after a broken reload")
+				t.Error("topupd_config_last_reload_successful is 1 after a broken reload")
 			}
 			status, body := d.get("/-/ready")
 			if status != http.StatusOK {
@@ -156,7 +156,7 @@ func TestRenamingAProviderChangesNothing(t *testing.T) {
 	d := p.started()
 	p.settles(1)
 	d.below("over_cap", 1) // 220 is still below 500
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 1 {
 		t.Errorf("%d purchases were asked for, want 1", n)
 	}
@@ -165,8 +165,8 @@ func TestRenamingAProviderChangesNothing(t *testing.T) {
 			t.Errorf("purchase %s is listed at %s", b.ID, b.Provider)
 		}
 	}
-	if n := d.value("topup_purchases_total", "provider", "billing", "result", "settled"); n != 1 {
-		t.Errorf("topup_purchases_total{provider=\"billing\"} is %v, want 1", n)
+	if n := d.value("topupd_purchases_total", "provider", "billing", "result", "credited"); n != 1 {
+		t.Errorf("topupd_purchases_total{provider=\"billing\"} is %v, want 1", n)
 	}
 }
 

@@ -99,7 +99,7 @@ func (k *killing) restoreRound(d *process) *process {
 		k.t.Fatalf("the restored ledger is malformed:\n%s", d.tail(10))
 	}
 	sent := k.asked()
-	d.sweeps(2)
+	d.polls(2)
 	if n := k.asked() - sent; n != 0 {
 		k.t.Errorf("%d purchases were asked for before anybody resumed", n)
 	}

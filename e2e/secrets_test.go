@@ -27,16 +27,16 @@ func TestNoSecretIsEverWritten(t *testing.T) {
 		"talq_emulator_1", "verysecret_environment_0123").Replace(p.yaml())
 	p.write("topupd.yml", conf)
 	d := p.started()
-	until(t, 60*time.Second, "a settled purchase", func() bool {
+	until(t, 60*time.Second, "a credited purchase", func() bool {
 		for _, b := range p.purchases() {
-			if b.State == "settled" {
+			if b.State == "credited" {
 				return true
 			}
 		}
 		return false
 	})
 	p.emu.SetFaults(emulator.Faults{Outage: 1}) // errors are where secrets leak
-	until(t, 30*time.Second, "a failed sweep", func() bool { return d.has("sweep", map[string]any{"level": "WARN"}) })
+	until(t, 30*time.Second, "a failed poll", func() bool { return d.has("poll", map[string]any{"level": "WARN"}) })
 	resp, err := http.Get("http://" + d.field("started", "listen") + "/metrics")
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ func must(t *testing.T, err error) {
 // TestThoseWhoOweKeepNobodyWaiting: 500 customers are low and owe a bill, so that
 // their confirm reads come to nothing. Within the default limits 20 others who
 // fall low meanwhile are bought for within a minute, before they run dry, and the
-// sweeps keep their pace.
+// polls keep their pace.
 func TestThoseWhoOweKeepNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	const owing, paying, threshold = 500, 20, 100
@@ -30,7 +30,7 @@ func TestThoseWhoOweKeepNobodyWaiting(t *testing.T) {
 	world.Hyperline.Threshold, world.Hyperline.Reads, world.Hyperline.Writes = whole(threshold), 0, 0
 	// The default limits, half of which are ours.
 	p := newPlace(t, sqliteURL(t), world, settings{
-		Reads: "100/10s", Writes: "25/10s", Sweep: "auto", Confirm: "5s", Cooldown: "5m", Quiet: "15m", PurchaseTimeout: "75s", DailyPurchases: 10,
+		Reads: "100/10s", Writes: "25/10s", Poll: "auto", Confirm: "5s", Cooldown: "5m", Quiet: "15m", PurchaseTimeout: "75s", DailyPurchases: 10,
 	})
 	var healthy []string
 	for i, c := range p.emu.Customers() {
@@ -74,13 +74,13 @@ func TestThoseWhoOweKeepNobodyWaiting(t *testing.T) {
 			t.Errorf("%s had %s when it was bought for", c.Customer, c.Before)
 		}
 	}
-	sweeps, lasted := d.value("topup_sweeps_total", "result", "ok"), time.Since(began)
-	t.Logf("the slowest was bought for %s after its fall; %v sweeps in %s", slowest, sweeps, lasted.Round(time.Second))
+	polls, lasted := d.value("topupd_polls_total", "result", "ok"), time.Since(began)
+	t.Logf("the slowest was bought for %s after its fall; %v polls in %s", slowest, polls, lasted.Round(time.Second))
 	if slowest > slowMachine*time.Minute {
 		t.Errorf("the slowest was bought for %s after its fall", slowest)
 	}
-	if each := time.Duration(float64(lasted) / max(1, sweeps)); each > 2*slowMachine*5*time.Second {
-		t.Errorf("a sweep every %s", each)
+	if each := time.Duration(float64(lasted) / max(1, polls)); each > 2*slowMachine*5*time.Second {
+		t.Errorf("a poll every %s", each)
 	}
-	until(t, time.Minute, "those who owe to be shown as such", func() bool { return d.value("topup_targets_below_threshold", "reason", "invoice_unpaid") == owing })
+	until(t, time.Minute, "those who owe to be shown as such", func() bool { return d.value("topupd_targets_below_threshold", "reason", "invoice_unpaid") == owing })
 }

@@ -27,14 +27,14 @@ func TestAPauseHoldsUntilSomebodyResumes(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, sqliteURL(t), quiet(1, 1000), settings{})
 			d := p.started()
-			d.sweeps(1)
+			d.polls(1)
 			said := p.succeeds(append([]string{"pause", "--reason", "prices change", "--by", "ada"}, scope...)...)
 			contains(t, "pause", said, "until somebody resumes, by ada: prices change", "nothing is in flight", "back with: topupd resume")
 			p.setBalance(emulator.FirstCustomer, 100)
 			d.below("paused", 1)
 			d = p.restarted(d)
 			d.below("paused", 1)
-			d.sweeps(3)
+			d.polls(3)
 			if n := p.asked(); n != 0 {
 				t.Fatalf("%d purchases were asked for while %s was paused", n, name)
 			}
@@ -58,7 +58,7 @@ func TestAPauseSaysWhatIsInFlight(t *testing.T) {
 	contains(t, "pause", p.succeeds("pause", "--reason", "wrong pack"), "paused: everything", "still in flight: what was sent cannot be called back", "200.00 EUR", "sent")
 	p.settles(1)
 	d.below("paused", 1) // 220 is still below 500
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 1 {
 		t.Errorf("%d purchases were asked for, want the 1 in flight", n)
 	}
@@ -74,7 +74,7 @@ func TestADryRunBuysNothing(t *testing.T) {
 			p := newPlace(t, sqliteURL(t), quiet(1, 100), s)
 			d := p.started()
 			d.below("dry_run", 1)
-			d.sweeps(3)
+			d.polls(3)
 			if n := p.asked(); n != 0 {
 				t.Errorf("%d purchases were asked for", n)
 			}
@@ -111,7 +111,7 @@ func TestTheProvidersOwnTopUpIsNotDoubled(t *testing.T) {
 			}
 			d := p.started()
 			d.below("native_auto_topup", 1)
-			d.sweeps(3)
+			d.polls(3)
 			if n := p.asked(); n != 0 {
 				t.Fatalf("%d purchases were asked for", n)
 			}
@@ -154,7 +154,7 @@ func TestACapHolds(t *testing.T) {
 			d.below("over_cap", 1) // 220 is still below 500
 			d = p.restarted(d)
 			d.below("over_cap", 1)
-			d.sweeps(3)
+			d.polls(3)
 			contains(t, "targets list", p.stance(emulator.FirstCustomer).Text, tt.want, "day")
 			if n := p.asked(); n != 1 {
 				t.Errorf("%d purchases were asked for, want 1", n)
@@ -185,7 +185,7 @@ func TestResumeLiftsTheFirstHold(t *testing.T) {
 	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{FirstHold: "1h"})
 	d := p.started()
 	d.below("first_hold", 1)
-	d.sweeps(3)
+	d.polls(3)
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for", n)
 	}

@@ -28,16 +28,16 @@ func TestTwoDaemonsAreBoring(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, postgresURL(t), busy(20), settings{})
 	first := p.started()
-	until(t, 30*time.Second, "the first to hold the lease", func() bool { return first.value("topup_lease_held") == 1 })
+	until(t, 30*time.Second, "the first to hold the lease", func() bool { return first.value("topupd_lease_held") == 1 })
 	second := p.started()
 	until(t, 30*time.Second, "the first to buy", func() bool { return len(p.emu.Books().Captured()) >= 5 })
-	if held := second.value("topup_lease_held"); held != 0 {
+	if held := second.value("topupd_lease_held"); held != 0 {
 		t.Fatalf("both hold the lease")
 	}
 	first.kill()
 	killed := time.Now()
 	before := len(p.emu.Books().Captured())
-	until(t, 20*time.Second, "the second to hold the lease", func() bool { return second.value("topup_lease_held") == 1 })
+	until(t, 20*time.Second, "the second to hold the lease", func() bool { return second.value("topupd_lease_held") == 1 })
 	took := time.Since(killed)
 	t.Logf("taking over took %s", took.Round(100*time.Millisecond))
 	if took > 15*time.Second {

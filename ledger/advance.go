@@ -180,18 +180,18 @@ func (s *step) follow() {
 	}
 	at := micros(s.now)
 	s.target.EndedAt, s.target.EndedState = &at, string(s.Next.State)
-	if s.Next.State == topup.Settled {
-		s.target.SettledAt = &at
+	if s.Next.State == topup.Credited {
+		s.target.CreditedAt = &at
 	}
 }
 
 // giveBack returns to the caps what the purchase did not use: its spend unless
-// it settled, and its place among the purchases if it certainly never ran.
+// it credited, and its place among the purchases if it certainly never ran.
 func (s step) giveBack(ctx context.Context) error {
 	switch from := topup.State(s.before.State); {
-	case s.Next.State == topup.Settled && (from == topup.Declined || from == topup.Cancelled): // it was given back, and was charged after all
+	case s.Next.State == topup.Credited && (from == topup.Declined || from == topup.Cancelled): // it was given back, and was charged after all
 		return s.tx.takeCaps(ctx, s.before, from == topup.Cancelled)
-	case s.Next.State == topup.Settled || !s.ends() && !s.Correction:
+	case s.Next.State == topup.Credited || !s.ends() && !s.Correction:
 		return nil
 	default:
 		return s.tx.giveBackCaps(ctx, s.before, s.Next.State == topup.Cancelled)

@@ -10,7 +10,7 @@ import (
 )
 
 // BenchmarkPurchase is the four transactions of a purchase that goes well:
-// plan, permit, yes, settled. BenchmarkFourCommits is the price of four commits
+// plan, permit, yes, credited. BenchmarkFourCommits is the price of four commits
 // on the same database, below which nothing durable can go.
 func BenchmarkPurchase(b *testing.B) {
 	for _, engine := range engines {
@@ -57,7 +57,7 @@ func buyOne(b *testing.B, s *ledger.Store, lease topup.Lease, target topup.Targe
 		Purchase: topup.Purchase{
 			ID: id, Target: target, ProviderName: "h", Rule: "r", RuleVersion: "v", Terms: []byte("{}"),
 			Credits: 120 * topup.Credit, Price: topup.Money{Minor: 20000, Currency: "EUR"}, PriceID: "pri",
-			Key: key, Request: request, Fingerprint: request.Fingerprint(), Policy: topup.PolicyReplay,
+			Key: key, Request: request, Fingerprint: request.Fingerprint(), Policy: topup.PolicyRetry,
 			QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second, MaxReadingAge: 2 * time.Minute,
 			Declines:  topup.DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4},
 			Threshold: topup.Credit, ReadAt: standing.Now, RefreshedAt: standing.Now,
@@ -72,7 +72,7 @@ func buyOne(b *testing.B, s *ledger.Store, lease topup.Lease, target topup.Targe
 	}}))
 	row := standing.Now
 	next := p
-	next.State, next.Payment, next.RowAt, next.NextLookAt = topup.Settled, topup.PaymentPaid, &row, nil
+	next.State, next.Payment, next.RowAt, next.NextLookAt = topup.Credited, topup.PaymentPaid, &row, nil
 	must(s.Advance(ctx, topup.Change{Next: next, Lift: true}))
 }
 

@@ -99,7 +99,7 @@ func (s step) showPrice(ctx context.Context) error {
 		}
 		return nil
 	}
-	notBought := s.ends() && p.State != topup.Settled || p.Refused && s.before.Refused == 0
+	notBought := s.ends() && p.State != topup.Credited || p.Refused && s.before.Refused == 0
 	switch {
 	case s.Priced:
 		return update(`passed_at = ?, purchase = '', next_at = NULL, since_at = NULL`, []any{micros(s.now)}, "")

@@ -253,7 +253,7 @@ func (t tx) takeChange(ctx context.Context, p topup.Purchase, now time.Time) err
 		return err
 	}
 	noted := change != nil
-	if !noted { // it may be bought for before the sweep's decisions are kept
+	if !noted { // it may be bought for before the poll's decisions are kept
 		rows, err := t.judged(ctx, []evaluationRow{{Provider: string(p.Target.Provider), Customer: string(p.Target.Customer), Product: string(p.Target.Product)}})
 		if err != nil {
 			return err

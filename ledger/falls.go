@@ -70,9 +70,9 @@ func scopeOf(f topup.Falls) crowdScope {
 // with is the scope's arguments and more.
 func (s crowdScope) with(args ...any) []any { return append(slices.Clone(s.args), args...) }
 
-// NoteFalls stores what a sweep saw fall, counts it together with what else fell
+// NoteFalls stores what a poll saw fall, counts it together with what else fell
 // there within topup.FallWindow by the database clock or is held for it still,
-// and holds all of it when that is a crowd (P14). Two sweeps count one after the
+// and holds all of it when that is a crowd (P14). Two polls count one after the
 // other, so that one of them sees both. A fall that is known keeps its first
 // reading, unless that could not be read, or credits came since. Holding is for a person, or for readings: see LiftDoubts.
 func (s *Store) NoteFalls(ctx context.Context, f topup.Falls) (topup.Crowd, error) {
@@ -180,7 +180,7 @@ func (t tx) countCrowd(ctx context.Context, f topup.Falls, scope crowdScope, now
 
 // holdFalls holds what fell at the provider and is not back.
 func (t tx) holdFalls(ctx context.Context, p Provider, why string, now time.Time) (int, error) {
-	text := bound(fmt.Sprintf("%s; look at the provider. If they are true: topupd resume --provider %s. If not, this ends by itself when they are back in two complete sweeps", why, p.Name), 2000)
+	text := bound(fmt.Sprintf("%s; look at the provider. If they are true: topupd resume --provider %s. If not, this ends by itself when they are back in two complete polls", why, p.Name), 2000)
 	n, err := t.exec(ctx, `INSERT INTO target (provider, customer, product, implausible, doubted_at)
 		SELECT provider, customer, product, ?, ? FROM fall
 			WHERE provider = ? AND at BETWEEN ? AND ? AND state = 'open' ORDER BY customer, product
@@ -201,7 +201,7 @@ func (s *Store) Expiring(ctx context.Context, provider topup.ProviderID, from, t
 	}
 	err := s.read(ctx, "expiring", func(ctx context.Context, v view) error {
 		return v.list(ctx, &rows, `SELECT customer, product, credits_micro, expires_at FROM purchase
-			WHERE provider = ? AND expires_at BETWEEN ? AND ? AND state IN ('confirmed', 'settled')`,
+			WHERE provider = ? AND expires_at BETWEEN ? AND ? AND state IN ('confirmed', 'credited')`,
 			string(provider), micros(from), micros(to))
 	})
 	batches := map[topup.Target][]topup.Batch{}

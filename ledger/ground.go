@@ -248,8 +248,8 @@ func (o *openFiles) leave(g *ground) {
 // ledger: at no moment may the log of the old file meet the new one.
 const restoringSuffix = ".restoring"
 
-// settled refuses a ledger whose restore was interrupted.
-func settled(path string) error {
+// credited refuses a ledger whose restore was interrupted.
+func credited(path string) error {
 	if _, err := os.Lstat(path + restoringSuffix); err == nil {
 		return fmt.Errorf("%s is being restored, or that was interrupted (%s%s is there): run topupd restore again", path, path, restoringSuffix)
 	}

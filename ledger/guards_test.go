@@ -74,7 +74,7 @@ func requestUnder(t *testing.T, s *ledger.Store, lease topup.Lease, customer top
 		Purchase: topup.Purchase{
 			ID: id, Target: target, Rule: "api-credits", Credits: 120 * topup.Credit,
 			Price: topup.Money{Minor: 200_00, Currency: "EUR"}, Key: key, Request: request, Fingerprint: request.Fingerprint(),
-			Policy: topup.PolicyReplay, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
+			Policy: topup.PolicyRetry, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
 			Declines: topup.DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4},
 		},
 		Lease: lease,
@@ -120,7 +120,7 @@ func TestTheSchemaRefuses(t *testing.T) {
 		{"a fourth repeat", change + `repeats = 4`, "purchase_at_most_three_repeats"},
 		{"a confirmation by nobody", change + `state = 'confirmed'`, "purchase_confirmed_by_reference_or_person"},
 		{"a resolution without a note", change + `resolved_by = 'ana'`, "purchase_resolved_with_a_note"},
-		{"parking before the quiet period is over", change + `state = 'parked'`, "purchase_parked_after_quiet_period"},
+		{"asking for review before the quiet period is over", change + `state = 'needs_review'`, "purchase_reviewed_after_quiet_period"},
 		{"a decline without a reason", change + `state = 'declined', refused = 1, finished_at = 1`, "purchase_declined_has_a_reason"},
 		{"a decline that nobody answered and no look supports", change + `state = 'declined', reason = 'not_found', finished_at = 1`, "purchase_declined_by_answer_or_looks"},
 		{"an end without its time", change + `state = 'cancelled'`, "purchase_finished_when_final"},

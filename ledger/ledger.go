@@ -80,7 +80,7 @@ type dialect struct {
 
 // commitTimeout bounds the wait for an answer to COMMIT. A synchronous standby
 // that is gone lets a commit hang, and statement_timeout does not bound that
-// wait. Halved, a slow standby looks like a lost one; doubled, sweeps stall
+// wait. Halved, a slow standby looks like a lost one; doubled, polls stall
 // behind it for longer than the lease lives.
 const commitTimeout = 10 * time.Second
 

@@ -177,7 +177,7 @@ func (o *operator) buying() []operation {
 				Purchase: topup.Purchase{
 					ID: "purchase-of-the-large-one", Target: o.target(), Rule: "rule-1", Credits: topup.Credit,
 					Price: topup.Money{Minor: 200_00, Currency: "EUR"}, Key: key, Request: request, Fingerprint: request.Fingerprint(),
-					Policy: topup.PolicyReplay, QuietPeriod: time.Minute, PurchaseTimeout: time.Minute,
+					Policy: topup.PolicyRetry, QuietPeriod: time.Minute, PurchaseTimeout: time.Minute,
 				},
 				Lease: o.lease, Facts: topup.Facts{Version: 3, At: o.now, MaxAge: time.Hour},
 				Evidence: []topup.Evidence{{Kind: topup.EvidencePlanned}},
@@ -198,7 +198,7 @@ func (o *operator) buying() []operation {
 		}},
 		{"advance to the end", func(ctx context.Context) error {
 			next := o.p
-			next.State, next.Payment, next.RowAt, next.NextLookAt = topup.Settled, topup.PaymentPaid, &o.now, nil
+			next.State, next.Payment, next.RowAt, next.NextLookAt = topup.Credited, topup.PaymentPaid, &o.now, nil
 			_, err := o.s.Advance(ctx, topup.Change{Next: next, Foreign: []topup.Topup{{ID: "row_new1", Invoice: "bill_new1", At: o.now}}})
 			return err
 		}},
@@ -373,7 +373,7 @@ func (o *operator) people() []operation {
 		{"purchases by an unknown rule", purchases(ledger.Filter{Rule: "nobody"}, 0)},
 		{"purchases of a provider", purchases(ledger.Filter{Provider: o.provider, Limit: 5}, 5)},
 		{"purchases in a state", purchases(ledger.Filter{States: []topup.State{topup.Sent}}, o.large.Open)},
-		{"purchases in open states", purchases(ledger.Filter{States: []topup.State{topup.Sent, topup.Confirmed, topup.Parked}}, o.large.Open)},
+		{"purchases in open states", purchases(ledger.Filter{States: []topup.State{topup.Sent, topup.Confirmed, topup.NeedsReview}}, o.large.Open)},
 		{"purchases with a payment", purchases(ledger.Filter{Payments: []topup.Payment{topup.PaymentFailed}}, 0)},
 		{"purchases that a person decided", purchases(ledger.Filter{Decided: true, Limit: 5}, 0)},
 		{"purchases lately", purchases(ledger.Filter{Since: o.large.Now.Add(-90 * time.Second)}, 3)},

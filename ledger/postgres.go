@@ -17,7 +17,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// maxConns bounds the pool of one process: enough for every sweep worker and
+// maxConns bounds the pool of one process: enough for every poll worker and
 // the reconciler, and a dozen replicas fit into PostgreSQL's default of 100.
 const maxConns = 8
 

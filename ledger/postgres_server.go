@@ -36,7 +36,7 @@ func (s *Store) examine(ctx context.Context, cfg pq.Config) error {
 		return fmt.Errorf("user %s has no schema to work in at database %s: search_path is %q, and nothing in it exists that the user may use; "+
 			"CREATE SCHEMA topupd AUTHORIZATION %s, then add search_path=topupd to database_url", here.User, here.Database, here.SearchPath, here.User)
 	}
-	if err := s.settled(ctx, cfg); err != nil {
+	if err := s.credited(ctx, cfg); err != nil {
 		return err
 	}
 	return s.alone(ctx)
@@ -46,8 +46,8 @@ func (s *Store) examine(ctx context.Context, cfg pq.Config) error {
 // permit could be lost with the server (P2), or another ledger is used.
 var relied = []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "synchronous_commit", "search_path"}
 
-// settled is an error when the session has other settings than it was opened with.
-func (s *Store) settled(ctx context.Context, cfg pq.Config) error {
+// credited is an error when the session has other settings than it was opened with.
+func (s *Store) credited(ctx context.Context, cfg pq.Config) error {
 	var rows []struct {
 		Name  string `db:"name"`
 		Value string `db:"setting"`

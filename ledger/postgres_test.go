@@ -342,19 +342,19 @@ func setStandby(t *testing.T, db *sql.DB, name string) {
 	})
 }
 
-// A sweep that stores the first evaluation of many targets names their provider
+// A poll that stores the first evaluation of many targets names their provider
 // in every row. The lease of that provider is renewed meanwhile.
-func TestALeaseIsRenewedBesideALargeFirstSweep(t *testing.T) {
+func TestALeaseIsRenewedBesideALargeFirstPoll(t *testing.T) {
 	t.Parallel()
 	url := ledgertest.Postgres(t)
 	s := open(t, url, ledger.Options{})
 	lease := takeLease(t, s)
-	sweep, err := rawSQL(t, url).BeginTx(t.Context(), nil)
+	poll, err := rawSQL(t, url).BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sweep.Rollback()
-	if _, err := sweep.ExecContext(t.Context(), `INSERT INTO snapshot (provider, customer, product, provider_name, customer_name, product_name,
+	defer poll.Rollback()
+	if _, err := poll.ExecContext(t.Context(), `INSERT INTO snapshot (provider, customer, product, provider_name, customer_name, product_name,
 		at, since_at, reason, text, rule, rule_version, purchase, detail, evaluations)
 		VALUES ($1, 'cus_1', 'itm', '', '', '', 1, 1, 'enough', '', '', '', '', '', 1)`, string(provider)); err != nil {
 		t.Fatal(err)

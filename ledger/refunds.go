@@ -51,7 +51,7 @@ func (v view) refunds(ctx context.Context, target topup.Target, s *topup.Standin
 		}
 	}
 	if _, err := v.find(ctx, &s.LastStood, `SELECT coalesce(reference, '') FROM purchase
-		WHERE provider = ? AND customer = ? AND product = ? AND state IN ('confirmed', 'settled') AND payment <> 'void'
+		WHERE provider = ? AND customer = ? AND product = ? AND state IN ('confirmed', 'credited') AND payment <> 'void'
 		ORDER BY planned_at DESC LIMIT 1`, key...); err != nil {
 		return fmt.Errorf("the last purchase that stands: %w", err)
 	}

@@ -24,7 +24,7 @@ func ended(t *testing.T, url string, customer topup.CustomerID, ago time.Duratio
 	if p, err = s.Permit(t.Context(), permission(t, p, lease)); err != nil {
 		t.Fatal(err)
 	}
-	for _, state := range []topup.State{topup.Confirmed, topup.Settled} {
+	for _, state := range []topup.State{topup.Confirmed, topup.Credited} {
 		next := p
 		next.State, next.Reference, next.ReferenceBy, next.Payment, next.NextLookAt = state, "inv_"+string(customer), "answer", payment, nil
 		p, err = s.Advance(t.Context(), topup.Change{Next: next, Evidence: []topup.Evidence{{Kind: topup.EvidenceLook}, {Kind: topup.EvidenceAnswer}}})

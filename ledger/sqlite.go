@@ -105,7 +105,7 @@ func (s *Store) prepareFile(ctx context.Context, path string, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := settled(path); err != nil {
+	if err := credited(path); err != nil {
 		return err
 	}
 	if _, err := ledgerFile(path, o); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -137,7 +137,7 @@ func (s *Store) prepareFile(ctx context.Context, path string, o Options) error {
 		return err
 	}
 	s.closers = append(s.closers, func() error { l.release(); return nil })
-	if err := errors.Join(settled(path), createFile(path)); err != nil { // a restore may have ended meanwhile
+	if err := errors.Join(credited(path), createFile(path)); err != nil { // a restore may have ended meanwhile
 		return err
 	}
 	info, err := oneName(path)
@@ -172,7 +172,7 @@ func (s *Store) prepareToRead(path string) error {
 	if path, err = resolved(path); err != nil {
 		return err
 	}
-	if err := settled(path); err != nil {
+	if err := credited(path); err != nil {
 		return err
 	}
 	info, err := os.Lstat(path)

@@ -260,19 +260,19 @@ func TestMigrateWaitsForTheDaemonsLock(t *testing.T) {
 	}
 }
 
-// A large sweep is stored in parts, between which a purchase gets its permit.
-func TestAPermitWaitsForNoLargeSweep(t *testing.T) {
+// A large poll is stored in parts, between which a purchase gets its permit.
+func TestAPermitWaitsForNoLargePoll(t *testing.T) {
 	t.Parallel()
 	s := open(t, engines[1].fresh(t), ledger.Options{})
 	p, lease := plannedPurchase(t, s), takeLease(t, s)
-	sweep := make([]topup.Evaluation, 20_000)
-	for i := range sweep {
-		sweep[i] = topup.Evaluation{
+	poll := make([]topup.Evaluation, 20_000)
+	for i := range poll {
+		poll[i] = topup.Evaluation{
 			Target: topup.Target{Provider: provider, Customer: topup.CustomerID(fmt.Sprintf("cus_%05d", i)), Product: "itm"}, At: time.Now(), Reason: topup.Enough,
 		}
 	}
 	stored := make(chan error, 1)
-	go func() { stored <- s.RecordEvaluations(t.Context(), sweep) }()
+	go func() { stored <- s.RecordEvaluations(t.Context(), poll) }()
 	seen := func(f ledger.Filter) int {
 		list, err := s.Targets(t.Context(), f)
 		if err != nil {
@@ -280,14 +280,14 @@ func TestAPermitWaitsForNoLargeSweep(t *testing.T) {
 		}
 		return len(list)
 	}
-	eventually(t, "the sweep has begun to be stored", func() bool { return seen(ledger.Filter{Limit: 1}) > 0 })
+	eventually(t, "the poll has begun to be stored", func() bool { return seen(ledger.Filter{Limit: 1}) > 0 })
 	if _, err := s.Permit(t.Context(), permission(t, p, lease)); err != nil {
 		t.Fatal(err)
 	}
 	if n := seen(ledger.Filter{Customer: "cus_19999"}); n != 0 {
-		t.Error("the permit came after the whole sweep")
+		t.Error("the permit came after the whole poll")
 	}
-	if err := <-stored; err != nil || seen(ledger.Filter{}) != len(sweep) {
-		t.Errorf("stored %d of %d, %v", seen(ledger.Filter{}), len(sweep), err)
+	if err := <-stored; err != nil || seen(ledger.Filter{}) != len(poll) {
+		t.Errorf("stored %d of %d, %v", seen(ledger.Filter{}), len(poll), err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // isOpen is topup.State.Open in SQL, and the condition of purchase_one_open.
-const isOpen = `state NOT IN ('settled', 'declined', 'cancelled')`
+const isOpen = `state NOT IN ('credited', 'declined', 'cancelled')`
 
 // openAt are the open purchases of a provider. The index that has open ones alone
 // is read whole; one that begins with the provider must not seem better.
@@ -26,7 +26,7 @@ type targetRow struct {
 	PaymentFingerprint string `db:"payment_fingerprint"`
 	NewestRowAt        *int64 `db:"newest_row_at"`
 	ForeignAt          *int64 `db:"foreign_at"`
-	SettledAt          *int64 `db:"settled_at"`
+	CreditedAt         *int64 `db:"credited_at"`
 	EndedAt            *int64 `db:"ended_at"`
 	EndedState         string `db:"ended_state"`
 	Implausible        string `db:"implausible"`
@@ -42,12 +42,12 @@ type targetRow struct {
 }
 
 const targetColumns = `customer, product, version, declines, backoff_until, suspended_at, payment_fingerprint,
-	newest_row_at, foreign_at, settled_at, ended_at, ended_state, implausible, doubted_at, refusals, refusal, refusal_rule, refusal_version,
+	newest_row_at, foreign_at, credited_at, ended_at, ended_state, implausible, doubted_at, refusals, refusal, refusal_rule, refusal_version,
 	unused, unused_until, unused_day, unused_today`
 
 // updateTarget stores everything of a target that the caller has locked.
 const updateTarget = `UPDATE target SET version = ?, declines = ?, backoff_until = ?, suspended_at = ?, payment_fingerprint = ?,
-	newest_row_at = ?, foreign_at = ?, settled_at = ?, ended_at = ?, ended_state = ?, implausible = ?, doubted_at = ?,
+	newest_row_at = ?, foreign_at = ?, credited_at = ?, ended_at = ?, ended_state = ?, implausible = ?, doubted_at = ?,
 	refusals = ?, refusal = ?, refusal_rule = ?, refusal_version = ?, unused = ?, unused_until = ?, unused_day = ?, unused_today = ?
 	WHERE provider = ? AND customer = ? AND product = ?`
 
@@ -66,7 +66,7 @@ func (t tx) lockTarget(ctx context.Context, target topup.Target) (targetRow, err
 func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) error {
 	return t.one(ctx, "storing the target", updateTarget,
 		r.Version, r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint,
-		r.NewestRowAt, r.ForeignAt, r.SettledAt, r.EndedAt, r.EndedState, r.Implausible, r.DoubtedAt,
+		r.NewestRowAt, r.ForeignAt, r.CreditedAt, r.EndedAt, r.EndedState, r.Implausible, r.DoubtedAt,
 		r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion,
 		r.Unused, r.UnusedUntil, r.UnusedDay, r.UnusedToday,
 		string(target.Provider), string(target.Customer), string(target.Product))
@@ -75,7 +75,7 @@ func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) e
 // into copies what the row knows to a standing.
 func (r targetRow) into(s *topup.Standing) {
 	s.Version = r.Version
-	s.SettledAt, s.EndedAt, s.EndedState = pointer(r.SettledAt), pointer(r.EndedAt), topup.State(r.EndedState)
+	s.CreditedAt, s.EndedAt, s.EndedState = pointer(r.CreditedAt), pointer(r.EndedAt), topup.State(r.EndedState)
 	s.NewestRowAt, s.ForeignAt = pointer(r.NewestRowAt), pointer(r.ForeignAt)
 	s.Declines, s.BackoffUntil, s.SuspendedAt = r.Declines, pointer(r.BackoffUntil), pointer(r.SuspendedAt)
 	s.Implausible, s.DoubtedAt = r.Implausible, pointer(r.DoubtedAt)
@@ -253,7 +253,7 @@ func about(pauses []topup.Pause, target topup.Target) []topup.Pause {
 }
 
 // addPausedCustomers adds the targets of paused customers that nothing else is
-// stored for; the snapshots of earlier sweeps tell their products.
+// stored for; the snapshots of earlier polls tell their products.
 func (v view) addPausedCustomers(ctx context.Context, known map[topup.Target]topup.Standing, provider topup.ProviderID, base topup.Standing, pauses []topup.Pause) error {
 	for _, p := range pauses {
 		if p.Scope != topup.PauseCustomer {

@@ -12,8 +12,8 @@ import (
 
 // The closed sets of label values that topup does not have a list of.
 var (
-	purchaseResults = []string{string(topup.Settled), string(topup.Declined), string(topup.FailedRefused), string(topup.Cancelled), string(topup.Parked)}
-	sweepResults    = []string{"ok", "incomplete", "error"}
+	purchaseResults = []string{string(topup.Credited), string(topup.Declined), string(topup.FailedRefused), string(topup.Cancelled), string(topup.NeedsReview)}
+	pollResults     = []string{"ok", "incomplete", "error"}
 	unpaidPayments  = []topup.Payment{topup.PaymentPending, topup.PaymentFailed}
 	pauseScopes     = []topup.PauseScope{topup.PauseAll, topup.PauseProvider, topup.PauseRule, topup.PauseCustomer}
 	budgetKinds     = []string{"reads", "writes"}

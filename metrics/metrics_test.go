@@ -25,8 +25,8 @@ func aDay(t testing.TB) fixture {
 	f.Requested("hyperline", "credits", "200", 120*time.Millisecond)
 	f.Requested("hyperline", "purchase", "error", 75*time.Second)
 	f.Budget("hyperline", "reads", 0.75)
-	f.Swept("hyperline", "ok", 1400*time.Millisecond, noon)
-	f.Swept("voice", "error", time.Second, noon)
+	f.Polled("hyperline", "ok", 1400*time.Millisecond, noon)
+	f.Polled("voice", "error", time.Second, noon)
 	f.Decided("hyperline", "api-credits", topup.Buy)
 	f.Decided("hyperline", "", topup.NoRule)
 	suffering := target("cus_3k", -8, 10, topup.InvoiceUnpaid)
@@ -35,8 +35,8 @@ func aDay(t testing.TB) fixture {
 		target("cus_Typ", 1012, 500, topup.Enough), target("cus_9a", 412, 500, topup.StillOpen), suffering,
 	})
 	f.Recovered("hyperline", 90*time.Second)
-	f.Finished(bought(topup.Settled))
-	f.Parked(topup.Purchase{ProviderName: "voice", Rule: "voice"})
+	f.Finished(bought(topup.Credited))
+	f.NeedsReview(topup.Purchase{ProviderName: "voice", Rule: "voice"})
 	f.Failed("voice", "voice", topup.FailedTimeout)
 	f.Open("hyperline", []metrics.OpenCount{{State: topup.Sent, Count: 1, Oldest: noon.Add(-time.Minute)}})
 	f.Unpaid("hyperline", map[topup.Payment]int{topup.PaymentFailed: 1, topup.PaymentPaid: 7})
@@ -95,35 +95,35 @@ func TestWatchingAgainKeepsCounters(t *testing.T) {
 	t.Parallel()
 	f := aDay(t)
 	f.Watch("hyperline", []string{"new-rule"})
-	f.has(t, `topup_purchases_total{provider="hyperline",result="settled",rule="api-credits"} 1`)
-	f.has(t, `topup_purchases_total{provider="hyperline",result="settled",rule="new-rule"} 0`)
-	f.has(t, `topup_targets{provider="hyperline"} 3`)
+	f.has(t, `topupd_purchases_total{provider="hyperline",result="credited",rule="api-credits"} 1`)
+	f.has(t, `topupd_purchases_total{provider="hyperline",result="credited",rule="new-rule"} 0`)
+	f.has(t, `topupd_targets{provider="hyperline"} 3`)
 }
 
-func TestCreditsMoveOnceAtSettled(t *testing.T) {
+func TestCreditsMoveOnceAtCredited(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name            string
 		purchase        func(*topup.Purchase)
 		result, credits string
 	}{
-		{"a settled purchase moves them", func(*topup.Purchase) {}, "settled", "600.5"},
+		{"a credited purchase moves them", func(*topup.Purchase) {}, "credited", "600.5"},
 		{"a declined one does not", func(p *topup.Purchase) { p.State = topup.Declined }, "declined", "0"},
 		{"a refused one is told from a declined one", func(p *topup.Purchase) {
 			p.State, p.Reason = topup.Declined, topup.FailedRefused
 		}, "refused", "0"},
 		{"a cancelled one does not", func(p *topup.Purchase) { p.State = topup.Cancelled }, "cancelled", "0"},
-		{"less than nothing is no sum", func(p *topup.Purchase) { p.Credits = -topup.Credit }, "settled", "0"},
+		{"less than nothing is no sum", func(p *topup.Purchase) { p.Credits = -topup.Credit }, "credited", "0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := setup(t, metrics.Options{})
 			f.Watch("hyperline", []string{"api-credits"})
-			p := bought(topup.Settled)
+			p := bought(topup.Credited)
 			tt.purchase(&p)
 			f.Finished(p)
-			f.has(t, `topup_purchases_total{provider="hyperline",result="`+tt.result+`",rule="api-credits"} 1`)
-			f.has(t, `topup_credits_bought_total{provider="hyperline",rule="api-credits"} `+tt.credits)
+			f.has(t, `topupd_purchases_total{provider="hyperline",result="`+tt.result+`",rule="api-credits"} 1`)
+			f.has(t, `topupd_credits_bought_total{provider="hyperline",rule="api-credits"} `+tt.credits)
 		})
 	}
 }
@@ -137,17 +137,17 @@ func TestCapsAreWhatTheLedgerSays(t *testing.T) {
 		{Scope: topup.CapProvider, ID: "voice", Period: topup.CapDay, Currency: "JPY", Spent: 5000, Limit: -1},
 		{Scope: topup.CapRule, ID: "api-credits", Period: topup.CapDay, Spent: 3, Limit: 0},
 	}, []metrics.CapsNear{{Rule: "api-credits", Period: topup.CapDay, Customers: 2}})
-	f.has(t, `topup_cap_spent{id="",period="month",scope="global",unit="EUR"} 125100.05`)
-	f.has(t, `topup_cap_limit{id="",period="month",scope="global",unit="EUR"} 200000`)
-	f.has(t, `topup_cap_spent{id="voice",period="day",scope="provider",unit="JPY"} 5000`)
-	f.has(t, `topup_cap_limit{id="api-credits",period="day",scope="rule",unit="purchases"} 0`)
-	f.has(t, `topup_cap_customers_near{period="day",rule="api-credits",unit="purchases"} 2`)
-	if got := f.series(t, "topup_cap_limit"); strings.Contains(got, "voice") {
+	f.has(t, `topupd_cap_spent{id="",period="month",scope="global",unit="EUR"} 125100.05`)
+	f.has(t, `topupd_cap_limit{id="",period="month",scope="global",unit="EUR"} 200000`)
+	f.has(t, `topupd_cap_spent{id="voice",period="day",scope="provider",unit="JPY"} 5000`)
+	f.has(t, `topupd_cap_limit{id="api-credits",period="day",scope="rule",unit="purchases"} 0`)
+	f.has(t, `topupd_cap_customers_near{period="day",rule="api-credits",unit="purchases"} 2`)
+	if got := f.series(t, "topupd_cap_limit"); strings.Contains(got, "voice") {
 		t.Errorf("a limit that nobody configured: %s", got)
 	}
 	f.Caps([]metrics.CapUse{{Scope: topup.CapGlobal, Period: topup.CapMonth, Currency: "EUR", Spent: 0, Limit: -1}}, nil)
-	f.has(t, `topup_cap_spent{id="",period="month",scope="global",unit="EUR"} 0`)
-	for _, name := range []string{"topup_cap_limit{", "topup_cap_customers_near{", `id="voice"`} {
+	f.has(t, `topupd_cap_spent{id="",period="month",scope="global",unit="EUR"} 0`)
+	for _, name := range []string{"topupd_cap_limit{", "topupd_cap_customers_near{", `id="voice"`} {
 		if got := f.text(t); strings.Contains(got, name) {
 			t.Errorf("what is gone is still there: %s", name)
 		}
@@ -159,12 +159,12 @@ func TestDifferencesGoBackToZeroAndUnknownKindsAreSeen(t *testing.T) {
 	f := setup(t, metrics.Options{})
 	f.WatchVerify("voice")
 	f.Verified("voice", map[string]int{"reversed": 3, "a_newer_kind": 2}, nil, noon)
-	f.has(t, `topup_verify_differences{kind="reversed",provider="voice"} 3`)
-	f.has(t, `topup_verify_differences{kind="other",provider="voice"} 2`)
+	f.has(t, `topupd_verify_differences{kind="reversed",provider="voice"} 3`)
+	f.has(t, `topupd_verify_differences{kind="other",provider="voice"} 2`)
 	f.Verified("voice", map[string]int{}, nil, noon)
-	f.has(t, `topup_verify_differences{kind="reversed",provider="voice"} 0`)
-	f.has(t, `topup_verify_differences{kind="other",provider="voice"} 0`)
-	if got := f.series(t, "topup_verify_differences"); strings.Contains(got, "hyperline") {
+	f.has(t, `topupd_verify_differences{kind="reversed",provider="voice"} 0`)
+	f.has(t, `topupd_verify_differences{kind="other",provider="voice"} 0`)
+	if got := f.series(t, "topupd_verify_differences"); strings.Contains(got, "hyperline") {
 		t.Errorf("series of a provider that is not compared: %s", got)
 	}
 }
@@ -177,7 +177,7 @@ func TestDifferencesAreNamedInOneSeriesAKind(t *testing.T) {
 		t.Helper()
 		f.Verified("voice", map[string]int{"reversed": len(ids)}, map[string][]string{"reversed": ids, "a_newer_kind": {"d-9"}}, noon)
 		var got []string
-		for line := range strings.Lines(f.series(t, "topup_verify_difference_ids")) {
+		for line := range strings.Lines(f.series(t, "topupd_verify_difference_ids")) {
 			got = append(got, strings.TrimSpace(line))
 		}
 		if !slices.Equal(got, want) {
@@ -185,10 +185,10 @@ func TestDifferencesAreNamedInOneSeriesAKind(t *testing.T) {
 		}
 	}
 	named(nil)
-	named([]string{"d-1", "d-2"}, `topup_verify_difference_ids{ids="d-1,d-2",kind="reversed",provider="voice"} 1`)
-	named([]string{"d-2", "d-3", "d-4", "d-5", "d-6", "d-7"}, `topup_verify_difference_ids{ids="d-2,d-3,d-4,d-5,d-6",kind="reversed",provider="voice"} 1`)
+	named([]string{"d-1", "d-2"}, `topupd_verify_difference_ids{ids="d-1,d-2",kind="reversed",provider="voice"} 1`)
+	named([]string{"d-2", "d-3", "d-4", "d-5", "d-6", "d-7"}, `topupd_verify_difference_ids{ids="d-2,d-3,d-4,d-5,d-6",kind="reversed",provider="voice"} 1`)
 	f.WatchVerify("voice")
-	named([]string{"d-7"}, `topup_verify_difference_ids{ids="d-7",kind="reversed",provider="voice"} 1`)
+	named([]string{"d-7"}, `topupd_verify_difference_ids{ids="d-7",kind="reversed",provider="voice"} 1`)
 	named(nil)
 }
 
@@ -197,7 +197,7 @@ func TestAnOpenPurchaseIsNotFinished(t *testing.T) {
 	f := setup(t, metrics.Options{})
 	f.Finished(bought(topup.Confirmed))
 	f.Finished(bought(topup.Confirmed))
-	if got := f.series(t, "topup_purchases_total"); got != "" {
+	if got := f.series(t, "topupd_purchases_total"); got != "" {
 		t.Errorf("counted: %s", got)
 	}
 	if n := strings.Count(f.log.String(), "level=WARN"); n != 1 {
@@ -210,21 +210,21 @@ func TestAbsentStatesAndPaymentsGoBackToZero(t *testing.T) {
 	f := setup(t, metrics.Options{})
 	f.Watch("voice", nil)
 	f.Open("voice", []metrics.OpenCount{
-		{State: topup.Parked, Count: 1, Oldest: noon},
-		{State: topup.Parked, Count: 2, Oldest: noon.Add(-time.Minute)},
-		{State: topup.Settled, Count: 9, Oldest: noon},
+		{State: topup.NeedsReview, Count: 1, Oldest: noon},
+		{State: topup.NeedsReview, Count: 2, Oldest: noon.Add(-time.Minute)},
+		{State: topup.Credited, Count: 9, Oldest: noon},
 	})
-	f.has(t, `topup_purchases_open{provider="voice",state="parked"} 3`)
-	f.has(t, `topup_purchase_oldest_open_timestamp_seconds{provider="voice",state="parked"} 1.79517594e+09`)
+	f.has(t, `topupd_purchases_open{provider="voice",state="needs_review"} 3`)
+	f.has(t, `topupd_purchase_oldest_open_timestamp_seconds{provider="voice",state="needs_review"} 1.79517594e+09`)
 	f.Open("voice", nil)
-	f.has(t, `topup_purchases_open{provider="voice",state="parked"} 0`)
-	f.has(t, `topup_purchase_oldest_open_timestamp_seconds{provider="voice",state="parked"} 0`)
-	if strings.Contains(f.text(t), `state="settled"`) {
+	f.has(t, `topupd_purchases_open{provider="voice",state="needs_review"} 0`)
+	f.has(t, `topupd_purchase_oldest_open_timestamp_seconds{provider="voice",state="needs_review"} 0`)
+	if strings.Contains(f.text(t), `state="credited"`) {
 		t.Error("a final state is shown as open")
 	}
 	f.Unpaid("voice", map[topup.Payment]int{topup.PaymentPending: 2})
 	f.Unpaid("voice", nil)
-	f.has(t, `topup_invoices_unpaid{payment="pending",provider="voice"} 0`)
+	f.has(t, `topupd_invoices_unpaid{payment="pending",provider="voice"} 0`)
 }
 
 func TestValuesOutsideTheClosedSets(t *testing.T) {
@@ -234,29 +234,29 @@ func TestValuesOutsideTheClosedSets(t *testing.T) {
 		do   func(fixture)
 		want string
 	}{
-		{"a status out of range", func(f fixture) { f.Requested("p", "op", "999", 0) }, `topup_provider_requests_total{code="other",op="op",provider="p"} 1`},
-		{"an error's text as a code", func(f fixture) { f.Requested("p", "op", "4x4", 0) }, `topup_provider_requests_total{code="other",op="op",provider="p"} 1`},
-		{"the lowest status passes", func(f fixture) { f.Requested("p", "op", "100", 0) }, `topup_provider_requests_total{code="100",op="op",provider="p"} 1`},
-		{"the highest status passes", func(f fixture) { f.Requested("p", "op", "599", 0) }, `topup_provider_requests_total{code="599",op="op",provider="p"} 1`},
-		{"an unknown failure", func(f fixture) { f.Failed("p", "r", "gremlins") }, `topup_purchase_failures_total{provider="p",reason="other",rule="r"} 1`},
-		{"an unknown reason", func(f fixture) { f.Decided("p", "r", "gremlins") }, `topup_decisions_total{provider="p",reason="other",rule="r"} 1`},
-		{"an unknown result of a sweep", func(f fixture) { f.Swept("p", "half", 0, noon) }, `topup_sweeps_total{provider="p",result="error"} 1`},
-		{"an unknown error of the ledger", func(f fixture) { f.LedgerQuery("plan", 0, "gremlins") }, `topup_ledger_errors_total{query="plan",reason="other"} 1`},
+		{"a status out of range", func(f fixture) { f.Requested("p", "op", "999", 0) }, `topupd_provider_requests_total{code="other",op="op",provider="p"} 1`},
+		{"an error's text as a code", func(f fixture) { f.Requested("p", "op", "4x4", 0) }, `topupd_provider_requests_total{code="other",op="op",provider="p"} 1`},
+		{"the lowest status passes", func(f fixture) { f.Requested("p", "op", "100", 0) }, `topupd_provider_requests_total{code="100",op="op",provider="p"} 1`},
+		{"the highest status passes", func(f fixture) { f.Requested("p", "op", "599", 0) }, `topupd_provider_requests_total{code="599",op="op",provider="p"} 1`},
+		{"an unknown failure", func(f fixture) { f.Failed("p", "r", "gremlins") }, `topupd_purchase_failures_total{provider="p",reason="other",rule="r"} 1`},
+		{"an unknown reason", func(f fixture) { f.Decided("p", "r", "gremlins") }, `topupd_decisions_total{provider="p",reason="other",rule="r"} 1`},
+		{"an unknown result of a poll", func(f fixture) { f.Polled("p", "half", 0, noon) }, `topupd_polls_total{provider="p",result="error"} 1`},
+		{"an unknown error of the ledger", func(f fixture) { f.LedgerQuery("plan", 0, "gremlins") }, `topupd_ledger_errors_total{query="plan",reason="other"} 1`},
 		{"an unknown reason of a low target", func(f fixture) {
 			s := target("c", 1, 2, "gremlins")
 			s.TroubleSince = noon
 			f.Targets("p", noon, []metrics.TargetState{s})
-		}, `topup_targets_below_threshold{provider="p",reason="other"} 1`},
-		{"a budget that is not a number", func(f fixture) { f.Budget("p", "reads", math.NaN()) }, `topup_rate_budget_used_ratio{kind="reads",provider="p"} 0`},
-		{"an incomplete sweep is no success", func(f fixture) {
-			f.Swept("p", "ok", 0, noon)
-			f.Swept("p", "incomplete", 0, noon.Add(time.Hour))
-		}, `topup_sweep_last_success_timestamp_seconds{provider="p"} 1.795176e+09`},
+		}, `topupd_targets_below_threshold{provider="p",reason="other"} 1`},
+		{"a budget that is not a number", func(f fixture) { f.Budget("p", "reads", math.NaN()) }, `topupd_rate_budget_used_ratio{kind="reads",provider="p"} 0`},
+		{"an incomplete poll is no success", func(f fixture) {
+			f.Polled("p", "ok", 0, noon)
+			f.Polled("p", "incomplete", 0, noon.Add(time.Hour))
+		}, `topupd_poll_last_success_timestamp_seconds{provider="p"} 1.795176e+09`},
 		{"a refused reload keeps the time", func(f fixture) {
 			f.Reloaded(true, noon)
 			f.Reloaded(false, noon.Add(time.Hour))
-		}, `topup_config_last_reload_success_timestamp_seconds 1.795176e+09`},
-		{"a clock that went back", func(f fixture) { f.Recovered("p", -time.Hour) }, `topup_below_threshold_duration_seconds_sum{provider="p"} 0`},
+		}, `topupd_config_last_reload_success_timestamp_seconds 1.795176e+09`},
+		{"a clock that went back", func(f fixture) { f.Recovered("p", -time.Hour) }, `topupd_below_threshold_duration_seconds_sum{provider="p"} 0`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -267,7 +267,7 @@ func TestValuesOutsideTheClosedSets(t *testing.T) {
 	}
 	f := setup(t, metrics.Options{})
 	f.Budget("p", "gremlins", 1)
-	if got := f.series(t, "topup_rate_budget_used_ratio"); got != "" {
+	if got := f.series(t, "topupd_rate_budget_used_ratio"); got != "" {
 		t.Errorf("an unknown budget is shown: %s", got)
 	}
 }
@@ -280,12 +280,12 @@ func TestOperationsAreBounded(t *testing.T) {
 		f.Requested("hyperline", id, "200", 0)
 		f.LedgerQuery(id, 0, "")
 	}
-	for name, most := range map[string]int{"topup_provider_requests_total": 257, "topup_ledger_errors_total": 6 * 129} {
+	for name, most := range map[string]int{"topupd_provider_requests_total": 257, "topupd_ledger_errors_total": 6 * 129} {
 		if n := strings.Count(f.series(t, name), "\n"); n > most {
 			t.Errorf("%s has %d series, want at most %d", name, n, most)
 		}
 	}
-	f.has(t, `topup_provider_requests_total{code="200",op="other",provider="hyperline"} 744`)
+	f.has(t, `topupd_provider_requests_total{code="200",op="other",provider="hyperline"} 744`)
 }
 
 func TestNoTextSpoilsAScrape(t *testing.T) {
@@ -297,14 +297,14 @@ func TestNoTextSpoilsAScrape(t *testing.T) {
 		f.Watch(provider, []string{rule})
 		f.Requested(provider, bad("op"), bad("code"), 0)
 		f.Decided(provider, rule, topup.Reason(bad("reason")))
-		f.Swept(provider, bad("result"), 0, noon)
+		f.Polled(provider, bad("result"), 0, noon)
 		f.Failed(provider, rule, topup.FailureReason(bad("failure")))
 		f.LedgerQuery(bad("query"), 0, bad("error"))
 		f.Targets(provider, noon, []metrics.TargetState{
 			target(bad("one customer"), 1, 2, topup.Buy), target(bad("another"), 1, 2, topup.Reason(bad("reason"))),
 			target("\xff", 1, 2, topup.Buy), target("\xfe", 3, 4, topup.Buy),
 		})
-		f.Finished(bought(topup.Settled))
+		f.Finished(bought(topup.Credited))
 		f.text(rt)
 	})
 }

@@ -31,17 +31,17 @@ func (m *Metrics) Watch(provider string, rules []string) {
 	for _, p := range unpaidPayments {
 		with(m, m.unpaid.GetMetricWithLabelValues, exists, provider, string(p))
 	}
-	for _, r := range sweepResults {
-		with(m, m.sweeps.GetMetricWithLabelValues, exists, provider, r)
+	for _, r := range pollResults {
+		with(m, m.polls.GetMetricWithLabelValues, exists, provider, r)
 	}
 	for _, k := range budgetKinds {
 		with(m, m.budget.GetMetricWithLabelValues, exists, provider, k)
 	}
 	with(m, m.belowDuration.GetMetricWithLabelValues, exists, provider)
-	with(m, m.sweepDuration.GetMetricWithLabelValues, exists, provider)
-	with(m, m.sweepSuccess.GetMetricWithLabelValues, exists, provider)
-	with(m, m.sweepTakes.GetMetricWithLabelValues, exists, provider)
-	with(m, m.sweepMayTake.GetMetricWithLabelValues, exists, provider)
+	with(m, m.pollDuration.GetMetricWithLabelValues, exists, provider)
+	with(m, m.pollSuccess.GetMetricWithLabelValues, exists, provider)
+	with(m, m.pollTakes.GetMetricWithLabelValues, exists, provider)
+	with(m, m.pollMayTake.GetMetricWithLabelValues, exists, provider)
 	with(m, m.leaseHeld.GetMetricWithLabelValues, exists, provider)
 	with(m, m.tokenRefused.GetMetricWithLabelValues, exists, provider)
 	with(m, m.ruleLost.GetMetricWithLabelValues, exists, provider)
@@ -82,25 +82,25 @@ func (m *Metrics) Decided(provider, rule string, reason topup.Reason) {
 	with(m, m.decisions.GetMetricWithLabelValues, prometheus.Counter.Inc, provider, ruleLabel(rule), reasonLabel(reason))
 }
 
-// Swept counts one pass over all balances. The result is ok, incomplete or
+// Polled counts one pass over all balances. The result is ok, incomplete or
 // error; everything else counts as error. Only ok moves the time of the last
 // success, to at.
-func (m *Metrics) Swept(provider, result string, d time.Duration, at time.Time) {
-	if !slices.Contains(sweepResults, result) {
+func (m *Metrics) Polled(provider, result string, d time.Duration, at time.Time) {
+	if !slices.Contains(pollResults, result) {
 		result = "error"
 	}
-	with(m, m.sweeps.GetMetricWithLabelValues, prometheus.Counter.Inc, provider, result)
-	with(m, m.sweepDuration.GetMetricWithLabelValues, seconds(d), provider)
+	with(m, m.polls.GetMetricWithLabelValues, prometheus.Counter.Inc, provider, result)
+	with(m, m.pollDuration.GetMetricWithLabelValues, seconds(d), provider)
 	if result == "ok" {
-		with(m, m.sweepSuccess.GetMetricWithLabelValues, set(timestamp(at)), provider)
+		with(m, m.pollSuccess.GetMetricWithLabelValues, set(timestamp(at)), provider)
 	}
 }
 
 // Pace sets how long a pass over all balances takes, and how old a reading may be
 // when it is bought on.
 func (m *Metrics) Pace(provider string, takes, mayTake time.Duration) {
-	with(m, m.sweepTakes.GetMetricWithLabelValues, set(takes.Seconds()), provider)
-	with(m, m.sweepMayTake.GetMetricWithLabelValues, set(mayTake.Seconds()), provider)
+	with(m, m.pollTakes.GetMetricWithLabelValues, set(takes.Seconds()), provider)
+	with(m, m.pollMayTake.GetMetricWithLabelValues, set(mayTake.Seconds()), provider)
 }
 
 // Recovered counts a target that is back above its threshold after the time
@@ -125,7 +125,7 @@ func (m *Metrics) Budget(provider, kind string, ratio float64) {
 }
 
 // LeaseHeld sets whether this process holds the lease of the provider. Without
-// it the process no longer sweeps, and its picture of the targets goes: left
+// it the process no longer polls, and its picture of the targets goes: left
 // behind, it would report a customer as dry long after another replica helped.
 func (m *Metrics) LeaseHeld(provider string, held bool) {
 	if !held {

@@ -18,14 +18,14 @@ type OpenCount struct {
 }
 
 // Finished counts a purchase that has ended. Credits move here alone, and only
-// for settled ones: call it once per purchase. Money is in no counter: what is lost
+// for credited ones: call it once per purchase. Money is in no counter: what is lost
 // between the ledger and a counter would be missing for ever (see Spent). A purchase
 // that has not ended is not counted, and said once.
 func (m *Metrics) Finished(p topup.Purchase) {
 	switch p.State {
-	case topup.Settled:
+	case topup.Credited:
 		m.count(p)
-		m.countSettled(p)
+		m.countCredited(p)
 	case topup.Declined, topup.Cancelled:
 		m.count(p)
 	default:
@@ -36,10 +36,10 @@ func (m *Metrics) Finished(p topup.Purchase) {
 	}
 }
 
-// Parked counts a purchase that begins to wait for a person. It is counted
+// NeedsReview counts a purchase that begins to wait for a person. It is counted
 // again by Finished once it has ended.
-func (m *Metrics) Parked(p topup.Purchase) {
-	p.State = topup.Parked
+func (m *Metrics) NeedsReview(p topup.Purchase) {
+	p.State = topup.NeedsReview
 	m.count(p)
 }
 
@@ -56,7 +56,7 @@ func result(p topup.Purchase) string {
 	return string(p.State)
 }
 
-func (m *Metrics) countSettled(p topup.Purchase) {
+func (m *Metrics) countCredited(p topup.Purchase) {
 	with(m, m.credits.GetMetricWithLabelValues, func(c prometheus.Counter) { c.Add(max(0, creditsFloat(p.Credits))) },
 		p.ProviderName, ruleLabel(p.Rule))
 }

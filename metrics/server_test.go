@@ -15,7 +15,7 @@ import (
 	"topupd/metrics"
 )
 
-// daemon is a Health with settled answers.
+// daemon is a Health with credited answers.
 type daemon struct {
 	ok     bool
 	body   string
@@ -88,10 +88,10 @@ func TestThePages(t *testing.T) {
 		want               string // in the body
 		allow              string
 	}{
-		{"metrics", "GET", "/metrics", ready, nil, 200, "topup_config_last_reload_successful 1\n", ""},
+		{"metrics", "GET", "/metrics", ready, nil, 200, "topupd_config_last_reload_successful 1\n", ""},
 		{"metrics by POST", "POST", "/metrics", ready, nil, 405, "", "GET, HEAD"},
 		{"healthy", "GET", "/-/healthy", ready, nil, 200, "healthy\n", ""},
-		{"healthy although not ready", "GET", "/-/healthy", daemon{body: "no sweep yet"}, nil, 200, "healthy\n", ""},
+		{"healthy although not ready", "GET", "/-/healthy", daemon{body: "no poll yet"}, nil, 200, "healthy\n", ""},
 		{"a balancer may ask by HEAD", "HEAD", "/-/healthy", ready, nil, 200, "", ""},
 		{"ready, with what to look at", "GET", "/-/ready", ready, nil, 200, "warning: the last reload was refused\n", ""},
 		{"not ready says what it lacks", "GET", "/-/ready", daemon{body: "the ledger is unreachable"}, nil, 503, "the ledger is unreachable\n", ""},

@@ -16,7 +16,7 @@ import (
 	"topupd/topup"
 )
 
-// TargetState is how one target stands after a sweep.
+// TargetState is how one target stands after a poll.
 type TargetState struct {
 	Target       topup.Target
 	Balance      *topup.Credits // nil when it could not be read
@@ -119,33 +119,33 @@ func newPicture(o Options, log *slog.Logger) *picture {
 		perTarget: cmp.Or(o.PerTarget, PerTargetAll), maxSeries: o.MaxSeries, log: log,
 		providers: map[string]*snapshot{},
 
-		balance: desc("topup_balance_credits", "The newest balance read for the target.",
+		balance: desc("topupd_balance_credits", "The newest balance read for the target.",
 			"provider", "customer", "product"),
-		threshold: desc("topup_threshold_credits", "The threshold below which credits are bought for the target.",
+		threshold: desc("topupd_threshold_credits", "The threshold below which credits are bought for the target.",
 			"provider", "customer", "product"),
-		low: desc("topup_target_low", "1 while the target is below its threshold and is bought for; absent otherwise, and where its balance is.",
+		low: desc("topupd_target_low", "1 while the target is below its threshold and is bought for; absent otherwise, and where its balance is.",
 			"provider", "customer", "product"),
-		dryOne: desc("topup_target_dry_timestamp_seconds",
+		dryOne: desc("topupd_target_dry_timestamp_seconds",
 			"Since when the target, which is bought for, has had a balance of zero or less; absent when it has more. With per_target none the customer is a digest of its id.",
 			"provider", "customer", "product"),
-		targets: desc("topup_targets", "Targets seen in the newest sweep.", "provider"),
-		below: desc("topup_targets_below_threshold",
+		targets: desc("topupd_targets", "Targets seen in the newest poll.", "provider"),
+		below: desc("topupd_targets_below_threshold",
 			"Targets below their threshold, by the reason their newest evaluation ended in.", "provider", "reason"),
-		dry: desc("topup_targets_dry", "Targets whose balance is zero or less, of those that are bought for.", "provider"),
-		unserved: desc("topup_targets_dry_unserved",
+		dry: desc("topupd_targets_dry", "Targets whose balance is zero or less, of those that are bought for.", "provider"),
+		unserved: desc("topupd_targets_dry_unserved",
 			"Targets whose balance is zero or less and that nobody buys for: no rule, dry run, not active at the provider, a threshold that is never passed, or no purchase ever attempted and a balance that has stood still for 30 days.",
 			"provider"),
-		oldestTrouble: desc("topup_targets_trouble_oldest_timestamp_seconds",
+		oldestTrouble: desc("topupd_targets_trouble_oldest_timestamp_seconds",
 			"Since when the longest-suffering target has been low without being bought for, by reason; 0 when there is none.",
 			"provider", "reason"),
-		held: desc("topup_targets_held", "Targets held because their balances became zero or unreadable, too many at once.", "provider"),
-		unproven: desc("topup_targets_unproven",
+		held: desc("topupd_targets_held", "Targets held because their balances became zero or unreadable, too many at once.", "provider"),
+		unproven: desc("topupd_targets_unproven",
 			"Accounts that were bought for on a zero whose stamp has not moved.", "provider"),
-		oldestHeld: desc("topup_targets_held_oldest_timestamp_seconds",
+		oldestHeld: desc("topupd_targets_held_oldest_timestamp_seconds",
 			"Since when the target that has been held the longest has been so; 0 when there is none.", "provider"),
-		oldestPaused: desc("topup_targets_paused_oldest_timestamp_seconds",
+		oldestPaused: desc("topupd_targets_paused_oldest_timestamp_seconds",
 			"When a person threw the oldest of the pauses that keep low targets from being bought for; 0 when there is none.", "provider"),
-		oldestDry: desc("topup_targets_dry_oldest_timestamp_seconds",
+		oldestDry: desc("topupd_targets_dry_oldest_timestamp_seconds",
 			"Since when the target that has been dry the longest has been so; 0 when there is none.", "provider"),
 	}
 	p.current.Store(&[]prometheus.Metric{})

@@ -17,7 +17,7 @@ import (
 func customers(t testing.TB, f fixture) []string {
 	t.Helper()
 	var ids []string
-	for line := range strings.Lines(f.series(t, "topup_balance_credits")) {
+	for line := range strings.Lines(f.series(t, "topupd_balance_credits")) {
 		_, rest, _ := strings.Cut(line, `customer="`)
 		id, _, _ := strings.Cut(rest, `"`)
 		ids = append(ids, id)
@@ -60,15 +60,15 @@ func TestWhichTargetsAreShownOneByOne(t *testing.T) {
 			if diff := cmp.Diff(tt.want, customers(t, f)); diff != "" {
 				t.Errorf("shown (-want +got):\n%s", diff)
 			}
-			shown := strings.Count(f.series(t, "topup_balance_credits", "topup_threshold_credits"), "\n")
+			shown := strings.Count(f.series(t, "topupd_balance_credits", "topupd_threshold_credits"), "\n")
 			if shown > tt.maxSeries {
 				t.Errorf("%d series, want at most %d", shown, tt.maxSeries)
 			}
 			// The sums know every target, shown or not.
-			f.has(t, `topup_targets{provider="hyperline"} 7`)
-			f.has(t, `topup_targets_dry{provider="hyperline"} 2`)
-			f.has(t, `topup_targets_below_threshold{provider="hyperline",reason="buy"} 2`)
-			f.has(t, `topup_targets_below_threshold{provider="hyperline",reason="enough"} 0`)
+			f.has(t, `topupd_targets{provider="hyperline"} 7`)
+			f.has(t, `topupd_targets_dry{provider="hyperline"} 2`)
+			f.has(t, `topupd_targets_below_threshold{provider="hyperline",reason="buy"} 2`)
+			f.has(t, `topupd_targets_below_threshold{provider="hyperline",reason="enough"} 0`)
 		})
 	}
 }
@@ -97,9 +97,9 @@ func TestATargetThatIsGoneDisappears(t *testing.T) {
 	if diff := cmp.Diff([]string{"b", "other"}, customers(t, f)); diff != "" {
 		t.Errorf("shown (-want +got):\n%s", diff)
 	}
-	f.has(t, `topup_targets{provider="hyperline"} 1`)
-	f.has(t, `topup_targets_below_threshold{provider="hyperline",reason="over_cap"} 0`)
-	f.has(t, `topup_targets{provider="voice"} 1`)
+	f.has(t, `topupd_targets{provider="hyperline"} 1`)
+	f.has(t, `topupd_targets_below_threshold{provider="hyperline",reason="over_cap"} 0`)
+	f.has(t, `topupd_targets{provider="voice"} 1`)
 }
 
 func TestAReplicaWithoutTheLeaseShowsNoTargets(t *testing.T) {
@@ -111,9 +111,9 @@ func TestAReplicaWithoutTheLeaseShowsNoTargets(t *testing.T) {
 	f.Targets("p", noon, []metrics.TargetState{dry})
 	f.Targets("other", noon, []metrics.TargetState{target("b", 1, 2, topup.Buy)})
 	f.LeaseHeld("p", false)
-	f.has(t, `topup_targets{provider="p"} 0`)
-	f.has(t, `topup_targets_dry_oldest_timestamp_seconds{provider="p"} 0`)
-	f.has(t, `topup_targets_trouble_oldest_timestamp_seconds{provider="p",reason="over_cap"} 0`)
+	f.has(t, `topupd_targets{provider="p"} 0`)
+	f.has(t, `topupd_targets_dry_oldest_timestamp_seconds{provider="p"} 0`)
+	f.has(t, `topupd_targets_trouble_oldest_timestamp_seconds{provider="p",reason="over_cap"} 0`)
 	if diff := cmp.Diff([]string{"b"}, customers(t, f)); diff != "" {
 		t.Errorf("shown (-want +got):\n%s", diff)
 	}
@@ -146,8 +146,8 @@ func TestTheOldestTimes(t *testing.T) {
 			t.Parallel()
 			f := setup(t, metrics.Options{})
 			f.Targets("p", noon, tt.states)
-			f.has(t, `topup_targets_trouble_oldest_timestamp_seconds{provider="p",reason="over_cap"} `+tt.trouble)
-			f.has(t, `topup_targets_dry_oldest_timestamp_seconds{provider="p"} `+tt.dry)
+			f.has(t, `topupd_targets_trouble_oldest_timestamp_seconds{provider="p",reason="over_cap"} `+tt.trouble)
+			f.has(t, `topupd_targets_dry_oldest_timestamp_seconds{provider="p"} `+tt.dry)
 		})
 	}
 }
@@ -161,13 +161,13 @@ func TestWhoIsHeldIsShown(t *testing.T) {
 	}
 	states[0].HeldSince, states[1].HeldSince, states[2].Unproven = noon, noon.Add(-time.Hour), true
 	f.Targets("p", noon, states)
-	f.has(t, `topup_targets_held{provider="p"} 2`)
-	f.has(t, `topup_targets_held_oldest_timestamp_seconds{provider="p"} 1.7951724e+09`)
-	f.has(t, `topup_targets_unproven{provider="p"} 1`)
+	f.has(t, `topupd_targets_held{provider="p"} 2`)
+	f.has(t, `topupd_targets_held_oldest_timestamp_seconds{provider="p"} 1.7951724e+09`)
+	f.has(t, `topupd_targets_unproven{provider="p"} 1`)
 	f.Targets("p", noon, states[3:])
-	f.has(t, `topup_targets_held{provider="p"} 0`)
-	f.has(t, `topup_targets_held_oldest_timestamp_seconds{provider="p"} 0`)
-	f.has(t, `topup_targets_unproven{provider="p"} 0`)
+	f.has(t, `topupd_targets_held{provider="p"} 0`)
+	f.has(t, `topupd_targets_held_oldest_timestamp_seconds{provider="p"} 0`)
+	f.has(t, `topupd_targets_unproven{provider="p"} 0`)
 }
 
 func TestAScrapeSeesOneWholePicture(t *testing.T) {

@@ -24,26 +24,26 @@ func TestWhoIsNotServedCountsApart(t *testing.T) {
 	empty := target("cus_empty", 0, 500, topup.StillOpen)
 	empty.DrySince = noon.Add(-time.Minute)
 	names := []string{
-		"topup_targets_dry", "topup_targets_dry_oldest_timestamp_seconds", "topup_targets_dry_unserved", "topup_target_low",
-		"topup_target_dry_timestamp_seconds", "topup_targets_paused_oldest_timestamp_seconds",
+		"topupd_targets_dry", "topupd_targets_dry_oldest_timestamp_seconds", "topupd_targets_dry_unserved", "topupd_target_low",
+		"topupd_target_dry_timestamp_seconds", "topupd_targets_paused_oldest_timestamp_seconds",
 	}
-	none := `topup_targets_dry{provider="hyperline"} 0
-topup_targets_dry_oldest_timestamp_seconds{provider="hyperline"} 0
-topup_targets_dry_unserved{provider="hyperline"} 2
-topup_targets_paused_oldest_timestamp_seconds{provider="hyperline"} 0
+	none := `topupd_targets_dry{provider="hyperline"} 0
+topupd_targets_dry_oldest_timestamp_seconds{provider="hyperline"} 0
+topupd_targets_dry_unserved{provider="hyperline"} 2
+topupd_targets_paused_oldest_timestamp_seconds{provider="hyperline"} 0
 `
 	f.Targets("hyperline", noon, []metrics.TargetState{archived, dryRun})
 	if diff := cmp.Diff(none, f.series(t, names...)); diff != "" {
 		t.Errorf("without anybody who is served (-want +got):\n%s", diff)
 	}
-	f.has(t, `topup_targets_trouble_oldest_timestamp_seconds{provider="hyperline",reason="no_payment_method"} 0`)
+	f.has(t, `topupd_targets_trouble_oldest_timestamp_seconds{provider="hyperline",reason="no_payment_method"} 0`)
 	f.Targets("hyperline", noon, []metrics.TargetState{archived, dryRun, empty})
-	f.has(t, `topup_targets_dry{provider="hyperline"} 1`)
-	f.has(t, `topup_targets_dry_unserved{provider="hyperline"} 2`)
-	want := `topup_target_dry_timestamp_seconds{customer="cus_empty",product="itm_1",provider="hyperline"} 1.79517594e+09
-topup_target_low{customer="cus_empty",product="itm_1",provider="hyperline"} 1
+	f.has(t, `topupd_targets_dry{provider="hyperline"} 1`)
+	f.has(t, `topupd_targets_dry_unserved{provider="hyperline"} 2`)
+	want := `topupd_target_dry_timestamp_seconds{customer="cus_empty",product="itm_1",provider="hyperline"} 1.79517594e+09
+topupd_target_low{customer="cus_empty",product="itm_1",provider="hyperline"} 1
 `
-	if diff := cmp.Diff(want, f.series(t, "topup_target_dry_timestamp_seconds", "topup_target_low")); diff != "" {
+	if diff := cmp.Diff(want, f.series(t, "topupd_target_dry_timestamp_seconds", "topupd_target_low")); diff != "" {
 		t.Errorf("who is served (-want +got):\n%s", diff)
 	}
 }
@@ -76,7 +76,7 @@ func TestEachDryCustomerIsToldApart(t *testing.T) {
 			t.Parallel()
 			f := setup(t, tt.options)
 			f.Targets("hyperline", noon, dry(tt.dry))
-			shown := f.series(t, "topup_target_dry_timestamp_seconds")
+			shown := f.series(t, "topupd_target_dry_timestamp_seconds")
 			if got := strings.Count(shown, "\n"); got != tt.want {
 				t.Errorf("%d are shown, want %d", got, tt.want)
 			}
@@ -84,7 +84,7 @@ func TestEachDryCustomerIsToldApart(t *testing.T) {
 				t.Errorf("names are shown: %t\n%s", named, shown)
 			}
 			f.LeaseHeld("hyperline", false)
-			if shown := f.series(t, "topup_target_dry_timestamp_seconds"); shown != "" {
+			if shown := f.series(t, "topupd_target_dry_timestamp_seconds"); shown != "" {
 				t.Errorf("a standby shows\n%s", shown)
 			}
 		})
@@ -106,12 +106,12 @@ func TestPausesOfPeopleAreShownByScope(t *testing.T) {
 		{Scope: topup.PauseCustomer, Subject: "cus", At: at(30)},
 		{Scope: topup.PauseCustomer, Provider: there, Subject: "cus", At: at(4)},
 	})
-	want := `topup_pause_oldest_timestamp_seconds{provider="hyperline",scope="all"} 0
-topup_pause_oldest_timestamp_seconds{provider="hyperline",scope="customer"} 30
-topup_pause_oldest_timestamp_seconds{provider="hyperline",scope="provider"} 10
-topup_pause_oldest_timestamp_seconds{provider="hyperline",scope="rule"} 0
+	want := `topupd_pause_oldest_timestamp_seconds{provider="hyperline",scope="all"} 0
+topupd_pause_oldest_timestamp_seconds{provider="hyperline",scope="customer"} 30
+topupd_pause_oldest_timestamp_seconds{provider="hyperline",scope="provider"} 10
+topupd_pause_oldest_timestamp_seconds{provider="hyperline",scope="rule"} 0
 `
-	if diff := cmp.Diff(want, f.series(t, "topup_pause_oldest_timestamp_seconds")); diff != "" {
+	if diff := cmp.Diff(want, f.series(t, "topupd_pause_oldest_timestamp_seconds")); diff != "" {
 		t.Errorf("pauses (-want +got):\n%s", diff)
 	}
 }
@@ -122,8 +122,8 @@ func TestARuleThatIsGoneIsNotInDryRun(t *testing.T) {
 	f.DryRun("voice", map[string]bool{"v": true})
 	f.DryRun("hyperline", map[string]bool{"old": true, "r": true})
 	f.DryRun("hyperline", map[string]bool{"r": false})
-	want := "topup_dry_run{provider=\"hyperline\",rule=\"r\"} 0\ntopup_dry_run{provider=\"voice\",rule=\"v\"} 1\n"
-	if diff := cmp.Diff(want, f.series(t, "topup_dry_run")); diff != "" {
+	want := "topupd_dry_run{provider=\"hyperline\",rule=\"r\"} 0\ntopupd_dry_run{provider=\"voice\",rule=\"v\"} 1\n"
+	if diff := cmp.Diff(want, f.series(t, "topupd_dry_run")); diff != "" {
 		t.Errorf("dry run (-want +got):\n%s", diff)
 	}
 }
@@ -134,10 +134,10 @@ func TestAStandbyHasLostNobodysRule(t *testing.T) {
 	f.LeaseHeld("hyperline", true)
 	f.RuleLost("hyperline", 3)
 	f.TokenRefused("hyperline", noon)
-	f.has(t, `topup_customers_rule_lost{provider="hyperline"} 3`)
-	f.has(t, `topup_provider_token_refused_timestamp_seconds{provider="hyperline"} 1.795176e+09`)
+	f.has(t, `topupd_customers_rule_lost{provider="hyperline"} 3`)
+	f.has(t, `topupd_provider_token_refused_timestamp_seconds{provider="hyperline"} 1.795176e+09`)
 	f.LeaseHeld("hyperline", false)
 	f.TokenRefused("hyperline", time.Time{})
-	f.has(t, `topup_customers_rule_lost{provider="hyperline"} 0`)
-	f.has(t, `topup_provider_token_refused_timestamp_seconds{provider="hyperline"} 0`)
+	f.has(t, `topupd_customers_rule_lost{provider="hyperline"} 0`)
+	f.has(t, `topupd_provider_token_refused_timestamp_seconds{provider="hyperline"} 0`)
 }

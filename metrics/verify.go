@@ -10,13 +10,13 @@ import (
 )
 
 func (m *Metrics) addVerify(f factory) {
-	m.differences = f.gauge("topup_verify_differences",
+	m.differences = f.gauge("topupd_verify_differences",
 		"Differences between topupd's purchases and the provider's books that the newest complete comparison found and nobody has acknowledged, by kind.",
 		"provider", "kind")
-	m.differenceIDs = f.gauge("topup_verify_difference_ids",
+	m.differenceIDs = f.gauge("topupd_verify_difference_ids",
 		"1 for each kind that has differences which nobody has acknowledged; ids names the first five of them, as topupd verify --id takes them.",
 		"provider", "kind", "ids")
-	m.verified = f.gauge("topup_verify_last_success_timestamp_seconds",
+	m.verified = f.gauge("topupd_verify_last_success_timestamp_seconds",
 		"When the newest complete comparison with the provider's books began, whether it found differences or not; 0 when there was none.",
 		"provider")
 }

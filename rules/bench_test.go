@@ -8,7 +8,7 @@ import (
 )
 
 // BenchmarkDecide is one decision with a confirm read, the longest way through
-// the checks. BenchmarkDecideEnough is what nearly every target of a sweep
+// the checks. BenchmarkDecideEnough is what nearly every target of a poll
 // takes.
 func BenchmarkDecide(b *testing.B)       { benchmarkDecide(b, 100*topup.Credit, topup.Buy) }
 func BenchmarkDecideEnough(b *testing.B) { benchmarkDecide(b, 900*topup.Credit, topup.Enough) }

@@ -27,7 +27,7 @@ type ruleYAML struct {
 	DefaultThreshold *creditsText      `yaml:"default_threshold" jsonschema_description:"Threshold of customers for whom the provider has none."`
 	Buy              buyYAML           `yaml:"buy" jsonschema:"required" jsonschema_description:"What one purchase buys."`
 	Expires          expiresYAML       `yaml:"expires" jsonschema_description:"When bought credits expire. Default: never."`
-	Cooldown         yamlfile.Duration `yaml:"cooldown" range:"0s..30d" jsonschema_description:"Rest after a purchase settled or ended."`
+	Cooldown         yamlfile.Duration `yaml:"cooldown" range:"0s..30d" jsonschema_description:"Rest after a purchase was credited or ended."`
 	ConfirmAfter     yamlfile.Duration `yaml:"confirm_after" range:"0s..10m" jsonschema_description:"Time between the two low readings before a purchase. Less than max_reading_age."`
 	MaxReadingAge    yamlfile.Duration `yaml:"max_reading_age" range:"1s..1h" jsonschema_description:"An older reading is no reason to buy."`
 	Unpaid           unpaidYAML        `yaml:"unpaid" jsonschema_description:"Pending invoices that may be outstanding. A failed one always blocks."`

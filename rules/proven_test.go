@@ -78,7 +78,7 @@ func TestAnAgedAnswerIsNoFreshReading(t *testing.T) {
 		want topup.Reason
 	}{
 		{"fresh", func(*Facts) {}, topup.Buy},
-		{"a sweep of ten minutes ago", func(f *Facts) { f.Reading.ReadAt = f.Now.Add(-10 * time.Minute) }, topup.StaleReading},
+		{"a poll of ten minutes ago", func(f *Facts) { f.Reading.ReadAt = f.Now.Add(-10 * time.Minute) }, topup.StaleReading},
 		{"the confirm read of ten minutes ago", func(f *Facts) {
 			f.Confirmation.Reading.ReadAt = f.Now.Add(-10 * time.Minute)
 			first := f.Now.Add(-20 * time.Minute)

@@ -30,7 +30,7 @@ type Rule struct {
 	Buy          Buy                `json:"buy"`
 	Expires      Expiry             `json:"expires"`
 
-	Cooldown      time.Duration `json:"cooldown_ns"`        // after the last purchase settled or ended
+	Cooldown      time.Duration `json:"cooldown_ns"`        // after the last purchase credited or ended
 	ConfirmAfter  time.Duration `json:"confirm_after_ns"`   // between the two low readings; less than MaxReadingAge
 	MaxReadingAge time.Duration `json:"max_reading_age_ns"` // by our own clock
 

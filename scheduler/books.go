@@ -32,20 +32,20 @@ type books struct {
 	retryAt time.Time
 	retries int
 	noted   time.Time
-	reading *reading // what was begun and not ended; of the sweep alone
+	reading *reading // what was begun and not ended; of the poll alone
 }
 
 const (
-	// partsPerSweep is how many parts of the books one sweep reads before it goes on:
+	// partsPerPoll is how many parts of the books one poll reads before it goes on:
 	// 10,000 bills at Hyperline. Halved, a long gap is read half as fast; doubled,
 	// what is in flight waits twice as long for fresh readings.
-	partsPerSweep = 100
+	partsPerPoll = 100
 	// failuresPerPart is how often one part may fail in a row before the books are
 	// begun anew: what leads to the part may be worth nothing by now.
 	failuresPerPart = 3
 )
 
-// reading is one look at the books. It goes on with every sweep, and where it
+// reading is one look at the books. It goes on with every poll, and where it
 // stopped after an error.
 type reading struct {
 	bills       topup.Bills
@@ -169,7 +169,7 @@ func begun(biller topup.Biller, base topup.Standing, ending bool) *reading {
 	return r
 }
 
-// amidBooks tells whether the next sweep reads the books on.
+// amidBooks tells whether the next poll reads the books on.
 func (w *Watch) amidBooks() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -198,7 +198,7 @@ func (w *Watch) ending(base topup.Standing) bool {
 
 // readBooks reads and imports on, until the reading is done or has had its turn.
 func (w *Watch) readBooks(ctx context.Context, r *reading, lease topup.Lease, base topup.Standing) (err error) {
-	for range partsPerSweep {
+	for range partsPerPoll {
 		if !r.untaken && !r.done {
 			if err := r.next(ctx); err != nil {
 				return err
@@ -310,7 +310,7 @@ func byCustomer(a, b topup.Target) int {
 // putOff tries again later and later.
 func (w *Watch) putOff(ctx context.Context, err error) {
 	if ctx.Err() != nil || errors.Is(err, topup.ErrOvertaken) || errors.Is(err, topup.ErrLeaseLost) {
-		return // the next sweep sees how it stands
+		return // the next poll sees how it stands
 	}
 	w.mu.Lock()
 	b := &w.books

@@ -140,7 +140,7 @@ func TestTheBooksAreReadOnceInTheLifeOfAProcess(t *testing.T) {
 		if looked := b.looked(w.start); len(looked) != 1 {
 			t.Errorf("the books were read at %v, want once", looked)
 		}
-		if known, _ := w.ledger.noted(); time.Since(known) > knownEvery+sweepTime {
+		if known, _ := w.ledger.noted(); time.Since(known) > knownEvery+pollTime {
 			t.Errorf("known up to %s ago", time.Since(known))
 		}
 	})
@@ -184,7 +184,7 @@ func quarantined(t *testing.T, w *world, changes ...func(*Options)) (*process, *
 func TestAQuarantineEndsWithItsQuietPeriodAndTheBooks(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p, b, began := quarantined(t, w)
-		after(15*time.Minute - sweepTime)
+		after(15*time.Minute - pollTime)
 		if s := p.board.state("cus_other"); s.Reason != topup.Quarantined || len(w.charged()) != 0 {
 			t.Errorf("meanwhile %s, charged %v", s.Reason, w.charged())
 		}
@@ -215,7 +215,7 @@ func TestAQuarantineLastsAsLongAsPurchasesWereSeenToHide(t *testing.T) {
 		_, b, began := quarantined(t, w, func(o *Options) {
 			o.Found = func() topup.Found { return topup.Found{Visible: 10 * time.Minute} }
 		})
-		after(30*time.Minute - sweepTime)
+		after(30*time.Minute - pollTime)
 		if looked := b.looked(began); len(looked) != 1 || len(w.charged()) != 0 {
 			t.Errorf("the books were read at %v, charged %v: a purchase may show half an hour later", looked, w.charged())
 		}
@@ -292,15 +292,15 @@ func TestAStartUnderQuarantineReadsTheBooksAfterwards(t *testing.T) {
 	})
 }
 
-// A long gap is read over several sweeps, and says how far it has come.
+// A long gap is read over several polls, and says how far it has come.
 func TestBooksOfAnyLengthAreReadPartByPart(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		b, withBooks := w.books()
 		w.balance("cus_1", 20)
 		w.balance("cus_lost", 20)
-		b.parts, b.bills = 2*partsPerSweep+50, bill("inv_lost", "cus_lost", w.start.Add(-time.Minute))
+		b.parts, b.bills = 2*partsPerPoll+50, bill("inv_lost", "cus_lost", w.start.Add(-time.Minute))
 		p := w.run(t, "a", withBooks)
-		after(sweepTime)
+		after(pollTime)
 		if text := w.ledger.last("cus_1").Text; !strings.Contains(text, "10000 bills so far, back to ") {
 			t.Errorf("recorded %q, want how far the books are read", text)
 		}
@@ -308,16 +308,16 @@ func TestBooksOfAnyLengthAreReadPartByPart(t *testing.T) {
 			t.Errorf("charged %v before all of the books were read", w.charged())
 		}
 		after(time.Minute)
-		if b.change(func(b *bookish) { b.parts = b.read }); b.parts != 2*partsPerSweep+50 {
+		if b.change(func(b *bookish) { b.parts = b.read }); b.parts != 2*partsPerPoll+50 {
 			t.Errorf("%d parts were read, want each once", b.parts)
 		}
 		if lines := p.journal.find("books", map[string]string{"bills": "10000"}); len(lines) != 1 {
-			t.Errorf("the progress was told %d times, want once a sweep", len(lines))
+			t.Errorf("the progress was told %d times, want once a poll", len(lines))
 		}
 		if charged := w.charged(); !slices.Equal(charged, []topup.CustomerID{"cus_1"}) {
 			t.Errorf("charged %v, want all but the one whose purchase was lost", charged)
 		}
-		if known, _ := w.ledger.noted(); known.After(w.start.Add(sweepTime)) && known.Sub(w.start) < knownEvery {
+		if known, _ := w.ledger.noted(); known.After(w.start.Add(pollTime)) && known.Sub(w.start) < knownEvery {
 			t.Errorf("known up to %s, which is after the reading began", known)
 		}
 	})
@@ -326,20 +326,20 @@ func TestBooksOfAnyLengthAreReadPartByPart(t *testing.T) {
 // What was read stays read, however long the provider is away; a part that can
 // never be read again is led to anew.
 func TestBooksGoOnWhereTheyStopped(t *testing.T) {
-	const parts = 2 * partsPerSweep
+	const parts = 2 * partsPerPoll
 	for name, tt := range map[string]struct {
 		fail, heal func(*bookish)
 		away       time.Duration
 		anew       bool
 	}{
 		"after an error": {
-			func(b *bookish) { b.breaks = partsPerSweep + 50 }, func(b *bookish) { b.breaks = 0 }, 5 * time.Second, false,
+			func(b *bookish) { b.breaks = partsPerPoll + 50 }, func(b *bookish) { b.breaks = 0 }, 5 * time.Second, false,
 		},
 		"after an hour without the provider": {
-			func(b *bookish) { b.breaks = partsPerSweep + 50 }, func(b *bookish) { b.err, b.breaks = nil, 0 }, time.Hour, false,
+			func(b *bookish) { b.breaks = partsPerPoll + 50 }, func(b *bookish) { b.err, b.breaks = nil, 0 }, time.Hour, false,
 		},
 		"after one that stays": {
-			func(b *bookish) { b.breaks = partsPerSweep + 50 }, func(b *bookish) { b.breaks = 0 }, 10 * time.Minute, true,
+			func(b *bookish) { b.breaks = partsPerPoll + 50 }, func(b *bookish) { b.breaks = 0 }, 10 * time.Minute, true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -349,7 +349,7 @@ func TestBooksGoOnWhereTheyStopped(t *testing.T) {
 				b.parts = parts
 				tt.fail(b)
 				w.run(t, "a", withBooks)
-				after(sweepTime)
+				after(pollTime)
 				if !tt.anew {
 					b.change(func(b *bookish) { b.err = errors.New("503") })
 				}

@@ -27,8 +27,8 @@ func TestALowCustomerIsReadAgainAndBoughtForOnce(t *testing.T) {
 		if diff := cmp.Diff([]time.Duration{5 * time.Second}, w.read(w.start)); diff != "" {
 			t.Errorf("the second reading comes confirm_after the first, and no third (-want +got):\n%s", diff)
 		}
-		if got := w.swept(w.start)[:3]; !slices.Equal(got, []time.Duration{0, 5 * time.Second, 10 * time.Second}) {
-			t.Errorf("swept at %v, want at once and every 5 s", got)
+		if got := w.polled(w.start)[:3]; !slices.Equal(got, []time.Duration{0, 5 * time.Second, 10 * time.Second}) {
+			t.Errorf("polled at %v, want at once and every 5 s", got)
 		}
 		want := []topup.Reason{topup.Confirming, topup.Buy}
 		if diff := cmp.Diff(want, w.ledger.decisions("low")[:2]); diff != "" {
@@ -51,7 +51,7 @@ func checkPlan(t *testing.T, w *world) {
 		t.Errorf("frozen pack: %s, %s for %s", p.PriceID, p.Credits, p.Price)
 	case p.Key == "" || p.ID == "" || p.Key == p.ID || p.Fingerprint != p.Request.Fingerprint() || p.Request.Path != "/buy/low":
 		t.Errorf("frozen request: key %q, id %q, %+v", p.Key, p.ID, p.Request)
-	case p.Policy != topup.PolicyReplay || p.QuietPeriod != 15*time.Minute || p.PurchaseTimeout != 75*time.Second || p.Declines.SuspendAfter != 4:
+	case p.Policy != topup.PolicyRetry || p.QuietPeriod != 15*time.Minute || p.PurchaseTimeout != 75*time.Second || p.Declines.SuspendAfter != 4:
 		t.Errorf("frozen terms: %+v", p)
 	case plan.Facts.Version != 0 || !plan.Facts.At.Equal(confirmed) || plan.Facts.MaxAge != 2*time.Minute:
 		t.Errorf("facts: %+v", plan.Facts)
@@ -192,7 +192,7 @@ func TestACheckThatFailsOnOurSideIsRetriedLaterAndLater(t *testing.T) {
 		after(20 * time.Minute)
 		got := p.board.state("cus")
 		if since := got.TroubleSince.Sub(w.start); got.Reason != topup.ProviderUnavailable || since < 5*time.Second || since > 10*time.Second {
-			t.Errorf("state %q in trouble since %s, want trouble from the sweep after the first check on", got.Reason, since)
+			t.Errorf("state %q in trouble since %s, want trouble from the poll after the first check on", got.Reason, since)
 		}
 		if e := w.ledger.last("cus"); e.Reason != topup.ProviderUnavailable || e.Text != "the check failed: preparing the request: the order cannot be written down" {
 			t.Errorf("recorded: %q (%s)", e.Reason, e.Text)
@@ -234,11 +234,11 @@ func TestConfirmReadsThatFindAReasonComeLaterAndLater(t *testing.T) {
 				if s := p.board.state("cus"); s.Reason != tt.reason || s.TroubleSince.After(w.start.Add(10*time.Second)) || s.TroubleSince.IsZero() {
 					t.Errorf("state %+v, want %s since the first confirm read", s, tt.reason)
 				}
-				if e := w.ledger.last("cus"); e.Reason != tt.reason || time.Since(e.At) > time.Minute+sweepTime {
+				if e := w.ledger.last("cus"); e.Reason != tt.reason || time.Since(e.At) > time.Minute+pollTime {
 					t.Errorf("recorded %s ago as %q (%s)", time.Since(e.At), e.Reason, e.Text)
 				}
 				w.do(func(at *provider) { at.confirming = nil })
-				after(tt.most + sweepTime)
+				after(tt.most + pollTime)
 				if diff := cmp.Diff([]topup.CustomerID{"cus"}, w.charged()); diff != "" {
 					t.Errorf("once all is right (-want +got):\n%s", diff)
 				}
@@ -288,7 +288,7 @@ func TestAPackIsBoughtOnlyAfterItsOwnPriceWasRead(t *testing.T) {
 			if diff := cmp.Diff([]string{"pri_small", "pri_large"}, asked(w)); diff != "" || len(w.charged()) != 0 {
 				t.Errorf("asked about (-want +got):\n%s\ncharged %v", diff, w.charged())
 			}
-			after(sweepTime)
+			after(pollTime)
 			if got := p.board.state("cus").Reason; got != topup.PriceMismatch {
 				t.Errorf("reason %q", got)
 			}
@@ -347,8 +347,8 @@ func TestOneSlowPurchaseDoesNotKeepTheOthersWaiting(t *testing.T) {
 				time.Sleep(75 * time.Second)
 			}
 		}
-		// With such a sweep interval no sweep wakes the second worker.
-		w.run(t, "a", func(o *Options) { o.SweepEvery = time.Hour })
+		// With such a poll interval no poll wakes the second worker.
+		w.run(t, "a", func(o *Options) { o.PollEvery = time.Hour })
 		after(6 * time.Second)
 		if n := len(w.charged()); n != 3 {
 			t.Errorf("%d of 3 were bought for while one purchase was slow", n)

@@ -52,7 +52,7 @@ type confirm struct {
 	book     *Rulebook
 	behind   string // why purchases may be unknown to the ledger
 	facts    rules.Facts
-	fresh    *topup.Reading // read because the sweep's was too old; the first of two
+	fresh    *topup.Reading // read because the poll's was too old; the first of two
 	purchase *topup.Purchase
 }
 
@@ -113,7 +113,7 @@ func (c *confirm) readFirst(ctx context.Context, stale rules.Decision) (rules.De
 		return d, nil //nolint:nilerr // that the provider cannot be read is a decision
 	}
 	c.fresh = &read.Reading
-	d.Text = "the last sweep's reading was too old; read anew"
+	d.Text = "the last poll's reading was too old; read anew"
 	return d, nil
 }
 
@@ -336,71 +336,3 @@ func (c *confirm) tryLift(ctx context.Context) error {
 
 // recordWithin bounds the record of a check after shutdown was asked for.
 const recordWithin = 5 * time.Second
-
-// conclude keeps what the check found: in memory until the next sweep, in the
-// decision log, and as the canonical line. A check that failed on our own side
-// is trouble too: the customer is low and nothing is bought.
-func (w *Watch) conclude(ctx context.Context, c *confirm, d rules.Decision, err error) {
-	if err != nil {
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "check", slog.String("provider", w.Name),
-			slog.String("customer", string(c.target.Customer)), slog.Any("err", err))
-		if d.Reason != topup.Suspended && d.Reason != topup.Implausible { // these stay, and are asked about again in suspendedEvery
-			d.Reason, d.Text = topup.ProviderUnavailable, "the check failed: "+err.Error()
-		}
-	}
-	e, record := w.learn(c, d)
-	if !record {
-		return
-	}
-	w.Observer.Decided(w.Name, e.Rule, d.Reason)
-	store, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
-	defer cancel()
-	if err := w.Decisions.RecordEvaluations(store, []topup.Evaluation{e}); err != nil {
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "recording decisions", slog.String("provider", w.Name), slog.Any("err", err))
-	}
-	level := slog.LevelDebug
-	if d.Reason == topup.Buy {
-		level = slog.LevelInfo
-	}
-	w.Log.LogAttrs(ctx, level, "check", checkAttrs(w.Name, e)...)
-}
-
-// learn puts a check's outcome into memory and writes it down as an evaluation.
-// record is false while it is only waited for the next reading.
-func (w *Watch) learn(c *confirm, d rules.Decision) (e topup.Evaluation, record bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	t, known := w.tracked[c.target]
-	if !known {
-		t = &c.t // forgotten since: only the record is left to write
-	}
-	now := w.Now()
-	if c.fresh != nil {
-		t.reading, t.spell.low = *c.fresh, c.fresh.ReadAt
-		return e, false
-	}
-	t.spell = t.spell.after(d.Reason, d.Text, c.began, now)
-	t.recalled, t.order = "", d.Order
-	if d.Reason == topup.Confirming {
-		return e, false
-	}
-	if d.Reason == topup.Buy {
-		t.decided = d.Reason // the next sweep says whether it is low again
-		t.unproven = t.unproven || d.Unproven
-	}
-	t.saw = factsDetail(c.facts)
-	e = evaluation(w.Name, &c.t.reading, d, c.facts, now)
-	e.Detail = t.detail(c.facts)
-	if c.purchase != nil {
-		e.Purchase = c.purchase.ID
-	}
-	if t.last.Reason == e.Reason {
-		e.Since = t.last.Since
-	}
-	if read := c.facts.Confirmation; read != nil && read.Reading.Bad == "" {
-		balance := read.Reading.Balance
-		e.Balance, e.ReadAt, e.RefreshedAt = &balance, read.Reading.ReadAt, read.Reading.RefreshedAt
-	}
-	t.last, t.recordedAt = e, now
-	return e, true
-}

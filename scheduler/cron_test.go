@@ -15,16 +15,16 @@ import (
 func TestAPanickingJobKeepsFiring(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 50)
-		w.sweeping = func(context.Context) {
-			if n := len(w.swept(w.start)); n <= 3 {
+		w.polling = func(context.Context) {
+			if n := len(w.polled(w.start)); n <= 3 {
 				panic("a page without rows")
 			}
 		}
 		p := w.run(t, "a")
 		after(30 * time.Second)
 		want := []time.Duration{0, 5 * time.Second, 10 * time.Second, 15 * time.Second, 20 * time.Second, 25 * time.Second, 30 * time.Second}
-		if diff := cmp.Diff(want, w.swept(w.start)); diff != "" {
-			t.Errorf("sweeps (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, w.polled(w.start)); diff != "" {
+			t.Errorf("polls (-want +got):\n%s", diff)
 		}
 		if said := p.journal.find("scheduler", nil); len(said) != 3 || said[0].level != slog.LevelError || said[0].fields["err"] != "a page without rows" {
 			t.Errorf("each panic is an error line: %+v", said)
@@ -43,8 +43,8 @@ func TestAPanicInTheMiddleOfAPictureIsSurvived(t *testing.T) {
 		p.Observer = &touchy{board: p.board}
 		p.begin(t)
 		after(20 * time.Second)
-		if len(w.charged()) != 1 || p.LastSweep().IsZero() {
-			t.Errorf("charged %v, last sweep %s", w.charged(), p.LastSweep())
+		if len(w.charged()) != 1 || p.LastPoll().IsZero() {
+			t.Errorf("charged %v, last poll %s", w.charged(), p.LastPoll())
 		}
 	})
 }
@@ -65,7 +65,7 @@ func (o *touchy) Targets(provider string, now time.Time, states []TargetState) {
 func TestAJobThatOverrunsIsSkippedNotOverlapped(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var running, most atomic.Int32
-		w.sweeping = func(context.Context) {
+		w.polling = func(context.Context) {
 			most.Store(max(most.Load(), running.Add(1)))
 			time.Sleep(12 * time.Second)
 			running.Add(-1)
@@ -73,16 +73,16 @@ func TestAJobThatOverrunsIsSkippedNotOverlapped(t *testing.T) {
 		w.run(t, "a")
 		after(time.Minute)
 		want := []time.Duration{0, 15 * time.Second, 30 * time.Second, 45 * time.Second, 60 * time.Second}
-		if diff := cmp.Diff(want, w.swept(w.start)); diff != "" || most.Load() != 1 {
-			t.Errorf("%d sweeps at once, at (-want +got):\n%s", most.Load(), diff)
+		if diff := cmp.Diff(want, w.polled(w.start)); diff != "" || most.Load() != 1 {
+			t.Errorf("%d polls at once, at (-want +got):\n%s", most.Load(), diff)
 		}
 		after(20 * time.Second)
 	})
 }
 
-func TestASlowSweepDoesNotHoldUpVisits(t *testing.T) {
+func TestASlowPollDoesNotHoldUpVisits(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		w.sweeping = func(context.Context) { time.Sleep(30 * time.Second) }
+		w.polling = func(context.Context) { time.Sleep(30 * time.Second) }
 		p := w.run(t, "a")
 		after(20 * time.Second)
 		if n := p.Visitor.(*visits).count(); n != 20 {
@@ -95,7 +95,7 @@ func TestASlowSweepDoesNotHoldUpVisits(t *testing.T) {
 func TestIntervalsBelowCronsSecondAreRefused(t *testing.T) {
 	for _, every := range []time.Duration{time.Second - 1, 0, -5 * time.Second} {
 		inWorld(t, func(t *testing.T, w *world) {
-			p := w.process("a", func(o *Options) { o.SweepEvery = every })
+			p := w.process("a", func(o *Options) { o.PollEvery = every })
 			err := p.scheduler.Run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), "shorter than cron's second") {
 				t.Errorf("Run() with %s = %v", every, err)
@@ -142,8 +142,8 @@ func TestChoresRunBesideTheWatchesAndNeverTwiceAtOnce(t *testing.T) {
 		if begun.Load() != 3 || ended.Load() != 2 || most.Load() != 1 {
 			t.Errorf("begun %d, ended %d, %d at once; want 3, 2 and 1", begun.Load(), ended.Load(), most.Load())
 		}
-		if len(w.swept(w.start)) < 12 {
-			t.Error("a long chore holds up the sweeps")
+		if len(w.polled(w.start)) < 12 {
+			t.Error("a long chore holds up the polls")
 		}
 		p.end(t)
 		if ended.Load() != 3 {

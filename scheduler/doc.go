@@ -1,4 +1,4 @@
-// Package scheduler decides when: it sweeps the balances of every provider
+// Package scheduler decides when: it polls the balances of every provider
 // connection, reads low ones again, asks the rules, has purchases planned and
 // driven, and visits open purchases until they end.
 //

@@ -17,10 +17,10 @@ func TestWhatWasFoundIsFrozenWithThePurchase(t *testing.T) {
 		policy topup.Policy
 		quiet  time.Duration
 	}{
-		{"nothing", topup.Found{}, topup.PolicyReplay, 15 * time.Minute},
-		{"keys are ignored", topup.Found{KeysIgnored: true}, topup.PolicyPark, 15 * time.Minute},
-		{"purchases show at once", topup.Found{Visible: time.Second}, topup.PolicyReplay, 15 * time.Minute},
-		{"purchases show after ten minutes", topup.Found{Visible: 10 * time.Minute}, topup.PolicyReplay, 30 * time.Minute},
+		{"nothing", topup.Found{}, topup.PolicyRetry, 15 * time.Minute},
+		{"keys are ignored", topup.Found{KeysIgnored: true}, topup.PolicyReview, 15 * time.Minute},
+		{"purchases show at once", topup.Found{Visible: time.Second}, topup.PolicyRetry, 15 * time.Minute},
+		{"purchases show after ten minutes", topup.Found{Visible: 10 * time.Minute}, topup.PolicyRetry, 30 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {

@@ -107,12 +107,12 @@ func (p *pass) expired(ctx context.Context) error {
 	return nil
 }
 
-// backFor is how many complete sweeps must show a balance again before a hold
+// backFor is how many complete polls must show a balance again before a hold
 // that readings made is over.
 const backFor = 2
 
 // settleBacks notes whose balance is back: the fall is over, and after two
-// complete sweeps the hold too. Whoever is not back stays held.
+// complete polls the hold too. Whoever is not back stays held.
 func (p *pass) settleBacks(ctx context.Context, complete bool) error {
 	w := p.w
 	var back, lift []topup.Target
@@ -139,7 +139,7 @@ func (p *pass) settleBacks(ctx context.Context, complete bool) error {
 		}
 	}
 	w.mu.Unlock()
-	if err := p.lift(ctx, lift, fmt.Sprintf("their balances were back in %d complete sweeps", backFor)); err != nil {
+	if err := p.lift(ctx, lift, fmt.Sprintf("their balances were back in %d complete polls", backFor)); err != nil {
 		return err
 	}
 	if len(back) == 0 {

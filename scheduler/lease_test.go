@@ -12,7 +12,7 @@ import (
 
 var errAway = errors.New("connection refused")
 
-func TestOnlyTheHolderSweepsAndVisits(t *testing.T) {
+func TestOnlyTheHolderPollsAndVisits(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 50)
 		holder, standby := w.run(t, "a"), w.run(t, "b")
@@ -20,8 +20,8 @@ func TestOnlyTheHolderSweepsAndVisits(t *testing.T) {
 		if !holder.Held() || standby.Held() || holder.StandsBy() || !standby.StandsBy() {
 			t.Fatalf("held %v and %v", holder.Held(), standby.Held())
 		}
-		if n := len(standby.board.sweeps()); n != 0 || !standby.LastSweep().IsZero() {
-			t.Errorf("the standby swept %d times", n)
+		if n := len(standby.board.polls()); n != 0 || !standby.LastPoll().IsZero() {
+			t.Errorf("the standby polled %d times", n)
 		}
 		if n := standby.Visitor.(*visits).count(); n != 0 {
 			t.Errorf("the standby visited %d times", n)
@@ -51,7 +51,7 @@ func TestTakeover(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				w.balance("cus", 500)
 				first := w.run(t, "a", func(o *Options) { o.Leases = &switched{memory: w.ledger} })
-				second := w.run(t, "b", func(o *Options) { o.SweepEvery = time.Hour })
+				second := w.run(t, "b", func(o *Options) { o.PollEvery = time.Hour })
 				after(20 * time.Second)
 				left := time.Now()
 				tt.leave(t, w, first)
@@ -65,8 +65,8 @@ func TestTakeover(t *testing.T) {
 					t.Errorf("term %d", term)
 				}
 				after(time.Millisecond)
-				if n := len(second.board.sweeps()); n != 1 {
-					t.Errorf("%d sweeps right after the takeover: the next tick is an hour away", n)
+				if n := len(second.board.polls()); n != 1 {
+					t.Errorf("%d polls right after the takeover: the next tick is an hour away", n)
 				}
 			})
 		})
@@ -100,10 +100,10 @@ func TestTrustEndsBeforeTheLeaseDoes(t *testing.T) {
 				if p.board.holding() {
 					t.Error("the metrics were not told")
 				}
-				swept := len(w.swept(w.start))
+				polled := len(w.polled(w.start))
 				after(time.Minute)
-				if n := len(w.swept(w.start)); n != swept {
-					t.Errorf("%d sweeps without the lease", n-swept)
+				if n := len(w.polled(w.start)); n != polled {
+					t.Errorf("%d polls without the lease", n-polled)
 				}
 				w.ledger.do(tt.back)
 				after(LeaseRenew)
@@ -133,14 +133,14 @@ func TestTrustCountsFromBeforeTheRequest(t *testing.T) {
 	})
 }
 
-// Between the lease and its first sweep a worker may find a target in the queue
+// Between the lease and its first poll a worker may find a target in the queue
 // that was put there under an earlier lease.
-func TestNothingIsCheckedUnderALeaseBeforeItsFirstSweep(t *testing.T) {
+func TestNothingIsCheckedUnderALeaseBeforeItsFirstPoll(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 50)
 		p := w.process("a")
 		p.holding.tick(t.Context())
-		p.sweep(t.Context())
+		p.poll(t.Context())
 		p.holding.release()
 		p.holding.tick(t.Context())
 		after(6 * time.Second)
@@ -149,7 +149,7 @@ func TestNothingIsCheckedUnderALeaseBeforeItsFirstSweep(t *testing.T) {
 			t.Fatalf("%d confirm reads on what was seen under the earlier lease; %d wait", n, p.queue.len())
 		}
 		w.away = errAway
-		p.sweep(t.Context())
+		p.poll(t.Context())
 		if n := p.queue.len(); n != 0 {
 			t.Errorf("%d still wait although nothing was read under this lease", n)
 		}
@@ -211,22 +211,22 @@ func TestARegainedLeaseStartsFromTheLedger(t *testing.T) {
 	})
 }
 
-func TestASweepThatOutlivesItsLeaseShowsNothing(t *testing.T) {
+func TestAPollThatOutlivesItsLeaseShowsNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 500)
 		p := w.run(t, "a", func(o *Options) { o.Leases = &switched{memory: w.ledger} })
 		after(time.Second)
-		w.do(func(at *provider) { at.sweeping = func(context.Context) { time.Sleep(30 * time.Second) } })
+		w.do(func(at *provider) { at.polling = func(context.Context) { time.Sleep(30 * time.Second) } })
 		after(5 * time.Second)
 		p.Options.Leases.(*switched).off(true)
 		after(time.Minute)
-		if got := p.board.sweeps(); !slices.Equal(got, []string{SweptOK}) || p.board.shows("cus") {
-			t.Errorf("sweeps %v, still shown: %v", got, p.board.shows("cus"))
+		if got := p.board.polls(); !slices.Equal(got, []string{SweptOK}) || p.board.shows("cus") {
+			t.Errorf("polls %v, still shown: %v", got, p.board.shows("cus"))
 		}
 	})
 }
 
-func TestStaleTellsSweepsThatStopped(t *testing.T) {
+func TestStaleTellsPollsThatStopped(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 500)
 		p, standby := w.run(t, "a"), w.run(t, "b")
@@ -235,14 +235,14 @@ func TestStaleTellsSweepsThatStopped(t *testing.T) {
 		}
 		after(time.Hour)
 		if got := stale(p); got != nil {
-			t.Errorf("stale %v while sweeps go on", got)
+			t.Errorf("stale %v while polls go on", got)
 		}
 		w.do(func(at *provider) { at.away = errAway })
 		after(time.Hour)
 		if got := stale(p); got != nil {
 			t.Errorf("stale %v: a restart does not bring a provider back", got)
 		}
-		w.do(func(at *provider) { at.sweeping = func(context.Context) { time.Sleep(10 * time.Minute) } })
+		w.do(func(at *provider) { at.polling = func(context.Context) { time.Sleep(10 * time.Minute) } })
 		p.end(t)
 		for !standby.Held() {
 			after(100 * time.Millisecond)
@@ -252,7 +252,7 @@ func TestStaleTellsSweepsThatStopped(t *testing.T) {
 		}
 		after(3 * time.Minute)
 		if got := stale(standby); !slices.Equal(got, []string{name}) {
-			t.Errorf("stale %v while a sweep hangs", got)
+			t.Errorf("stale %v while a poll hangs", got)
 		}
 	})
 }

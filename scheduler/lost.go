@@ -24,7 +24,7 @@ const (
 // nothing. The caller holds mu.
 func (p *pass) lost(book *Rulebook) (customers []topup.CustomerID) {
 	for target, standing := range p.standings {
-		if standing.SettledAt == nil || standing.Now.Sub(*standing.SettledAt) > lostFor || slices.ContainsFunc(standing.Pauses, byName) {
+		if standing.CreditedAt == nil || standing.Now.Sub(*standing.CreditedAt) > lostFor || slices.ContainsFunc(standing.Pauses, byName) {
 			continue
 		}
 		t, known := p.w.tracked[target]

@@ -42,19 +42,19 @@ func TestWhoHasLostTheRule(t *testing.T) {
 		}, 0},
 		{"bought for more than 90 days ago", func(w *world) {
 			w.reload(func(r *rules.Rule) { r.Product = "itm_typo" })
-			w.ledger.of("bought", func(s *topup.Standing) { s.SettledAt = new(w.start.Add(-lostFor)) })
+			w.ledger.of("bought", func(s *topup.Standing) { s.CreditedAt = new(w.start.Add(-lostFor)) })
 		}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				w.balance("bought", 500)
 				w.balance("never-bought", 500)
-				w.ledger.of("bought", func(s *topup.Standing) { s.SettledAt = new(w.start.Add(-24 * time.Hour)) })
+				w.ledger.of("bought", func(s *topup.Standing) { s.CreditedAt = new(w.start.Add(-24 * time.Hour)) })
 				w.ledger.of("never-bought", func(*topup.Standing) {})
 				p := w.run(t, "a")
 				after(time.Second)
 				tt.change(w)
-				after(2 * sweepTime)
+				after(2 * pollTime)
 				if got := p.board.lostRule(); got != tt.want {
 					t.Errorf("%d have lost their rule, want %d", got, tt.want)
 				}
@@ -74,7 +74,7 @@ func TestAnOutageLosesNobodyTheirRule(t *testing.T) {
 		w.balance("bought", 500)
 		w.balance("dry", 0)
 		w.confirming = func(_ topup.Order, c *topup.Confirmation) { c.PriceProblem = "wrong price" }
-		w.ledger.of("bought", func(s *topup.Standing) { s.SettledAt = &w.start })
+		w.ledger.of("bought", func(s *topup.Standing) { s.CreditedAt = &w.start })
 		w.run(t, "a").end(t)
 		w.away = errAway
 		p := w.run(t, "b")

@@ -16,7 +16,7 @@ import (
 const (
 	// recordEvery bounds the age of what targets and explain show when nothing changes.
 	recordEvery = time.Minute
-	// forgetAfter is how long a target may be absent from complete sweeps before
+	// forgetAfter is how long a target may be absent from complete polls before
 	// it counts as taken off the customer instead of missing.
 	forgetAfter = time.Hour
 	// idleFor is how long a balance must have stood still, inclusive, until a
@@ -78,7 +78,7 @@ func recalled(e topup.Evaluation) *tracked {
 		if takesPeople(e.Reason) { // so that many of them are not asked about at once by each new process
 			t.spell = spell{found: e.Reason, said: e.Text, checks: 1, began: e.At}
 			if e.Reason != topup.Suspended && e.Reason != topup.Implausible {
-				t.spell.checked = e.At // of those two the record tells when a sweep saw them, not when they were checked
+				t.spell.checked = e.At // of those two the record tells when a poll saw them, not when they were checked
 			}
 		}
 	}
@@ -203,7 +203,7 @@ func sameAccount(a, b topup.Account) bool {
 	return a.Inactive == b.Inactive && a.Currency == b.Currency && a.PaymentMethod == b.PaymentMethod && maps.Equal(a.Properties, b.Properties)
 }
 
-// decide takes a sweep's decision into memory.
+// decide takes a poll's decision into memory.
 func (t *tracked) decide(d rules.Decision, f rules.Facts, moved bool) {
 	t.spell = t.spell.seen(d.Reason, t.reading.ReadAt, moved, f.Now)
 	if d.Reason != topup.Confirming {

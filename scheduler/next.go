@@ -45,7 +45,7 @@ type spell struct {
 	cut     bool         // another reason than being low has stood since the newest check
 }
 
-// next says when the target is to be checked, and as what, after a sweep has
+// next says when the target is to be checked, and as what, after a poll has
 // decided about it. It is pure: the queue, the workers and the wakes only do what
 // it says. A wait is never longer than its class allows, whatever a clock has done.
 func next(s spell, decided topup.Reason, confirmAfter time.Duration, now time.Time) (when time.Time, c class) {
@@ -94,7 +94,7 @@ func takesPeople(found topup.Reason) bool {
 	}
 }
 
-// seen is the spell after a sweep's decision on a reading. changed tells that
+// seen is the spell after a poll's decision on a reading. changed tells that
 // something is new that a check's finding may hang on.
 func (s spell) seen(decided topup.Reason, readAt time.Time, changed bool, now time.Time) spell {
 	switch decided {

@@ -10,7 +10,7 @@ import (
 	"topupd/topup"
 )
 
-func TestOnceReconcilesSweepsBuysAndReturns(t *testing.T) {
+func TestOnceReconcilesPollsBuysAndReturns(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var order []string
 		for _, customer := range []topup.CustomerID{"a", "b", "c", "full"} {
@@ -19,12 +19,12 @@ func TestOnceReconcilesSweepsBuysAndReturns(t *testing.T) {
 		w.balance("full", 500)
 		p := w.process("cron")
 		p.Visitor.(*visits).visit = func() { order = append(order, "visit") }
-		w.sweeping = func(context.Context) { order = append(order, "sweep") }
+		w.polling = func(context.Context) { order = append(order, "poll") }
 		w.buying = func(context.Context, topup.Purchase) { time.Sleep(10 * time.Second) } // longer than the lease's margin
 		if err := p.scheduler.Once(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(order, []string{"visit", "sweep", "visit"}) {
+		if !slices.Equal(order, []string{"visit", "poll", "visit"}) {
 			t.Errorf("order %v", order)
 		}
 		if v := p.Visitor.(*visits); v.waited != v.count() {
@@ -45,7 +45,7 @@ func TestOnceReadsTheBooksToTheirEnd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		b, withBooks := w.books()
 		w.balance("cus", 50)
-		b.parts = 3 * partsPerSweep
+		b.parts = 3 * partsPerPoll
 		if err := w.process("cron", withBooks).scheduler.Once(t.Context()); err != nil || len(w.charged()) != 1 {
 			t.Errorf("charged %v, %v; want it once the books were read", w.charged(), err)
 		}
@@ -84,7 +84,7 @@ func TestOnceSaysWhatKeptIt(t *testing.T) {
 				if err == nil || errors.Is(err, ErrLeaseElsewhere) != tt.elsewhere {
 					t.Errorf("Once() = %v, want an error; that another holds the lease: %v", err, tt.elsewhere)
 				}
-				if len(w.charged()) != 0 || tt.elsewhere && len(w.swept(w.start)) != 0 {
+				if len(w.charged()) != 0 || tt.elsewhere && len(w.polled(w.start)) != 0 {
 					t.Error("it worked all the same")
 				}
 			})

@@ -20,7 +20,7 @@ const (
 	consultShare = 10
 )
 
-// pass is one sweep under way. Each page is decided on, recorded and queued as it
+// pass is one poll under way. Each page is decided on, recorded and queued as it
 // comes, so that the age of a reading never depends on the size of the account,
 // and no transaction on it either.
 type pass struct {
@@ -97,7 +97,7 @@ func (p *pass) goesOn(ctx context.Context) {
 		return
 	}
 	p.long = true
-	w.Log.LogAttrs(ctx, slog.LevelWarn, "sweep takes longer than readings may be old", slog.String("provider", w.Name),
+	w.Log.LogAttrs(ctx, slog.LevelWarn, "poll takes longer than readings may be old", slog.String("provider", w.Name),
 		slog.Float64("seconds", took.Seconds()), slog.Float64("max_reading_age_seconds", mayTake.Seconds()), slog.Int("targets", seen),
 		slog.String("remedy", "raise rate_limit.share, or the limits if the provider allows you more; or max_reading_age of the rules"))
 }
@@ -107,16 +107,16 @@ const showEvery = 15 * time.Second
 
 // end counts what fell, ends what is back, and decides about everybody whom no
 // page was enough for: whom the pass has not shown, and whom it made suspect.
-func (p *pass) end(ctx context.Context, sweep topup.Sweep, failed error) error {
+func (p *pass) end(ctx context.Context, poll topup.Poll, failed error) error {
 	w := p.w
 	if err := p.consult(ctx); err != nil {
 		return err
 	}
 	var err error // the ledger may refuse to take what was seen; everybody else is decided about
 	if failed == nil {
-		w.endPass(sweep)
+		w.endPass(poll)
 		if err = p.settleFalls(ctx); err == nil {
-			err = p.settleBacks(ctx, sweep.Complete)
+			err = p.settleBacks(ctx, poll.Complete)
 		}
 	}
 	w.mu.Lock()
@@ -217,7 +217,7 @@ func (w *Watch) take(page topup.Page, standings map[topup.Target]topup.Standing)
 }
 
 // endPass forgets who is long gone.
-func (w *Watch) endPass(sweep topup.Sweep) {
+func (w *Watch) endPass(poll topup.Poll) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.Now()
@@ -226,7 +226,7 @@ func (w *Watch) endPass(sweep topup.Sweep) {
 		case t.pass == w.pass:
 		case t.missing.IsZero():
 			t.missing = now
-		case sweep.Complete && now.Sub(t.missing) > forgetAfter:
+		case poll.Complete && now.Sub(t.missing) > forgetAfter:
 			delete(w.tracked, target)
 			w.queue.drop(target)
 		}

@@ -52,8 +52,8 @@ func TestAPassThatFailsHasShownItsFirstPages(t *testing.T) {
 		if got := p.board.state("cus_30").Reason; got != topup.Enough {
 			t.Errorf("who was not shown is %q", got)
 		}
-		if slices.Contains(p.board.sweeps()[2:], SweptOK) {
-			t.Errorf("sweeps %v", p.board.sweeps())
+		if slices.Contains(p.board.polls()[2:], SweptOK) {
+			t.Errorf("polls %v", p.board.polls())
 		}
 	})
 }
@@ -98,7 +98,7 @@ func TestALongPassSaysSoAndGoesOn(t *testing.T) {
 		w.do(func(p *provider) { p.pageSize, p.pageTime = 10, 30*time.Second })
 		p := w.run(t, "a")
 		said := func() int {
-			return len(p.journal.find("sweep takes longer than readings may be old", map[string]string{"provider": name}))
+			return len(p.journal.find("poll takes longer than readings may be old", map[string]string{"provider": name}))
 		}
 		after(110 * time.Second)
 		if n := said(); n != 0 {
@@ -142,7 +142,7 @@ func TestAReadingThatIsTooOldIsReadAnew(t *testing.T) {
 		if len(bought) != 1 {
 			t.Fatalf("bought %d times in the middle of the pass, want once", len(bought))
 		}
-		// The third finds the sweep's reading 3 min old, and becomes the first of two.
+		// The third finds the poll's reading 3 min old, and becomes the first of two.
 		want := []time.Duration{5 * time.Second, 65 * time.Second, 185 * time.Second, 190 * time.Second, 5 * time.Minute}
 		if reads := w.read(w.start); !slices.Equal(reads, want) {
 			t.Errorf("read at %v, want %v", reads, want)
@@ -150,16 +150,16 @@ func TestAReadingThatIsTooOldIsReadAnew(t *testing.T) {
 	})
 }
 
-// TestAnIncompleteSweepSaysWhatWasMissing in its log line.
-func TestAnIncompleteSweepSaysWhatWasMissing(t *testing.T) {
+// TestAnIncompletePollSaysWhatWasMissing in its log line.
+func TestAnIncompletePollSaysWhatWasMissing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.customers(3)
 		w.provider.mu.Lock()
 		w.provider.incomplete = true
 		w.provider.mu.Unlock()
 		p := w.run(t, "a")
-		after(sweepTime)
-		said := p.journal.find("sweep", map[string]string{"provider": name, "missing": "70 of 120 balances were not shown"})
+		after(pollTime)
+		said := p.journal.find("poll", map[string]string{"provider": name, "missing": "70 of 120 balances were not shown"})
 		if len(said) == 0 || said[0].level != slog.LevelWarn {
 			t.Errorf("log lines: %+v", said)
 		}

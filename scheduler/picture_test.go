@@ -73,12 +73,12 @@ func TestTroubleAndDrynessHaveTimesOfTheirOwn(t *testing.T) {
 		w.ledger.do(func(m *memory) {
 			m.change = func(s *topup.Standing) { s.Pauses = []topup.Pause{{Scope: topup.PauseAll}} }
 		})
-		after(sweepTime)
+		after(pollTime)
 		if s := p.board.state("cus"); !s.TroubleSince.IsZero() || s.DrySince.IsZero() {
 			t.Errorf("a paused customer is nobody's trouble, but still dry: %+v", s)
 		}
 		w.balance("cus", 100)
-		after(sweepTime)
+		after(pollTime)
 		if s := p.board.state("cus"); !s.DrySince.IsZero() || s.Reason != topup.Enough {
 			t.Errorf("state %+v", s)
 		}

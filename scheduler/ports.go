@@ -11,12 +11,12 @@ import (
 
 // Reader is one provider connection, as watching it needs it.
 type Reader interface {
-	// Sweep reads every balance of the products and hands the readings over page
+	// Poll reads every balance of the products and hands the readings over page
 	// by page, as they come: an account can be so large that the first are old
 	// when the last are read. Calls of page never overlap. A target may come again
 	// in the same pass, then its newest reading counts. An error of page ends the
 	// pass and is returned.
-	Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error)
+	Poll(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Poll, error)
 	// Confirm reads everything that must hold right before buying the order.
 	// Whatever cannot be read is an error.
 	Confirm(ctx context.Context, order topup.Order) (topup.Confirmation, error)
@@ -119,15 +119,15 @@ type Visitor interface {
 // Observer is told what the watching of a connection shows. Its methods must
 // not block.
 type Observer interface {
-	SweepObserver
+	PollObserver
 	Decided(provider, rule string, reason topup.Reason)
 	Targets(provider string, now time.Time, states []TargetState)
 	Recovered(provider string, below time.Duration)
 }
 
-// SweepObserver is told how the sweeps of a connection go.
-type SweepObserver interface {
-	Swept(provider, result string, duration time.Duration, at time.Time)
+// PollObserver is told how the polls of a connection go.
+type PollObserver interface {
+	Polled(provider, result string, duration time.Duration, at time.Time)
 	// Pace tells how long a pass takes: the newest one, or the one under way when
 	// that has taken longer already; and how old a reading may be.
 	Pace(provider string, takes, mayTake time.Duration)
@@ -135,7 +135,7 @@ type SweepObserver interface {
 	RuleLost(provider string, customers int)
 }
 
-// TargetState is one target in the picture that a sweep gives.
+// TargetState is one target in the picture that a poll gives.
 type TargetState struct {
 	Target       topup.Target
 	Balance      *topup.Credits // nil when it cannot be read

@@ -18,7 +18,7 @@ type Lowered struct {
 }
 
 // Preview tells, rule by rule, who becomes low by another rulebook, by the readings
-// of the last sweep. A rule in dry run charges nobody.
+// of the last poll. A rule in dry run charges nobody.
 func (w *Watch) Preview(book *Rulebook) []Lowered {
 	type sum struct {
 		lowered, targets int

@@ -27,26 +27,26 @@ type account struct {
 type provider struct {
 	mu          sync.Mutex
 	accounts    map[topup.CustomerID]*account
-	away        error // sweeps and confirm reads fail
+	away        error // polls and confirm reads fail
 	incomplete  bool
 	methods     string
-	pageSize    int           // of sweeps; 0 = all on one page
+	pageSize    int           // of polls; 0 = all on one page
 	pageTime    time.Duration // that a page takes
 	confirmTime time.Duration // that a confirm read takes
-	breaksAt    int           // the page, counted from 1, at which sweeps fail; 0 = none
+	breaksAt    int           // the page, counted from 1, at which polls fail; 0 = none
 
-	sweeping   func(context.Context)                  // runs before each sweep
+	polling    func(context.Context)                  // runs before each poll
 	confirming func(topup.Order, *topup.Confirmation) // changes each confirm read
 	buying     func(context.Context, topup.Purchase)  // runs before each charge
 	answering  func(p topup.Purchase) (ran bool)      // nil: every request is run
 	confirmErr func(topup.Order) error                // nil: confirm reads work
 	prepareErr error
 
-	sweeps, methodReads []time.Time
-	confirms            []topup.Order
-	confirmedAt         []time.Time
-	charges             []topup.Purchase
-	chargedAt           []time.Time
+	polls, methodReads []time.Time
+	confirms           []topup.Order
+	confirmedAt        []time.Time
+	charges            []topup.Purchase
+	chargedAt          []time.Time
 }
 
 func (p *provider) set(customer topup.CustomerID, change func(*account)) {
@@ -86,10 +86,10 @@ func (p *provider) reading(customer topup.CustomerID, a *account) topup.Reading 
 	}
 }
 
-func (p *provider) Sweep(ctx context.Context, _ []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
+func (p *provider) Poll(ctx context.Context, _ []topup.ProductID, page func(topup.Page) error) (topup.Poll, error) {
 	p.mu.Lock()
-	hook := p.sweeping
-	p.sweeps = append(p.sweeps, time.Now())
+	hook := p.polling
+	p.polls = append(p.polls, time.Now())
 	p.mu.Unlock()
 	if hook != nil {
 		hook(ctx)
@@ -109,24 +109,24 @@ func (p *provider) Sweep(ctx context.Context, _ []topup.ProductID, page func(top
 			away = errBroken
 		}
 		if away != nil {
-			return topup.Sweep{}, away
+			return topup.Poll{}, away
 		}
 		if err := page(topup.Page{Readings: readings}); err != nil {
-			return topup.Sweep{}, err
+			return topup.Poll{}, err
 		}
 		time.Sleep(each)
 	}
 	if _, away := p.readings(nil); away != nil {
-		return topup.Sweep{}, away
+		return topup.Poll{}, away
 	}
-	sweep := topup.Sweep{Complete: complete, Reads: 1}
+	poll := topup.Poll{Complete: complete, Reads: 1}
 	if !complete {
-		sweep.Missing = "70 of 120 balances were not shown"
+		poll.Missing = "70 of 120 balances were not shown"
 	}
-	return sweep, nil
+	return poll, nil
 }
 
-// errBroken is a sweep that fails on its way.
+// errBroken is a poll that fails on its way.
 var errBroken = errors.New("the list broke off")
 
 func (p *provider) customers() []topup.CustomerID {
@@ -213,12 +213,12 @@ func (p *provider) orders() []topup.Order {
 	return slices.Clone(p.confirms)
 }
 
-// swept, read, asked and paid are when sweeps, confirm reads, payment method
+// polled, read, asked and paid are when polls, confirm reads, payment method
 // reads and charges happened, counted from the start.
-func (p *provider) swept(start time.Time) []time.Duration { return p.since(start, &p.sweeps) }
-func (p *provider) read(start time.Time) []time.Duration  { return p.since(start, &p.confirmedAt) }
-func (p *provider) asked(start time.Time) []time.Duration { return p.since(start, &p.methodReads) }
-func (p *provider) paid(start time.Time) []time.Duration  { return p.since(start, &p.chargedAt) }
+func (p *provider) polled(start time.Time) []time.Duration { return p.since(start, &p.polls) }
+func (p *provider) read(start time.Time) []time.Duration   { return p.since(start, &p.confirmedAt) }
+func (p *provider) asked(start time.Time) []time.Duration  { return p.since(start, &p.methodReads) }
+func (p *provider) paid(start time.Time) []time.Duration   { return p.since(start, &p.chargedAt) }
 
 func (p *provider) since(start time.Time, times *[]time.Time) []time.Duration {
 	p.mu.Lock()

@@ -14,9 +14,9 @@ func TestTakeIsByUrgencyAmongThoseThatAreDue(t *testing.T) {
 	q.put(waiting{class: first, target: target("half"), due: noon, left: 500})
 	q.put(waiting{class: first, target: target("half, longer due"), due: noon.Add(-time.Minute), left: 500})
 	q.put(waiting{class: first, target: target("empty"), due: noon, left: 0})
-	q.notify() // the sweep is over
+	q.notify() // the poll is over
 	for _, want := range []topup.CustomerID{"empty", "half, longer due", "half"} {
-		<-q.wake // of the sweep, then of the takes: while somebody waits, somebody else must look
+		<-q.wake // of the poll, then of the takes: while somebody waits, somebody else must look
 		if got, ok, _ := q.take(noon); !ok || got.target.Customer != want {
 			t.Fatalf("take() = %q, %v; want %q", got.target.Customer, ok, want)
 		}

@@ -9,7 +9,7 @@ import (
 
 // weighRefusals reads the customers again whose requests were refused, before
 // their refusals count against the rule: one that is archived or gone is refused
-// whatever the rule asks for. It is called after a refusal, and by every sweep for
+// whatever the rule asks for. It is called after a refusal, and by every poll for
 // what a process that died, or a provider that was away, has left.
 func (w *Watch) weighRefusals(ctx context.Context) {
 	refused, err := w.Holds.Refusals(ctx, w.ID)

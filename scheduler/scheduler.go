@@ -39,7 +39,7 @@ type Chore struct {
 // has its permit is finished, nothing new is begun, and the leases are given
 // up last.
 func (s *Scheduler) Run(ctx context.Context) error {
-	ticker, sweeps, err := s.cron(ctx)
+	ticker, polls, err := s.cron(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	var parts, holdings sync.WaitGroup
 	for i, w := range s.Watches {
 		holdings.Go(func() { w.holding.run(leases) })
-		parts.Go(func() { w.takeOver(ctx, sweeps[i]) })
+		parts.Go(func() { w.takeOver(ctx, polls[i]) })
 		parts.Go(func() { w.wakes(ctx) })
 		for range w.Workers {
 			parts.Go(func() { w.work(ctx) })
@@ -72,15 +72,15 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-// takeOver sweeps at once when the lease is gained, at start too: the next tick
-// of a long sweep interval would leave customers unwatched until then.
-func (w *Watch) takeOver(ctx context.Context, sweep cron.Job) {
+// takeOver polls at once when the lease is gained, at start too: the next tick
+// of a long poll interval would leave customers unwatched until then.
+func (w *Watch) takeOver(ctx context.Context, poll cron.Job) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.holding.gained:
-			sweep.Run()
+			poll.Run()
 		}
 	}
 }
@@ -90,7 +90,7 @@ func (w *Watch) takeOver(ctx context.Context, sweep cron.Job) {
 // changes), a job that is still running is skipped, and a panic inside a job is
 // recovered inside the skip, because the other way round a job never ran again
 // after its first panic (github.com/robfig/cron/issues/366, read 2026-11-20).
-// The sweeps are returned too, in the order of the watches, to be run between
+// The polls are returned too, in the order of the watches, to be run between
 // the ticks as well.
 func (s *Scheduler) cron(ctx context.Context) (*cron.Cron, []cron.Job, error) {
 	log := cronLog{s.Log}
@@ -109,9 +109,9 @@ func (s *Scheduler) cron(ctx context.Context) (*cron.Cron, []cron.Job, error) {
 		c.Schedule(cron.Every(every), fenced)
 		return fenced
 	}
-	var sweeps []cron.Job
+	var polls []cron.Job
 	for _, w := range s.Watches {
-		sweeps = append(sweeps, add(w.SweepEvery, w.sweep))
+		polls = append(polls, add(w.PollEvery, w.poll))
 		add(VisitEvery, w.visit)
 	}
 	if s.Housekeeping != nil {
@@ -120,7 +120,7 @@ func (s *Scheduler) cron(ctx context.Context) (*cron.Cron, []cron.Job, error) {
 	for _, chore := range s.Chores {
 		add(chore.Every, chore.Run)
 	}
-	return c, sweeps, errors.Join(errs...)
+	return c, polls, errors.Join(errs...)
 }
 
 // cronLog gives cron's own words to slog; its chatter is dropped.
@@ -132,7 +132,7 @@ func (l cronLog) Error(err error, msg string, _ ...any) {
 	l.log.LogAttrs(context.Background(), slog.LevelError, "scheduler", slog.String("job", msg), slog.Any("err", err))
 }
 
-// Stale tells at which connections that this process works on no sweep has gone
+// Stale tells at which connections that this process works on no poll has gone
 // on, or ended well or badly, for longer than allowed: the watchdog outside cron. A
 // provider or a database that is away is not stale; a restart would not help.
 func (s *Scheduler) Stale(now time.Time, allowed func(*Watch) time.Duration, since time.Time) []string {
@@ -149,7 +149,7 @@ func (s *Scheduler) Stale(now time.Time, allowed func(*Watch) time.Duration, sin
 // ErrLeaseElsewhere tells that another process works on a connection.
 var ErrLeaseElsewhere = errors.New("another process holds the lease")
 
-// Once reconciles, sweeps, reads the low ones again and buys, for users who
+// Once reconciles, polls, reads the low ones again and buys, for users who
 // bring their own cron. It returns when nothing more can be done now.
 func (s *Scheduler) Once(ctx context.Context) error {
 	var errs []error
@@ -177,12 +177,12 @@ func (w *Watch) once(ctx context.Context) error {
 		w.holding.release()
 	}()
 	w.visit(ctx)
-	w.Visitor.Wait() // what it settles, the sweep may buy for
-	w.sweep(ctx)
+	w.Visitor.Wait() // what it settles, the poll may buy for
+	w.poll(ctx)
 	for w.amidBooks() && ctx.Err() == nil {
-		w.sweep(ctx)
+		w.poll(ctx)
 	}
-	if w.LastSweep().IsZero() {
+	if w.LastPoll().IsZero() {
 		return fmt.Errorf("%s: no balance could be read", w.Name)
 	}
 	w.ask(ctx)

@@ -125,7 +125,7 @@ func (w *Watch) account() bool {
 
 // closely is how far apart two readings of a target are while nothing is in the
 // way, and a little more.
-func (w *Watch) closely() time.Duration { return 2 * max(w.SweepEvery, w.passTook) }
+func (w *Watch) closely() time.Duration { return 2 * max(w.PollEvery, w.passTook) }
 
 // lists tells whether the provider lists what has ended.
 func (w *Watch) lists() bool {

@@ -102,7 +102,7 @@ func TestAnUnprovenPurchaseIsShownUntilTheBalanceIsBack(t *testing.T) {
 			t.Errorf("%d plans, shown as %+v", len(w.ledger.planned()), p.board.state("env"))
 		}
 		w.set("env", func(a *account) { a.balance, a.stamp = 500*topup.Credit, time.Time{} })
-		after(2 * sweepTime)
+		after(2 * pollTime)
 		if p.board.state("env").Unproven {
 			t.Error("shown still, although the balance is back")
 		}
@@ -142,7 +142,7 @@ func TestAccountsOfAHostAreDoubtedTogether(t *testing.T) {
 	})
 }
 
-// TestAHoldEndsWhenBalancesAreBack: P14. Whoever is back in two complete sweeps
+// TestAHoldEndsWhenBalancesAreBack: P14. Whoever is back in two complete polls
 // is let go; whoever is not stays held; meanwhile the records show what is read.
 func TestAHoldEndsWhenBalancesAreBack(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -159,21 +159,21 @@ func TestAHoldEndsWhenBalancesAreBack(t *testing.T) {
 		for _, customer := range w.all()[1:] {
 			w.balance(customer, 400)
 		}
-		after(sweepTime)
+		after(pollTime)
 		e := w.ledger.last("cus_01")
 		if e.Reason != topup.Implausible || e.Balance == nil || *e.Balance != 400*topup.Credit || !strings.Contains(e.Text, "it shows 400 now") {
 			t.Errorf("the newest record does not show the reading of now: %+v", e)
 		}
-		after(4 * sweepTime)
+		after(4 * pollTime)
 		if !w.ledger.held("cus_01") {
-			t.Error("sweeps that are not complete have ended the hold")
+			t.Error("polls that are not complete have ended the hold")
 		}
 		w.do(func(at *provider) { at.incomplete = false })
-		after(sweepTime)
+		after(pollTime)
 		if !w.ledger.held("cus_01") {
-			t.Error("one complete sweep has ended the hold")
+			t.Error("one complete poll has ended the hold")
 		}
-		after(sweepTime)
+		after(pollTime)
 		if w.ledger.held("cus_01") || !w.ledger.held("cus_00") {
 			t.Errorf("after two: who is back is held %t, who is not %t", w.ledger.held("cus_01"), w.ledger.held("cus_00"))
 		}
@@ -198,13 +198,13 @@ func TestAZeroInBetweenBeginsTheCountAnew(t *testing.T) {
 		w.customers(6)
 		w.run(t, "a")
 		after(7 * time.Second)
-		for range 5 { // back in one sweep, gone in the next
+		for range 5 { // back in one poll, gone in the next
 			w.empty(6)
-			after(sweepTime)
+			after(pollTime)
 			for _, customer := range w.all() {
 				w.balance(customer, 400)
 			}
-			after(sweepTime)
+			after(pollTime)
 		}
 		if !w.ledger.held("cus_00") || len(w.charged()) != 0 {
 			t.Errorf("held %t, bought for %v", w.ledger.held("cus_00"), w.charged())
@@ -363,12 +363,12 @@ func TestFilled(t *testing.T) {
 	}
 }
 
-// uses lets a customer use so many credits between two sweeps, two dozen times, until
+// uses lets a customer use so many credits between two polls, two dozen times, until
 // that much is left.
 func (w *world) uses(customer topup.CustomerID, each, left int64) {
 	for balance := left + 24*each; balance >= left; balance -= each {
 		w.balance(customer, balance)
-		after(sweepTime)
+		after(pollTime)
 	}
 }
 

@@ -98,7 +98,7 @@ func TestAnIdleCustomerIsNoLongerServed(t *testing.T) {
 			t.Error("still served after 30 idle days")
 		}
 		w.balance("cus", -1)
-		after(2 * sweepTime)
+		after(2 * pollTime)
 		if p.board.state("cus").Unserved {
 			t.Error("not served although it uses credits again")
 		}
@@ -145,7 +145,7 @@ func TestNobodyIsHeldInDryRun(t *testing.T) {
 			t.Error("not held")
 		}
 		w.reload(func(r *rules.Rule) { r.DryRun = true })
-		after(sweepTime)
+		after(pollTime)
 		if s := p.board.state("cus"); !s.HeldSince.IsZero() {
 			t.Errorf("held in dry run: %+v", s)
 		}

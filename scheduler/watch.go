@@ -14,7 +14,7 @@ import (
 type Options struct {
 	ID          topup.ProviderID
 	Name        string // the label in the YAML
-	SweepEvery  time.Duration
+	PollEvery   time.Duration
 	Workers     int // confirm reads and purchases at the same time; 0 = DefaultWorkers
 	AllowNative bool
 	FirstHold   time.Duration
@@ -65,15 +65,15 @@ type Watch struct {
 	mu           sync.Mutex
 	tracked      map[topup.Target]*tracked
 	term         int64                       // of the lease that tracked belongs to
-	lastOK       time.Time                   // of the last complete or incomplete sweep that gave readings
-	lastPage     time.Time                   // when the newest sweep under way was last seen to go on
+	lastOK       time.Time                   // of the last complete or incomplete poll that gave readings
+	lastPage     time.Time                   // when the newest poll under way was last seen to go on
 	rushTold     time.Time                   // when a rush was last in the log
 	lostTold     int                         // how many targets without their rule were last told
 	lastShown    time.Time                   // when the picture was last given away
 	passEnded    int64                       // the newest pass that gave readings to its end
-	lastEnd      time.Time                   // of the last sweep that ended, well or badly
-	openProducts []topup.ProductID           // of open purchases, as of the last sweep
-	pass         int64                       // counts the sweeps
+	lastEnd      time.Time                   // of the last poll that ended, well or badly
+	openProducts []topup.ProductID           // of open purchases, as of the last poll
+	pass         int64                       // counts the polls
 	passTook     time.Duration               // how long the last one that gave readings was
 	seen, gone   int                         // targets that the one under way has shown; that plausibly ran out in it
 	suspects     map[topup.Target]topup.Fall // not queued before the ledger has counted them
@@ -81,13 +81,13 @@ type Watch struct {
 	debts        debts
 }
 
-// tracked is what this process remembers about a target between sweeps. All of
+// tracked is what this process remembers about a target between polls. All of
 // it can be lost: the ledger has what matters.
 type tracked struct {
 	reading   topup.Reading
 	trust     rules.Trusted // of the readings that were believed
 	zeroSince *time.Time    // since when every reading shows zero
-	normal    int           // complete sweeps in a row that showed more than zero
+	normal    int           // complete polls in a row that showed more than zero
 	explain   bool          // held because it shows nothing, which the provider's list may explain
 	unproven  bool          // bought for on a zero that one stamp shows
 	pass      int64         // the newest one that showed it
@@ -97,7 +97,7 @@ type tracked struct {
 	spell     spell
 	recalled  topup.Reason // trouble that the ledger knew of; stands until the first check
 
-	decided      topup.Reason // by the newest sweep
+	decided      topup.Reason // by the newest poll
 	confirmAfter time.Duration
 	left         int64
 	unpaid       *rules.Unpaid // what the rule tolerates
@@ -154,15 +154,15 @@ func (w *Watch) Latest(target topup.Target) (topup.Reading, bool) {
 	return t.reading, true
 }
 
-// LastSweep is when a sweep last gave readings; zero when none has.
-func (w *Watch) LastSweep() time.Time {
+// LastPoll is when a poll last gave readings; zero when none has.
+func (w *Watch) LastPoll() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lastOK
 }
 
 // lastActive is when this process last had reason to be content with the
-// sweeps here: the end of the newest one, a page of the one under way, or when it
+// polls here: the end of the newest one, a page of the one under way, or when it
 // was given the lease.
 func (w *Watch) lastActive() time.Time {
 	w.mu.Lock()

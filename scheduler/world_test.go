@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	name      = "hyperline"
-	id        = topup.ProviderID("hyperline://api.hyperline.co/")
-	sweepTime = 5 * time.Second
+	name     = "hyperline"
+	id       = topup.ProviderID("hyperline://api.hyperline.co/")
+	pollTime = 5 * time.Second
 )
 
 func target(customer topup.CustomerID) topup.Target {
@@ -95,8 +95,8 @@ func (w *world) reload(change func(*rules.Rule)) {
 func (w *world) process(holder string, changes ...func(*Options)) *process {
 	p := &process{board: newBoard(), journal: &journal{}, ended: make(chan error, 1), done: make(chan struct{})}
 	o := Options{
-		ID: id, Name: name, SweepEvery: sweepTime, Workers: 2,
-		Policy: topup.PolicyReplay, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
+		ID: id, Name: name, PollEvery: pollTime, Workers: 2,
+		Policy: topup.PolicyRetry, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
 		Holder: holder, Rulebook: w.rules, Reader: w.provider, TokenFingerprint: func() string { return "token" },
 		Leases: w.ledger, Standings: w.ledger, Planner: w.ledger, Archive: w.ledger, Holds: w.ledger, Doubts: w.ledger, Decisions: w.ledger,
 		Purchaser: &till{world: w}, Visitor: &visits{}, Observer: p.board, LeaseChanged: p.board.leaseChanged,
@@ -158,7 +158,7 @@ func (b *till) Buy(ctx context.Context, p topup.Purchase, _ topup.Lease) (topup.
 	}
 	now, state := time.Now(), topup.Cancelled
 	if answering == nil || answering(p) {
-		state = topup.Settled
+		state = topup.Credited
 		w.provider.do(func(at *provider) {
 			at.charges, at.chargedAt = append(at.charges, p), append(at.chargedAt, now)
 			at.accounts[p.Target.Customer].balance += p.Credits
@@ -167,8 +167,8 @@ func (b *till) Buy(ctx context.Context, p topup.Purchase, _ topup.Lease) (topup.
 	w.ledger.of(p.Target.Customer, func(s *topup.Standing) {
 		s.Open, s.EndedAt, s.EndedState = nil, &now, state
 		s.Version++
-		if state == topup.Settled {
-			s.SettledAt, s.NewestRowAt = &now, &now
+		if state == topup.Credited {
+			s.CreditedAt, s.NewestRowAt = &now, &now
 		}
 	})
 	p.State = state
@@ -230,7 +230,7 @@ func (b *board) Decided(_, _ string, reason topup.Reason) {
 	b.decided[reason]++
 }
 
-func (b *board) Swept(_, result string, _ time.Duration, _ time.Time) {
+func (b *board) Polled(_, result string, _ time.Duration, _ time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.results = append(b.results, result)
@@ -306,7 +306,7 @@ func (b *board) recoveries() []time.Duration {
 	return slices.Clone(b.recovered)
 }
 
-func (b *board) sweeps() []string {
+func (b *board) polls() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.results)

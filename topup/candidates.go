@@ -112,7 +112,7 @@ func (c Candidates) External(named []string) ([]Invoice, error) {
 		}
 	}
 	if len(found) > 0 {
-		return nil, fmt.Errorf("the provider's books show what could be it: %s; while it is parked topupd claims it by itself, or say charged with --reference", strings.Join(found, ", "))
+		return nil, fmt.Errorf("the provider's books show what could be it: %s; while it needs review topupd claims it by itself, or say charged with --reference", strings.Join(found, ", "))
 	}
 	var external []Invoice
 	for _, i := range c.Undecided {

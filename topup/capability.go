@@ -109,10 +109,10 @@ func (f Found) Quiet(configured time.Duration) time.Duration {
 	return max(configured, min(quietVisible*f.Visible, maxFoundTime))
 }
 
-// Policy is the configured policy, or park where keys are not honoured.
+// Policy is the configured policy, or review where keys are not honoured.
 func (f Found) Policy(configured Policy) Policy {
 	if f.KeysIgnored {
-		return PolicyPark
+		return PolicyReview
 	}
 	return configured
 }

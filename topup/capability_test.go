@@ -8,7 +8,7 @@ import (
 )
 
 // TestFindingsOnlyEverMakeMoreCareful: P4. Whatever was found, the quiet period
-// never shrinks and a purchase that is parked by configuration is never repeated.
+// never shrinks and a purchase that needs review by configuration is never repeated.
 func TestFindingsOnlyEverMakeMoreCareful(t *testing.T) {
 	const quiet = 15 * time.Minute
 	for _, tt := range []struct {
@@ -18,41 +18,41 @@ func TestFindingsOnlyEverMakeMoreCareful(t *testing.T) {
 		wantPolicy Policy
 		wantQuiet  time.Duration
 	}{
-		{"nothing was found", nil, Found{}, PolicyReplay, quiet},
+		{"nothing was found", nil, Found{}, PolicyRetry, quiet},
 		{
 			"keys are honoured, purchases show at once",
 			[]Capability{{Name: KeysHonoured, Value: "yes"}, {Name: VisibleAfter, Value: "2ms"}},
 			Found{Visible: 2 * time.Millisecond},
-			PolicyReplay, quiet,
+			PolicyRetry, quiet,
 		},
-		{"keys are ignored", []Capability{{Name: KeysHonoured, Value: "no"}}, Found{KeysIgnored: true}, PolicyPark, quiet},
+		{"keys are ignored", []Capability{{Name: KeysHonoured, Value: "no"}}, Found{KeysIgnored: true}, PolicyReview, quiet},
 		{
 			"keys were ignored once, honoured later",
 			[]Capability{{Name: KeysHonoured, Value: "yes"}, {Name: KeysHonoured, Value: "no"}},
 			Found{KeysIgnored: true},
-			PolicyPark, quiet,
+			PolicyReview, quiet,
 		},
-		{"a value of a newer program is the careful one", []Capability{{Name: KeysHonoured, Value: "sometimes"}}, Found{KeysIgnored: true}, PolicyPark, quiet},
-		{"a third of the quiet period is not too slow", []Capability{{Name: VisibleAfter, Value: "5m"}}, Found{Visible: 5 * time.Minute}, PolicyReplay, quiet},
-		{"beyond it the period is raised", []Capability{{Name: VisibleAfter, Value: "5m1s"}}, Found{Visible: 301 * time.Second}, PolicyReplay, 903 * time.Second},
+		{"a value of a newer program is the careful one", []Capability{{Name: KeysHonoured, Value: "sometimes"}}, Found{KeysIgnored: true}, PolicyReview, quiet},
+		{"a third of the quiet period is not too slow", []Capability{{Name: VisibleAfter, Value: "5m"}}, Found{Visible: 5 * time.Minute}, PolicyRetry, quiet},
+		{"beyond it the period is raised", []Capability{{Name: VisibleAfter, Value: "5m1s"}}, Found{Visible: 301 * time.Second}, PolicyRetry, 903 * time.Second},
 		{
 			"the longest delay counts",
 			[]Capability{{Name: VisibleAfter, Value: "1s"}, {Name: VisibleAfter, Value: "10m"}, {Name: VisibleAfter, Value: "3s"}},
 			Found{Visible: 10 * time.Minute},
-			PolicyReplay, 30 * time.Minute,
+			PolicyRetry, 30 * time.Minute,
 		},
-		{"a delay that cannot be read is the longest", []Capability{{Name: VisibleAfter, Value: "soon"}}, Found{Visible: 24 * time.Hour}, PolicyReplay, 24 * time.Hour},
+		{"a delay that cannot be read is the longest", []Capability{{Name: VisibleAfter, Value: "soon"}}, Found{Visible: 24 * time.Hour}, PolicyRetry, 24 * time.Hour},
 		{
 			"the smallest limit counts",
 			[]Capability{{Name: SkipLimit, Value: "10000"}, {Name: SkipLimit, Value: "500"}, {Name: SkipLimit, Value: "many"}},
 			Found{SkipLimit: 500},
-			PolicyReplay, quiet,
+			PolicyRetry, quiet,
 		},
 		{
 			"what is only shown changes nothing",
 			[]Capability{{Name: ExpirySeconds, Value: "cut"}, {Name: RefreshEvery, Value: "10s"}, {Name: "mood", Value: "good"}},
 			Found{},
-			PolicyReplay, quiet,
+			PolicyRetry, quiet,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -60,12 +60,12 @@ func TestFindingsOnlyEverMakeMoreCareful(t *testing.T) {
 			if diff := cmp.Diff(tt.found, got); diff != "" {
 				t.Fatalf("found (-want +got):\n%s", diff)
 			}
-			p := got.Careful(Purchase{Policy: PolicyReplay, QuietPeriod: quiet})
+			p := got.Careful(Purchase{Policy: PolicyRetry, QuietPeriod: quiet})
 			if p.Policy != tt.wantPolicy || p.QuietPeriod != tt.wantQuiet {
 				t.Errorf("%s, %s; want %s, %s", p.Policy, p.QuietPeriod, tt.wantPolicy, tt.wantQuiet)
 			}
-			if parked := got.Policy(PolicyPark); parked != PolicyPark {
-				t.Errorf("configured to park, it would %s", parked)
+			if inReview := got.Policy(PolicyReview); inReview != PolicyReview {
+				t.Errorf("configured to ask for review, it would %s", inReview)
 			}
 		})
 	}

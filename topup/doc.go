@@ -6,15 +6,15 @@
 //
 //	planned   → sent, cancelled               written down; may the request leave?
 //	sent      → confirmed, declined,          it may have left
-//	            cancelled, parked
-//	confirmed → settled, declined             charged; waiting for its effect
-//	parked    → confirmed, declined           a person is asked
+//	            cancelled, needs_review
+//	confirmed → credited, declined             charged; waiting for its effect
+//	needs_review → confirmed, declined        a person is asked
 //	held      → planned, cancelled            waiting for approval (reserved)
-//	settled, declined, cancelled              the end
+//	credited, declined, cancelled              the end
 //
-// Planned, held, sent, confirmed and parked are open: they block the target.
-// Settled, declined and cancelled are final. What became of the money is a
-// second axis, Payment, followed after settled too until it ends.
+// Planned, held, sent, confirmed and needs_review are open: they block the target.
+// Credited, declined and cancelled are final. What became of the money is a
+// second axis, Payment, followed after credited too until it ends.
 //
 // There is no state for "unknown". A timeout, a crash and half an answer all
 // leave a purchase in sent, and one way leads out of there.
@@ -32,12 +32,12 @@
 // # What survives a crash
 //
 //	the process dies                   what is stored      what happens then
-//	before the plan commits            nothing             the next sweep decides again
+//	before the plan commits            nothing             the next poll decides again
 //	after it, before the permit        planned             cancelled after 30 s; a late permit fails
-//	after the permit, before a byte    sent                looks find nothing; repeated under its key, or parked
+//	after the permit, before a byte    sent                looks find nothing; repeated under its key, or needs_review
 //	while the request runs             sent                looks find the charge, or nothing: as above
 //	after the answer, before a store   sent                the same: evidence stands for the answer
-//	after it is stored                 confirmed           settled when books and a reading show it
+//	after it is stored                 confirmed           credited when books and a reading show it
 //
 // # Evidence
 //

@@ -164,7 +164,7 @@ func TestALateYesOnADeclinedPurchaseIsTold(t *testing.T) {
 	var told []Event
 	b := w.purchaser()
 	b.Observe = func(e Event) { told = append(told, e) }
-	// while the answer is on its way the purchase is parked, and resolved by a person
+	// while the answer is on its way the purchase needs review, and resolved by a person
 	b.Provider = meanwhile{w, func() {
 		row := w.ledger.rows[p.ID]
 		row.State, row.Revision = Declined, row.Revision+2

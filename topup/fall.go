@@ -20,11 +20,11 @@ type Fall struct {
 // FallWindow is how close together falls are a crowd, inclusive.
 const FallWindow = 2 * time.Minute
 
-// Falls is what one sweep saw fall.
+// Falls is what one poll saw fall.
 type Falls struct {
 	Provider ProviderID
 	List     []Fall
-	Watched  int  // targets of the sweep that had anything, or have
+	Watched  int  // targets of the poll that had anything, or have
 	Account  bool // the connection is one account: its crowd are the accounts of its host
 }
 

@@ -9,7 +9,7 @@ import (
 const MostBetweenLooks = 24 * time.Hour
 
 // paymentEvery is how often an open payment is asked for after the purchase
-// settled: card retries of the provider come hours apart, and a payment that
+// credited: card retries of the provider come hours apart, and a payment that
 // never ends must not cost reads for ever.
 func paymentEvery(age time.Duration) time.Duration {
 	switch {
@@ -38,7 +38,7 @@ func Followed(p Purchase, b Books, latest *Reading, books bool, now time.Time) C
 		c.note(EvidenceLook, "credited by ledger row "+row.ID, nil)
 	}
 	if next.State == Confirmed && next.Payment != PaymentFailed && next.Payment != PaymentVoid && seen(*next, latest, books) {
-		next.State = Settled
+		next.State = Credited
 		c.Lift = c.Lift || next.Payment == PaymentNone // nothing is left to be declined
 		c.note(EvidenceState, fmt.Sprintf("a reading shows it: balance %s", latest.Balance), nil)
 	}
@@ -56,7 +56,7 @@ func (c *Change) again(now time.Time) {
 			from = *next.ConfirmedAt
 		}
 		next.scheduleLook(from, now)
-	case next.State == Settled && !next.Payment.Ended():
+	case next.State == Credited && !next.Payment.Ended():
 		at := now.Add(Scaled(paymentEvery(now.Sub(next.PlannedAt)), next.QuietPeriod))
 		next.NextLookAt = &at
 	default:

@@ -6,7 +6,7 @@ import (
 )
 
 // TestWhatWasFoundHoldsForPurchasesPlannedBefore: P4. A purchase that was frozen
-// with policy replay is not repeated once its provider was seen to charge a
+// with policy retry is not repeated once its provider was seen to charge a
 // repeat again, and not before three times the delay that was seen.
 func TestWhatWasFoundHoldsForPurchasesPlannedBefore(t *testing.T) {
 	for _, tt := range []struct {
@@ -17,7 +17,7 @@ func TestWhatWasFoundHoldsForPurchasesPlannedBefore(t *testing.T) {
 		attempts int
 	}{
 		{"nothing was found: repeated after the quiet period", Found{}, 25 * time.Minute, Sent, 2},
-		{"keys are ignored: parked after it", Found{KeysIgnored: true}, 25 * time.Minute, Parked, 1},
+		{"keys are ignored: in review after it", Found{KeysIgnored: true}, 25 * time.Minute, NeedsReview, 1},
 		{"listed after 20 minutes: still waiting after 59", Found{Visible: 20 * time.Minute}, 59 * time.Minute, Sent, 1},
 		{"and repeated after an hour", Found{Visible: 20 * time.Minute}, 70 * time.Minute, Sent, 2},
 	} {

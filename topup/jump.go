@@ -249,7 +249,7 @@ func (c *Change) claimJump(j Jump, now time.Time) {
 
 // parkUnseen stops and asks a person: nothing will look again.
 func (c *Change) parkUnseen(why string, now time.Time) {
-	c.park("quiet period over; "+why, now)
+	c.review("quiet period over; "+why, now)
 	c.Next.NextLookAt = nil
 }
 

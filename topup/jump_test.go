@@ -17,7 +17,7 @@ var (
 func unclear() Purchase {
 	return Purchase{
 		ID: "0199-purchase-1", Target: wallet, Credits: 100 * Credit, Price: Money{Minor: 100_00, Currency: "USD"},
-		QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second, Policy: PolicyPark,
+		QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second, Policy: PolicyReview,
 		BalanceBefore: 41 * Credit, ReadAt: confer, RefreshedAt: confer,
 		State: Sent, SentAt: &confer, LastSentAt: &confer, Reason: FailedTimeout, Payment: PaymentNone,
 	}
@@ -83,35 +83,35 @@ func TestWhichRisesConfirm(t *testing.T) {
 		{"a clean rise", []look{{5, 141, nil}, {15, 141, nil}}, Confirmed},
 		{"a rise that comes late", []look{{5, 41, nil}, {15, 40, nil}, {25, 140, nil}, {35, 139, nil}}, Confirmed},
 		{"usage hides a fifth", []look{{5, 121, nil}, {15, 121, nil}}, Confirmed},
-		{"usage hides more than a fifth", []look{{5, 120, nil}, {15, 120, nil}}, Parked},
-		{"more than was bought", []look{{5, 142, nil}, {15, 142, nil}}, Parked},
-		{"no rise", []look{{5, 41, nil}, {15, 40, nil}, {25, 39, nil}}, Parked},
-		{"nothing could be read", nil, Parked},
+		{"usage hides more than a fifth", []look{{5, 120, nil}, {15, 120, nil}}, NeedsReview},
+		{"more than was bought", []look{{5, 142, nil}, {15, 142, nil}}, NeedsReview},
+		{"no rise", []look{{5, 41, nil}, {15, 40, nil}, {25, 39, nil}}, NeedsReview},
+		{"nothing could be read", nil, NeedsReview},
 		{"a gap of thirty seconds", []look{{30, 141, nil}, {60, 141, nil}}, Confirmed},
-		{"a longer gap", []look{{31, 141, nil}, {41, 141, nil}}, Parked},
-		{"a longer gap without stamps", []look{{31, 141, unstamped}, {41, 141, unstamped}}, Parked},
+		{"a longer gap", []look{{31, 141, nil}, {41, 141, nil}}, NeedsReview},
+		{"a longer gap without stamps", []look{{31, 141, unstamped}, {41, 141, unstamped}}, NeedsReview},
 		{"a rise when the quiet period ends", []look{{893, 41, nil}, {900, 141, nil}, {903, 141, nil}}, Confirmed},
-		{"a rise when the quiet period ends, that nothing shows again", []look{{893, 41, nil}, {900, 141, nil}, {903, 41, nil}, {931, 41, nil}}, Parked},
-		{"an old balance that is higher", []look{{5, 41, nil}, {15, 141, ago(12 * time.Second)}, {25, 141, ago(20 * time.Second)}}, Parked},
+		{"a rise when the quiet period ends, that nothing shows again", []look{{893, 41, nil}, {900, 141, nil}, {903, 41, nil}, {931, 41, nil}}, NeedsReview},
+		{"an old balance that is higher", []look{{5, 41, nil}, {15, 141, ago(12 * time.Second)}, {25, 141, ago(20 * time.Second)}}, NeedsReview},
 		{"a gap by the provider's stamps", []look{{25, 41, nil}, {35, 41, ago(9 * time.Second)}, {45, 141, nil}, {55, 141, ago(-10 * time.Second)}}, Confirmed},
-		{"stamps too far apart", []look{{5, 41, ago(4 * time.Second)}, {30, 141, ago(-2 * time.Second)}, {40, 141, nil}}, Parked},
-		{"a rise that nothing shows again", []look{{5, 141, nil}, {15, 41, nil}, {25, 41, nil}}, Parked},
-		{"a rise that nothing showed in time", []look{{5, 141, nil}, {36, 141, nil}}, Parked},
-		{"a slip to zero from less than that below", []look{{5, 0, nil}, {15, 90, nil}, {25, 90, nil}}, Parked},
-		{"a slip to zero and back", []look{{5, 90, nil}, {15, 0, nil}, {25, 90, nil}, {35, 90, nil}}, Parked},
-		{"two rises", []look{{5, 141, nil}, {15, 141, nil}, {25, 241, nil}, {35, 241, nil}}, Parked},
+		{"stamps too far apart", []look{{5, 41, ago(4 * time.Second)}, {30, 141, ago(-2 * time.Second)}, {40, 141, nil}}, NeedsReview},
+		{"a rise that nothing shows again", []look{{5, 141, nil}, {15, 41, nil}, {25, 41, nil}}, NeedsReview},
+		{"a rise that nothing showed in time", []look{{5, 141, nil}, {36, 141, nil}}, NeedsReview},
+		{"a slip to zero from less than that below", []look{{5, 0, nil}, {15, 90, nil}, {25, 90, nil}}, NeedsReview},
+		{"a slip to zero and back", []look{{5, 90, nil}, {15, 0, nil}, {25, 90, nil}, {35, 90, nil}}, NeedsReview},
+		{"two rises", []look{{5, 141, nil}, {15, 141, nil}, {25, 241, nil}, {35, 241, nil}}, NeedsReview},
 		{"an old balance in between", []look{{5, 141, nil}, {15, 41, ago(20 * time.Second)}, {25, 141, nil}}, Confirmed},
 		{"an old balance before", []look{{5, 40, nil}, {15, 40, ago(20 * time.Second)}, {25, 140, nil}, {35, 140, nil}}, Confirmed},
 		{"a balance that cannot be read in between", []look{{5, 0, bad}, {15, 141, nil}, {25, 141, nil}}, Confirmed},
-		{"a clock that was set back in between", []look{{5, 41, nil}, {15, 141, back}, {25, 141, nil}}, Parked},
+		{"a clock that was set back in between", []look{{5, 41, nil}, {15, 141, back}, {25, 141, nil}}, NeedsReview},
 		{"no stamps at all", []look{{5, 41, unstamped}, {15, 141, unstamped}, {25, 141, unstamped}}, Confirmed},
-		{"another environment in between", []look{{5, 41, nil}, {15, 41, other}, {20, 141, nil}, {30, 141, nil}}, Parked},
-		{"another environment shows the rise", []look{{5, 141, other}, {15, 141, other}}, Parked},
+		{"another environment in between", []look{{5, 41, nil}, {15, 41, other}, {20, 141, nil}, {30, 141, nil}}, NeedsReview},
+		{"another environment shows the rise", []look{{5, 141, other}, {15, 141, other}}, NeedsReview},
 		{"another environment long before", []look{{5, 41, other}, {15, 41, nil}, {25, 141, nil}, {35, 141, nil}}, Confirmed},
-		{"native top-up is on when it rises", []look{{5, 141, native}, {15, 141, nil}}, Parked},
-		{"native top-up was on before it rose", []look{{5, 41, native}, {15, 141, nil}, {25, 141, nil}}, Parked},
+		{"native top-up is on when it rises", []look{{5, 141, native}, {15, 141, nil}}, NeedsReview},
+		{"native top-up was on before it rose", []look{{5, 41, native}, {15, 141, nil}, {25, 141, nil}}, NeedsReview},
 		{"native top-up is switched on later", []look{{5, 141, nil}, {15, 141, nil}, {25, 140, native}}, Confirmed},
-		{"another currency", []look{{5, 141, real}, {15, 141, real}}, Parked},
+		{"another currency", []look{{5, 141, real}, {15, 141, real}}, NeedsReview},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -122,8 +122,8 @@ func TestWhichRisesConfirm(t *testing.T) {
 			if got.State != tt.want {
 				t.Errorf("%s (%s), want %s; trail %+v", got.State, got.Found, tt.want, got.Trail)
 			}
-			if got.State == Parked && got.NextLookAt != nil {
-				t.Errorf("parked, and looked at again at %v", got.NextLookAt)
+			if got.State == NeedsReview && got.NextLookAt != nil {
+				t.Errorf("in review, and looked at again at %v", got.NextLookAt)
 			}
 		})
 	}
@@ -137,7 +137,7 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 	elsewhere := Target{Provider: "talkover://app.talkover.ai/env-2", Customer: "env-2", Product: "credits"}
 	apart := Target{Provider: "talkover://app.talkover.ai/env-3", Customer: "env-3", Product: "credits"}
 	bought := func(target Target, change func(*Purchase)) []Purchase {
-		q := Purchase{ID: "0199-purchase-2", Target: target, Credits: 100 * Credit, State: Settled, SentAt: &confer, LastSentAt: &confer}
+		q := Purchase{ID: "0199-purchase-2", Target: target, Credits: 100 * Credit, State: Credited, SentAt: &confer, LastSentAt: &confer}
 		change(&q)
 		return []Purchase{q}
 	}
@@ -162,32 +162,32 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 		want   State
 	}{
 		{"nothing", Others{}, Confirmed},
-		{"a recharge at the time", Others{Recharges: row(10)}, Parked},
-		{"a recharge half an hour before", Others{Recharges: row(5 - 30*60)}, Parked},
+		{"a recharge at the time", Others{Recharges: row(10)}, NeedsReview},
+		{"a recharge half an hour before", Others{Recharges: row(5 - 30*60)}, NeedsReview},
 		{"one long before", Others{Recharges: row(5 - 30*60 - 1)}, Confirmed},
 		{"one long after", Others{Recharges: row(15 + 2*60 + 1)}, Confirmed},
-		{"an imported addition", Others{Foreign: row(0)}, Parked},
-		{"a recharge under way for days", Others{Pending: row(-100_000)}, Parked},
+		{"an imported addition", Others{Foreign: row(0)}, NeedsReview},
+		{"a recharge under way for days", Others{Pending: row(-100_000)}, NeedsReview},
 		{"a recharge that began afterwards", Others{Pending: row(600)}, Confirmed},
-		{"an earlier purchase that a person ended", Others{Purchases: bought(wallet, func(q *Purchase) { q.ResolvedBy = "ana" })}, Parked},
-		{"an earlier one that a person ended, sent as long before as a match may take", Others{Purchases: bought(wallet, ended(5-30*60))}, Parked},
+		{"an earlier purchase that a person ended", Others{Purchases: bought(wallet, func(q *Purchase) { q.ResolvedBy = "ana" })}, NeedsReview},
+		{"an earlier one that a person ended, sent as long before as a match may take", Others{Purchases: bought(wallet, ended(5-30*60))}, NeedsReview},
 		{"one sent longer before", Others{Purchases: bought(wallet, ended(5-30*60-1))}, Confirmed},
 		{"an earlier one of another size", Others{Purchases: bought(wallet, func(q *Purchase) { q.ResolvedBy, q.Credits = "ana", 98*Credit })}, Confirmed},
 		{"an earlier one that was seen", Others{Purchases: bought(wallet, answered(-600, -590))}, Confirmed},
-		{"another account's, whose credits were not seen", Others{Purchases: bought(elsewhere, answered(10, 20))}, Parked},
+		{"another account's, whose credits were not seen", Others{Purchases: bought(elsewhere, answered(10, 20))}, NeedsReview},
 		{"another account's, still open", Others{Purchases: bought(elsewhere, func(q *Purchase) {
 			answered(-600, 0)(q)
 			q.FinishedAt = nil
-		})}, Parked},
+		})}, NeedsReview},
 		{"another account's, whose credits were seen there, which is apart", Others{Purchases: bought(apart, answered(10, 20))}, Confirmed},
 		{"another account's, still open, which is apart", Others{Purchases: bought(apart, func(q *Purchase) {
 			answered(-600, 0)(q)
 			q.FinishedAt = nil
-		})}, Parked},
+		})}, NeedsReview},
 		{"another account rose at the same time, and is apart", Others{Purchases: bought(apart, seen(0, 10))}, Confirmed},
 		{"another account's, seen before", Others{Purchases: bought(elsewhere, answered(-10, 4))}, Confirmed},
 		{"another account's, bought afterwards", Others{Purchases: bought(elsewhere, answered(16, 30))}, Confirmed},
-		{"another account rose at the same time", Others{Purchases: bought(elsewhere, seen(0, 10))}, Parked},
+		{"another account rose at the same time", Others{Purchases: bought(elsewhere, seen(0, 10))}, NeedsReview},
 		{"another account rose at another time", Others{Purchases: bought(elsewhere, seen(15, 25))}, Confirmed},
 		{"the purchase itself", Others{Purchases: []Purchase{unclear()}}, Confirmed},
 	} {
@@ -203,11 +203,11 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 	}
 	other := unclear()
 	other.Reason = FailedMismatch
-	if got := run(other, &Others{}, rise...); got.State != Parked || !strings.Contains(got.Found, "another amount") {
-		t.Errorf("an answer about another purchase: %s, found %q; want parked", got.State, got.Found)
+	if got := run(other, &Others{}, rise...); got.State != NeedsReview || !strings.Contains(got.Found, "another amount") {
+		t.Errorf("an answer about another purchase: %s, found %q; want in review", got.State, got.Found)
 	}
-	if got := run(unclear(), nil, rise...); got.State != Parked {
-		t.Errorf("nobody could be asked: %s, want parked", got.State)
+	if got := run(unclear(), nil, rise...); got.State != NeedsReview {
+		t.Errorf("nobody could be asked: %s, want in review", got.State)
 	}
 }
 
@@ -225,11 +225,11 @@ func TestAnAnswerAboutAnotherAmountCountsOnceTheBalanceShowsIt(t *testing.T) {
 	}{
 		{"the rise that it names", Answer{Reference: "txn_1", Charged: usd(150_00)}, 150 * Credit, Confirmed, usd(150_00)},
 		{"usage hides a little of it", Answer{Reference: "txn_1", Charged: usd(150_00)}, 120 * Credit, Confirmed, usd(150_00)},
-		{"the rise that was ordered", Answer{Reference: "txn_1", Charged: usd(150_00)}, 100 * Credit, Parked, nil},
-		{"no rise", Answer{Reference: "txn_1", Charged: usd(150_00)}, 0, Parked, nil},
-		{"no reference", Answer{Charged: usd(150_00)}, 150 * Credit, Parked, nil},
-		{"another currency", Answer{Reference: "txn_1", Charged: &Money{Minor: 150_00, Currency: "EUR"}}, 150 * Credit, Parked, nil},
-		{"nothing", Answer{Reference: "txn_1", Charged: usd(0)}, 150 * Credit, Parked, nil},
+		{"the rise that was ordered", Answer{Reference: "txn_1", Charged: usd(150_00)}, 100 * Credit, NeedsReview, nil},
+		{"no rise", Answer{Reference: "txn_1", Charged: usd(150_00)}, 0, NeedsReview, nil},
+		{"no reference", Answer{Charged: usd(150_00)}, 150 * Credit, NeedsReview, nil},
+		{"another currency", Answer{Reference: "txn_1", Charged: &Money{Minor: 150_00, Currency: "EUR"}}, 150 * Credit, NeedsReview, nil},
+		{"nothing", Answer{Reference: "txn_1", Charged: usd(0)}, 150 * Credit, NeedsReview, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -239,9 +239,9 @@ func TestAnAnswerAboutAnotherAmountCountsOnceTheBalanceShowsIt(t *testing.T) {
 			if got.State != tt.want || (got.State == Confirmed) != (got.Reference == "txn_1") {
 				t.Errorf("%s with reference %q (%s), want %s", got.State, got.Reference, got.Found, tt.want)
 			}
-			if again := run(p, &Others{Purchases: []Purchase{{ID: "0199-purchase-2", Target: wallet, State: Settled, Reference: "txn_1"}}},
-				look{5, 41 * Credit, nil}, look{15, 41*Credit + tt.rise, nil}, look{25, 41*Credit + tt.rise, nil}); again.State != Parked {
-				t.Errorf("%s by a transaction that explains another purchase, want parked", again.State)
+			if again := run(p, &Others{Purchases: []Purchase{{ID: "0199-purchase-2", Target: wallet, State: Credited, Reference: "txn_1"}}},
+				look{5, 41 * Credit, nil}, look{15, 41*Credit + tt.rise, nil}, look{25, 41*Credit + tt.rise, nil}); again.State != NeedsReview {
+				t.Errorf("%s by a transaction that explains another purchase, want in review", again.State)
 			}
 			if (got.Charged == nil) != (tt.charged == nil) || got.Charged != nil && *got.Charged != *tt.charged {
 				t.Errorf("charged %v, want %v", got.Charged, tt.charged)
@@ -339,8 +339,8 @@ func TestARiseIsShownAtOnceAndClaimedWhenTheQuietPeriodIsOver(t *testing.T) {
 		t.Errorf("claimed: %+v", got)
 	}
 	reading := Reading{Target: wallet, Balance: 12 * Credit, ReadAt: now, RefreshedAt: now} // used up meanwhile
-	if settled := Followed(got, Books{}, &reading, false, now).Next; settled.State != Settled {
-		t.Errorf("%s after its effect was seen, want settled", settled.State)
+	if credited := Followed(got, Books{}, &reading, false, now).Next; credited.State != Credited {
+		t.Errorf("%s after its effect was seen, want credited", credited.State)
 	}
 	reading.RefreshedAt = confer // a balance from before the rise
 	if early := Followed(got, Books{}, &reading, false, now).Next; early.State != Confirmed {
@@ -353,7 +353,7 @@ func TestARiseIsShownAtOnceAndClaimedWhenTheQuietPeriodIsOver(t *testing.T) {
 func TestALateYesNamesWhatARiseConfirmed(t *testing.T) {
 	t.Parallel()
 	p := run(unclear(), &Others{}, look{5, 141 * Credit, nil}, look{15, 141 * Credit, nil})
-	for _, state := range []State{Confirmed, Settled} {
+	for _, state := range []State{Confirmed, Credited} {
 		p.State = state
 		c, failure := Replied(p, Reply{Answer: Answer{Verdict: Yes, Reference: "txn_1"}}, confer.Add(time.Hour))
 		if failure != FailedNone || c.Next.State != state || c.Next.Reference != "txn_1" || c.Next.ReferenceBy != "answer" || len(c.Foreign) > 0 {
@@ -451,7 +451,7 @@ func TestOnlyACleanRiseConfirms(t *testing.T) {
 				t.Fatalf("confirmed by %+v", j)
 			}
 		}
-		if got.State != Confirmed && got.State != Parked {
+		if got.State != Confirmed && got.State != NeedsReview {
 			t.Fatalf("%s is no end", got.State)
 		}
 		explained := &Others{Recharges: []Topup{{ID: "topup-1", At: confer}}}

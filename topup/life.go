@@ -100,7 +100,7 @@ const (
 )
 
 // Looked is what one look into the provider's books changes for a purchase in
-// Sent or Parked. claimed holds the references of other purchases.
+// Sent or NeedsReview. claimed holds the references of other purchases.
 func Looked(p Purchase, b Books, claimed map[string]bool, now time.Time) (Change, Looking) {
 	c := Change{Next: p}
 	next := &c.Next
@@ -131,7 +131,7 @@ func incomplete(c Change, matches []Match, now time.Time) Change {
 		c.found(matches, now)
 	}
 	if c.Next.State == Sent && now.Sub(*c.Next.SentAt) > KeyLifetime {
-		c.park("the provider's books could not be read completely in 12 hours", now)
+		c.review("the provider's books could not be read completely in 12 hours", now)
 	}
 	return c
 }
@@ -148,7 +148,7 @@ func undecided(c Change, invoice string, now time.Time) Change {
 		c.note(EvidenceLook, text, nil)
 	}
 	if next.State == Sent && now.Sub(*next.SentAt) > KeyLifetime {
-		c.park("invoice "+invoice+" could not be told apart from this purchase in 12 hours", now)
+		c.review("invoice "+invoice+" could not be told apart from this purchase in 12 hours", now)
 	}
 	return c
 }
@@ -202,7 +202,7 @@ func emptyLook(c Change, now time.Time) (Change, Looking) {
 	next := &c.Next
 	next.LookedAt = &now
 	next.Found, next.FoundAt = "", nil
-	if next.State == Parked {
+	if next.State == NeedsReview {
 		return c, LookedOn
 	}
 	next.EmptyLooks++
@@ -228,15 +228,15 @@ func emptyLook(c Change, now time.Time) (Change, Looking) {
 		next.Detail = "never seen at the provider, and not needed any more within 12 hours"
 		c.note(EvidenceLook, next.Detail, nil)
 	default:
-		c.park("quiet period over, two complete looks found nothing, and no repeat is left", now)
+		c.review("quiet period over, two complete looks found nothing, and no repeat is left", now)
 	}
 	return c, LookedOn
 }
 
-// park stops and asks a person.
-func (c *Change) park(why string, now time.Time) {
+// review stops and asks a person.
+func (c *Change) review(why string, now time.Time) {
 	next := &c.Next
-	next.State = Parked
+	next.State = NeedsReview
 	if next.Reason == FailedNone {
 		next.Reason = FailedOther
 	}
@@ -246,7 +246,7 @@ func (c *Change) park(why string, now time.Time) {
 }
 
 // Waited is what time alone changes for a sent purchase at a provider without
-// books: it is parked when the quiet period is over.
+// books: it needs review when the quiet period is over.
 func Waited(p Purchase, now time.Time) (Change, bool) {
 	c := Change{Next: p}
 	if p.State != Sent {
@@ -258,7 +258,7 @@ func Waited(p Purchase, now time.Time) (Change, bool) {
 		c.Next.NextLookAt = &next
 		return c, p.NextLookAt == nil || !p.NextLookAt.Equal(next)
 	}
-	c.park("quiet period over; the provider has no list of purchases to ask", now)
+	c.review("quiet period over; the provider has no list of purchases to ask", now)
 	c.Next.NextLookAt = nil
 	return c, true
 }

@@ -24,7 +24,7 @@ func (w *world) settleAll(t interface{ Fatalf(string, ...any) }) {
 		if _, err := w.visit(context.Background()); err != nil {
 			t.Fatalf("visiting: %v", err)
 		}
-		if p, open := w.ledger.open(); open && p.State == Parked {
+		if p, open := w.ledger.open(); open && p.State == NeedsReview {
 			return
 		}
 	}
@@ -43,13 +43,13 @@ func TestWhatOneAnswerDoes(t *testing.T) {
 		declines int
 		attempts int
 	}{
-		{"a yes is settled when the books and the balance show it", fault{execute: true}, Settled, 1, 0, 1},
-		{"charged and answered with an error: found, never repeated", fault{execute: true, answer: Unclear}, Settled, 1, 0, 1},
-		{"charged late after a lost answer: found", fault{execute: true, late: 6 * time.Minute, answer: Unclear}, Settled, 1, 0, 1},
-		{"listed late after a lost answer: found", fault{execute: true, hidden: 10 * time.Minute, answer: Unclear}, Settled, 1, 0, 1},
-		{"never executed and no answer: repeated under its key", fault{answer: Unclear}, Settled, 1, 0, 2},
+		{"a yes is credited when the books and the balance show it", fault{execute: true}, Credited, 1, 0, 1},
+		{"charged and answered with an error: found, never repeated", fault{execute: true, answer: Unclear}, Credited, 1, 0, 1},
+		{"charged late after a lost answer: found", fault{execute: true, late: 6 * time.Minute, answer: Unclear}, Credited, 1, 0, 1},
+		{"listed late after a lost answer: found", fault{execute: true, hidden: 10 * time.Minute, answer: Unclear}, Credited, 1, 0, 1},
+		{"never executed and no answer: repeated under its key", fault{answer: Unclear}, Credited, 1, 0, 2},
 		{"a listed no is declined after two empty looks", fault{answer: No}, Declined, 0, 1, 1},
-		{"a listed no that charged all the same is found", fault{execute: true, answer: No}, Settled, 1, 1, 1},
+		{"a listed no that charged all the same is found", fault{execute: true, answer: No}, Credited, 1, 1, 1},
 		{"zero bytes written is cancelled", fault{answer: NotRun}, Cancelled, 0, 0, 0},
 		{"no connection is cancelled", fault{connect: errors.New("refused")}, Cancelled, 0, 0, 0},
 	} {
@@ -83,7 +83,7 @@ func TestTheProcessDies(t *testing.T) {
 				if len(w.charges) > 1 {
 					t.Fatalf("charged %d times", len(w.charges))
 				}
-				if want := map[bool]State{true: Settled, false: Cancelled}[len(w.charges) == 1]; got.State != want {
+				if want := map[bool]State{true: Credited, false: Cancelled}[len(w.charges) == 1]; got.State != want {
 					t.Errorf("ended %s with %d charges, want %s", got.State, len(w.charges), want)
 				}
 			})
@@ -120,21 +120,21 @@ func TestAPermitInDoubtIsNeverSentUnder(t *testing.T) {
 
 func TestAYesUnderAnotherPurchasesReferenceIsNeverRepeated(t *testing.T) {
 	w := newWorld()
-	w.ledger.rows["old"] = Purchase{ID: "old", State: Settled, Payment: PaymentPaid, Reference: "inv_1"}
+	w.ledger.rows["old"] = Purchase{ID: "old", State: Credited, Payment: PaymentPaid, Reference: "inv_1"}
 	p := w.plan()
 	got, err := w.purchaser().Buy(t.Context(), p, Lease{}) // the provider says inv_1 again
 	if err != nil || got.State != Sent || !got.NeverRepeat || got.Reason != FailedMismatch {
 		t.Fatalf("%s, never repeated %t, %s, %v; want sent, never to be repeated", got.State, got.NeverRepeat, got.Reason, err)
 	}
 	w.settleAll(t)
-	if got := w.ledger.rows[p.ID]; got.State != Parked || got.Attempts != 1 {
-		t.Errorf("ended %s after %d attempts, want parked after 1", got.State, got.Attempts)
+	if got := w.ledger.rows[p.ID]; got.State != NeedsReview || got.Attempts != 1 {
+		t.Errorf("ended %s after %d attempts, want in review after 1", got.State, got.Attempts)
 	}
 }
 
 func TestAnUnclearAnswerWithAReferenceIsNeverRepeated(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	sent := Purchase{State: Sent, Attempts: 1, SentAt: &now, LastSentAt: &now, QuietPeriod: 15 * time.Minute, Policy: PolicyReplay}
+	sent := Purchase{State: Sent, Attempts: 1, SentAt: &now, LastSentAt: &now, QuietPeriod: 15 * time.Minute, Policy: PolicyRetry}
 	c := Answered(sent, Answer{Verdict: Unclear, Reason: FailedMismatch, Reference: "inv_1", Written: 9}, true, now)
 	if c.Next.State != Sent || !c.Next.NeverRepeat {
 		t.Errorf("%s, never repeated %t; want sent, never to be repeated", c.Next.State, c.Next.NeverRepeat)
@@ -149,8 +149,8 @@ func TestALateYesIsKept(t *testing.T) {
 		if step != "answered" {
 			return
 		}
-		row := w.ledger.rows[p.ID] // somebody else parked it meanwhile
-		row.State, row.Revision = Parked, row.Revision+1
+		row := w.ledger.rows[p.ID] // somebody else called for review meanwhile
+		row.State, row.Revision = NeedsReview, row.Revision+1
 		w.ledger.rows[p.ID] = row
 	}
 	got, err := s.Buy(t.Context(), p, Lease{})
@@ -194,8 +194,8 @@ func TestEvidenceCountsFromTheEndOfTheQuietPeriod(t *testing.T) {
 		t.Fatalf("after an early match: %s, found %q; want sent, and the match shown", got.State, got.Found)
 	}
 	w.settleAll(t)
-	if got := w.ledger.rows[p.ID]; got.State != Settled || len(w.ledger.foreign) != 1 {
-		t.Errorf("ended %s, %d imported; want settled, and the other match imported", got.State, len(w.ledger.foreign))
+	if got := w.ledger.rows[p.ID]; got.State != Credited || len(w.ledger.foreign) != 1 {
+		t.Errorf("ended %s, %d imported; want credited, and the other match imported", got.State, len(w.ledger.foreign))
 	}
 	if n := w.chargesOf(p.Key); n != 1 {
 		t.Errorf("charged %d times", n)
@@ -232,7 +232,7 @@ func TestABaselineOrClaimedIDIsNoEvidence(t *testing.T) {
 func TestABillOfAnotherAmountIsNoEmptyLook(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	p := Purchase{
-		State: Sent, Refused: true, Target: Target{Product: "itm_1"}, PriceID: "pri_1", QuietPeriod: 15 * time.Minute, Policy: PolicyReplay,
+		State: Sent, Refused: true, Target: Target{Product: "itm_1"}, PriceID: "pri_1", QuietPeriod: 15 * time.Minute, Policy: PolicyRetry,
 		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, SentAt: &at, LastSentAt: &at,
 	}
 	bill := Invoice{ID: "inv_1", Products: []ProductID{"itm_1"}, Amount: Money{Minor: 22000, Currency: "EUR"}, Payment: PaymentFailed, At: at}
@@ -258,8 +258,8 @@ func TestABillOfAnotherAmountIsNoEmptyLook(t *testing.T) {
 	if got := look(look(p, void, 30*time.Minute), void, 40*time.Minute); got.State != Declined {
 		t.Errorf("void: %s, want declined after two empty looks", got.State)
 	}
-	if got := look(p, unpaid, KeyLifetime+time.Minute); got.State != Parked {
-		t.Errorf("after 12 hours: %s, want parked", got.State)
+	if got := look(p, unpaid, KeyLifetime+time.Minute); got.State != NeedsReview {
+		t.Errorf("after 12 hours: %s, want in review", got.State)
 	}
 }
 
@@ -276,8 +276,8 @@ func TestAReadingOfTheSameSecondShowsNothing(t *testing.T) {
 		t.Errorf("a reading of the charge's own second: %s, want confirmed", got.State)
 	}
 	reading.RefreshedAt = at.Add(time.Second)
-	if got := Followed(p, Books{Complete: true}, &reading, false, at.Add(5*time.Second)).Next; got.State != Settled {
-		t.Errorf("a rise in the next second: %s, want settled", got.State)
+	if got := Followed(p, Books{Complete: true}, &reading, false, at.Add(5*time.Second)).Next; got.State != Credited {
+		t.Errorf("a rise in the next second: %s, want credited", got.State)
 	}
 }
 
@@ -326,8 +326,8 @@ func TestNothingIsRepeatedAfterTwelveHours(t *testing.T) {
 		w.advance(20 * time.Minute)
 		_, _ = w.visit(t.Context())
 	}
-	if got := w.ledger.rows[p.ID]; got.State != Parked || got.Attempts != 1 {
-		t.Errorf("%s after %d attempts, want parked after 1: no look was complete for 12 h", got.State, got.Attempts)
+	if got := w.ledger.rows[p.ID]; got.State != NeedsReview || got.Attempts != 1 {
+		t.Errorf("%s after %d attempts, want in review after 1: no look was complete for 12 h", got.State, got.Attempts)
 	}
 }
 
@@ -343,15 +343,15 @@ func TestAtMostThreeRepeatsThenAPerson(t *testing.T) {
 		w.fault = fault{answer: Unclear}
 		_, _ = w.visit(t.Context())
 	}
-	if got := w.ledger.rows[p.ID]; got.State != Parked || got.Attempts != 1+MaxRepeats {
-		t.Errorf("%s after %d attempts, want parked after %d", got.State, got.Attempts, 1+MaxRepeats)
+	if got := w.ledger.rows[p.ID]; got.State != NeedsReview || got.Attempts != 1+MaxRepeats {
+		t.Errorf("%s after %d attempts, want in review after %d", got.State, got.Attempts, 1+MaxRepeats)
 	}
 }
 
 // TestAnyHistoryChargesOnce is the promise in one property: whatever crashes,
 // lost answers, late executions, late listings, purchases by the customer and
 // outages a history has, as long as connection life, execution and listing end
-// within the quiet period, no purchase is charged twice, a settled one exactly
+// within the quiet period, no purchase is charged twice, a credited one exactly
 // once, a declined or cancelled one never.
 func TestAnyHistoryChargesOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -386,7 +386,7 @@ func TestAnyHistoryChargesOnce(t *testing.T) {
 			switch {
 			case n > 1:
 				t.Fatalf("%s was charged %d times", p, n)
-			case p.State == Settled && n != 1:
+			case p.State == Credited && n != 1:
 				t.Fatalf("%s has %d charges", p, n)
 			case (p.State == Declined || p.State == Cancelled) && n != 0:
 				t.Fatalf("%s has %d charges", p, n)
@@ -404,14 +404,14 @@ func TestEveryAllowedTransitionIsOnTheChart(t *testing.T) {
 			t.Errorf("final state %s leads on to %v", from, transitions[from])
 		}
 	}
-	if Allowed(Sent, Planned) || Allowed(Declined, Confirmed) || !Allowed(Parked, Confirmed) {
+	if Allowed(Sent, Planned) || Allowed(Declined, Confirmed) || !Allowed(NeedsReview, Confirmed) {
 		t.Error("the chart is not the one of the package comment")
 	}
 }
 
 func TestResolving(t *testing.T) {
 	sent := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	parked := Purchase{State: Parked, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
+	inReview := Purchase{State: NeedsReview, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
 	after := sent.Add(15 * time.Minute)
 	for _, tt := range []struct {
 		name string
@@ -420,14 +420,14 @@ func TestResolving(t *testing.T) {
 		now  time.Time
 		want State // "" = refused
 	}{
-		{"not charged, quiet period over", parked, Resolution{Note: "n"}, after, Declined},
-		{"not charged, a moment too early", parked, Resolution{Note: "n"}, after.Add(-1), ""},
-		{"charged at any time", parked, Resolution{Note: "n", Charged: true}, sent, Confirmed},
-		{"no note", parked, Resolution{Charged: true}, after, ""},
-		{"a confirmed one as charged", Purchase{State: Confirmed}, Resolution{Note: "n", Charged: true}, after, Settled},
+		{"not charged, quiet period over", inReview, Resolution{Note: "n"}, after, Declined},
+		{"not charged, a moment too early", inReview, Resolution{Note: "n"}, after.Add(-1), ""},
+		{"charged at any time", inReview, Resolution{Note: "n", Charged: true}, sent, Confirmed},
+		{"no note", inReview, Resolution{Charged: true}, after, ""},
+		{"a confirmed one as charged", Purchase{State: Confirmed}, Resolution{Note: "n", Charged: true}, after, Credited},
 		{"a confirmed one as not charged", Purchase{State: Confirmed}, Resolution{Note: "n"}, after, ""},
 		{"a sent one", Purchase{State: Sent}, Resolution{Note: "n", Charged: true}, after, ""},
-		{"a settled one", Purchase{State: Settled}, Resolution{Note: "n", Charged: true}, after, ""},
+		{"a credited one", Purchase{State: Credited}, Resolution{Note: "n", Charged: true}, after, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := Resolved(tt.p, tt.r, tt.now)
@@ -442,7 +442,7 @@ func TestResolving(t *testing.T) {
 // its invoice, and not as a bill of unknown origin that would block for weeks.
 func TestABillOfSomebodyElse(t *testing.T) {
 	sent := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	p := Purchase{State: Parked, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
+	p := Purchase{State: NeedsReview, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
 	bill := Invoice{ID: "inv_1", Amount: Money{Minor: 22000, Currency: "EUR"}, Payment: PaymentPending, At: sent}
 	c, err := Resolved(p, Resolution{Note: "their own", By: "ada", External: []Invoice{bill}}, sent.Add(time.Hour))
 	if err != nil || c.Next.State != Declined || len(c.Foreign) != 1 {
@@ -488,8 +488,8 @@ func TestAnotherAmountOnTheInvoicePausesTheRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := w.ledger.rows[p.ID]
-	if got.Charged == nil || *got.Charged != w.billed || got.State != Settled {
-		t.Errorf("%s, charged %v; want settled with %s", got.State, got.Charged, w.billed)
+	if got.Charged == nil || *got.Charged != w.billed || got.State != Credited {
+		t.Errorf("%s, charged %v; want credited with %s", got.State, got.Charged, w.billed)
 	}
 	if len(w.ledger.pauses) != 1 || w.ledger.pauses[0].Scope != PauseRule || w.ledger.pauses[0].Cause != StopPrice {
 		t.Errorf("pauses: %v", w.ledger.pauses)
@@ -520,8 +520,8 @@ func TestAFailedPaymentIsADeclineOnce(t *testing.T) {
 	}
 	w.payment = PaymentPaid
 	w.settleAll(t)
-	if got := w.ledger.rows[p.ID]; got.State != Settled || got.Payment != PaymentPaid || got.Reason != FailedNone {
-		t.Errorf("%s, payment %s, reason %q; want settled, paid, none", got.State, got.Payment, got.Reason)
+	if got := w.ledger.rows[p.ID]; got.State != Credited || got.Payment != PaymentPaid || got.Reason != FailedNone {
+		t.Errorf("%s, payment %s, reason %q; want credited, paid, none", got.State, got.Payment, got.Reason)
 	}
 }
 
@@ -583,7 +583,7 @@ func TestAClaimThatMovesForgetsTheOldOne(t *testing.T) {
 func TestOnlyABillForThePriceTellsThePrice(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	p := Purchase{
-		State: Sent, Target: Target{Product: "itm_1"}, PriceID: "pri_1", QuietPeriod: 15 * time.Minute, Policy: PolicyReplay,
+		State: Sent, Target: Target{Product: "itm_1"}, PriceID: "pri_1", QuietPeriod: 15 * time.Minute, Policy: PolicyRetry,
 		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, SentAt: &at, LastSentAt: &at,
 	}
 	bill := Invoice{ID: "inv_1", Products: []ProductID{"itm_1"}, Lines: 1, Amount: Money{Minor: 22000, Currency: "EUR"}, Payment: PaymentPaid, At: at}

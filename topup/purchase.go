@@ -12,27 +12,27 @@ type State string
 // The states. There is no "unknown": Sent is the state of not knowing,
 // whatever the cause, so that there is one path out of it.
 const (
-	Planned   State = "planned"
-	Held      State = "held"
-	Sent      State = "sent"
-	Confirmed State = "confirmed"
-	Parked    State = "parked"
-	Settled   State = "settled"
-	Declined  State = "declined"
-	Cancelled State = "cancelled"
+	Planned     State = "planned"
+	Held        State = "held"
+	Sent        State = "sent"
+	Confirmed   State = "confirmed"
+	NeedsReview State = "needs_review"
+	Credited    State = "credited"
+	Declined    State = "declined"
+	Cancelled   State = "cancelled"
 )
 
 // States lists every state, for metrics that start at zero.
 func States() []State {
-	return []State{Planned, Held, Sent, Confirmed, Parked, Settled, Declined, Cancelled}
+	return []State{Planned, Held, Sent, Confirmed, NeedsReview, Credited, Declined, Cancelled}
 }
 
 // Open tells whether a purchase in this state blocks its target (P1).
 func (s State) Open() bool {
 	switch s {
-	case Planned, Held, Sent, Confirmed, Parked:
+	case Planned, Held, Sent, Confirmed, NeedsReview:
 		return true
-	case Settled, Declined, Cancelled:
+	case Credited, Declined, Cancelled:
 		return false
 	default:
 		return true // unknown to this program: block
@@ -41,14 +41,14 @@ func (s State) Open() bool {
 
 // transitions is the whole chart; migration 0001 holds the same pairs.
 var transitions = map[State][]State{
-	Planned:   {Sent, Cancelled},
-	Held:      {Planned, Cancelled},
-	Sent:      {Confirmed, Declined, Cancelled, Parked},
-	Confirmed: {Settled, Declined},
-	Parked:    {Confirmed, Declined},
-	Settled:   {},
-	Declined:  {},
-	Cancelled: {},
+	Planned:     {Sent, Cancelled},
+	Held:        {Planned, Cancelled},
+	Sent:        {Confirmed, Declined, Cancelled, NeedsReview},
+	Confirmed:   {Credited, Declined},
+	NeedsReview: {Confirmed, Declined},
+	Credited:    {},
+	Declined:    {},
+	Cancelled:   {},
 }
 
 // Allowed tells whether a purchase may go from one state to another. Staying
@@ -64,19 +64,19 @@ func Allowed(from, to State) bool {
 // between final states, so that nothing is ever opened again.
 var corrections = map[State][]State{
 	Confirmed: {Declined},
-	Settled:   {Declined},
-	Declined:  {Settled},
-	Cancelled: {Settled},
+	Credited:  {Declined},
+	Declined:  {Credited},
+	Cancelled: {Credited},
 }
 
 // Correctable tells whether a correction may take a purchase from one state to
-// another. A settled one may stay, with another reference.
+// another. A credited one may stay, with another reference.
 func Correctable(from, to State) bool {
-	return from == Settled && to == Settled || slices.Contains(corrections[from], to)
+	return from == Credited && to == Credited || slices.Contains(corrections[from], to)
 }
 
 // Payment is the second axis of a purchase: what became of the money. It is
-// followed after Settled too, until it ends.
+// followed after Credited too, until it ends.
 type Payment string
 
 // The payments.
@@ -110,8 +110,8 @@ type Policy string
 
 // The policies.
 const (
-	PolicyReplay Policy = "replay" // repeat it under the same key, where the provider documents that as safe
-	PolicyPark   Policy = "park"   // leave it to a person
+	PolicyRetry  Policy = "retry"  // repeat it under the same key, where the provider documents that as safe
+	PolicyReview Policy = "review" // leave it to a person
 )
 
 // DeclineTerms say how a customer whose purchases fail is asked less often (P7).
@@ -214,7 +214,7 @@ type Purchase struct {
 // OnWord tells whether only a person's word says what became of the purchase:
 // nobody could be asked, or nothing at the provider shows the charge.
 func (p Purchase) OnWord(books bool) bool {
-	charged := p.State == Confirmed || p.State == Settled
+	charged := p.State == Confirmed || p.State == Credited
 	return p.ResolvedBy != "" && (!books || charged && p.Reference == "")
 }
 
@@ -231,7 +231,7 @@ func (p Purchase) QuietUntil() time.Time {
 
 // repeatable tells whether the request may be sent again at all (P4).
 func (p Purchase) repeatable() bool {
-	return p.Policy == PolicyReplay && p.Repeats < MaxRepeats && !p.NeverRepeat
+	return p.Policy == PolicyRetry && p.Repeats < MaxRepeats && !p.NeverRepeat
 }
 
 // Short is enough of the id for a person to type.

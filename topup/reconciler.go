@@ -101,14 +101,14 @@ func (r *Reconciler) Visit(ctx context.Context, lease Lease) (int, error) {
 		switch p.State {
 		case Planned:
 			r.apply(ctx, p, Expired(p))
-		case Sent, Parked:
+		case Sent, NeedsReview:
 			if r.looks.enter(p.ID, atOnce) {
 				r.looks.all.Go(func() {
 					defer r.looks.leave(p.ID)
 					r.look(ctx, lease, p, now)
 				})
 			}
-		case Confirmed, Settled, Declined:
+		case Confirmed, Credited, Declined:
 			if r.looks.enter(p.ID, atOnce) {
 				following = append(following, p)
 			}

@@ -39,7 +39,7 @@ func (h hanging) Books(ctx context.Context, t Target, since time.Time) (Books, e
 }
 
 // TestWhoHangsHoldsUpNobody: whatever the provider never answers, followed or
-// looked for, the others are settled in the same visit and in the next.
+// looked for, the others are credited in the same visit and in the next.
 func TestWhoHangsHoldsUpNobody(t *testing.T) {
 	w := newWorld()
 	first, second := w.plan(), w.plan()
@@ -70,11 +70,11 @@ func TestWhoHangsHoldsUpNobody(t *testing.T) {
 		defer w.ledger.mu.Unlock()
 		return w.ledger.rows[id].State
 	}
-	settled := func(id string) {
+	credited := func(id string) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); state(id) != Settled; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); state(id) != Credited; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s is %s while another hangs, want settled", id, state(id))
+				t.Fatalf("%s is %s while another hangs, want credited", id, state(id))
 			}
 		}
 	}
@@ -84,12 +84,12 @@ func TestWhoHangsHoldsUpNobody(t *testing.T) {
 	}
 	<-asked
 	<-asked
-	settled(first.ID)
+	credited(first.ID)
 	w.advance(time.Hour)
 	if _, err := r.Visit(ctx, Lease{}); err != nil {
 		t.Fatal(err)
 	}
-	settled(second.ID)
+	credited(second.ID)
 	if n := len(asked); n != 0 {
 		t.Errorf("%d questions were asked again while they hang", n)
 	}

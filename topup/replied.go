@@ -38,7 +38,7 @@ func Replied(row Purchase, r Reply, now time.Time) (c Change, failure FailureRea
 func lateYes(row Purchase, r Reply, now time.Time) (Change, FailureReason) {
 	a := r.Answer
 	switch {
-	case row.State == Sent, row.State == Parked:
+	case row.State == Sent, row.State == NeedsReview:
 		return Answered(row, a, r.Books, now), FailedNone
 	case row.Reference == a.Reference:
 		c := Change{Next: row, Evidence: []Evidence{answerEvidence(row, row.State, a)}}
@@ -46,11 +46,11 @@ func lateYes(row Purchase, r Reply, now time.Time) (Change, FailureReason) {
 			c.Next.ReferenceBy = "answer"
 		}
 		return c, FailedNone
-	case row.ReferenceBy == "evidence" && row.rose() && (row.State == Confirmed || row.State == Settled):
+	case row.ReferenceBy == "evidence" && row.rose() && (row.State == Confirmed || row.State == Credited):
 		return named(row, a), FailedNone
 	case row.ReferenceBy == "evidence" && row.State == Confirmed:
 		return renamed(row, a, now), FailedNone
-	case row.Reference == "" && (row.State == Confirmed || row.State == Settled): // a person knew that it was charged, not as what
+	case row.Reference == "" && (row.State == Confirmed || row.State == Credited): // a person knew that it was charged, not as what
 		c := named(row, a)
 		if r.Books {
 			c.Next.Payment = PaymentPending

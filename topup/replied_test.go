@@ -56,11 +56,11 @@ func TestAYesUnderAnotherPurchasesReferenceEnds(t *testing.T) {
 		"sent again by another process": func(p *Purchase) {
 			p.PermitToken, p.Repeats, p.Attempts = "another", 1, 2
 		},
-		"parked": func(p *Purchase) { p.State = Parked },
+		"needs_review": func(p *Purchase) { p.State = NeedsReview },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
-			w.ledger.rows["old"] = Purchase{ID: "old", State: Settled, Payment: PaymentPaid, Reference: "inv_1"}
+			w.ledger.rows["old"] = Purchase{ID: "old", State: Credited, Payment: PaymentPaid, Reference: "inv_1"}
 			p := w.plan()
 			got, calls, err := meanwhileDo(t.Context(), w, p, do) // the provider says inv_1 again
 			if err != nil || calls != 2 {
@@ -95,7 +95,7 @@ func TestNeverRepeatIsNotForgotten(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	row := Purchase{
 		State: Sent, PermitToken: "second", Attempts: 2, Repeats: 1, SentAt: &at, LastSentAt: &at,
-		QuietPeriod: 15 * time.Minute, Policy: PolicyReplay,
+		QuietPeriod: 15 * time.Minute, Policy: PolicyRetry,
 	}
 	late, _ := Replied(row, Reply{Answer: Answer{Verdict: Unclear, NeverRepeat: true, Status: 417}, Permit: "first", Books: true}, at)
 	then, _ := Replied(late.Next, Reply{Answer: Answer{Verdict: NotRun, Status: 429, Written: 9}, Permit: "second", Books: true}, at)
@@ -106,8 +106,8 @@ func TestNeverRepeatIsNotForgotten(t *testing.T) {
 			t.Fatalf("a repeat was asked for after %s", after)
 		}
 	}
-	if look.State != Parked {
-		t.Errorf("ended %s, want parked", look.State)
+	if look.State != NeedsReview {
+		t.Errorf("ended %s, want in review", look.State)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestEveryAnswerToEveryRowIsKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		row := Purchase{
 			State: rapid.SampledFrom(States()).Draw(t, "state"), PermitToken: rapid.SampledFrom([]string{"", "mine", "another"}).Draw(t, "permit"),
-			Attempts: rapid.IntRange(1, 4).Draw(t, "attempts"), SentAt: &at, LastSentAt: &at, QuietPeriod: 15 * time.Minute, Policy: PolicyReplay,
+			Attempts: rapid.IntRange(1, 4).Draw(t, "attempts"), SentAt: &at, LastSentAt: &at, QuietPeriod: 15 * time.Minute, Policy: PolicyRetry,
 			Reference:   rapid.SampledFrom([]string{"", "inv_1", "inv_2"}).Draw(t, "claimed"),
 			ReferenceBy: rapid.SampledFrom([]string{"answer", "evidence", "person"}).Draw(t, "by"), NeverRepeat: rapid.Bool().Draw(t, "never"),
 		}

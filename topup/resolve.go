@@ -17,7 +17,7 @@ type Resolution struct {
 	Again     bool      // a correction that corrects one
 }
 
-// Resolved is what a person's decision changes. Parked purchases can be
+// Resolved is what a person's decision changes. Purchases that need review can be
 // resolved either way, confirmed ones only as charged; the checks against the
 // provider's books are the caller's.
 func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
@@ -27,18 +27,18 @@ func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
 	switch {
 	case r.Note == "":
 		return Change{}, errNoNote
-	case r.Charged && p.State == Parked:
+	case r.Charged && p.State == NeedsReview:
 		next.confirm(r.Reference, "person", now)
 		next.take(r, p)
 		next.Reason, next.Detail = FailedNone, "" // what went wrong on the way is over
 	case r.Charged && p.State == Confirmed && r.Reference != "" && r.Reference != p.Reference:
-		return Change{}, fmt.Errorf("it was bought as %s: leave --reference out, or correct it when it has settled", p.Reference)
+		return Change{}, fmt.Errorf("it was bought as %s: leave --reference out, or correct it when it was credited", p.Reference)
 	case r.Charged && p.State == Confirmed:
-		next.State = Settled
+		next.State = Credited
 		c.again(now)
-	case !r.Charged && p.State == Parked && now.Before(p.QuietUntil()):
+	case !r.Charged && p.State == NeedsReview && now.Before(p.QuietUntil()):
 		return Change{}, mayRun(p)
-	case !r.Charged && p.State == Parked:
+	case !r.Charged && p.State == NeedsReview:
 		next.State, next.NextLookAt = Declined, nil
 		if next.Reason == FailedNone {
 			next.Reason = FailedNotFound
@@ -47,7 +47,7 @@ func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
 			c.Foreign = append(c.Foreign, i.external())
 		}
 	default:
-		return Change{}, fmt.Errorf("a %s purchase cannot be resolved that way: only parked ones, or confirmed ones as charged", p.State)
+		return Change{}, fmt.Errorf("a %s purchase cannot be resolved that way: only one that needs review, or a confirmed one as charged", p.State)
 	}
 	c.note(EvidenceResolved, fmt.Sprintf("%s says %s: %s", r.By, r.words(), r.Note), nil)
 	c.Evidence[0].From = p.State
@@ -72,7 +72,7 @@ func Corrected(p Purchase, r Resolution, now time.Time) (Change, error) {
 		was += " as " + p.Reference
 	}
 	if r.Charged {
-		next.State, next.Reference, next.ReferenceBy = Settled, r.Reference, "person"
+		next.State, next.Reference, next.ReferenceBy = Credited, r.Reference, "person"
 		next.Reason, next.Detail, next.Payment = FailedNone, "", PaymentNone
 		next.take(r, p)
 		if r.Seen != nil && r.Seen.Invoice != nil {
@@ -98,7 +98,7 @@ func Corrected(p Purchase, r Resolution, now time.Time) (Change, error) {
 func correctable(p Purchase, r Resolution, now time.Time) error {
 	to := Declined
 	if r.Charged {
-		to = Settled
+		to = Credited
 	}
 	switch {
 	case r.Note == "":

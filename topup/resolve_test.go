@@ -26,24 +26,24 @@ func TestCorrecting(t *testing.T) {
 		want State  // "" = refused
 		says string // the refusal
 	}{
-		{"declined, charged after all", p(Declined, ""), charged("inv_1"), after, Settled, ""},
-		{"declined, charged without a reference", p(Declined, ""), charged(""), after, Settled, ""},
-		{"cancelled, charged after all", p(Cancelled, ""), charged("inv_1"), after, Settled, ""},
-		{"settled, never charged", p(Settled, "inv_1"), Resolution{Note: "n"}, after, Declined, ""},
+		{"declined, charged after all", p(Declined, ""), charged("inv_1"), after, Credited, ""},
+		{"declined, charged without a reference", p(Declined, ""), charged(""), after, Credited, ""},
+		{"cancelled, charged after all", p(Cancelled, ""), charged("inv_1"), after, Credited, ""},
+		{"credited, never charged", p(Credited, "inv_1"), Resolution{Note: "n"}, after, Declined, ""},
 		{"confirmed, never charged", p(Confirmed, "inv_1"), Resolution{Note: "n"}, after, Declined, ""},
-		{"settled as another one", p(Settled, "inv_1"), charged("inv_2"), after, Settled, ""},
-		{"corrected once more", corrected, Resolution{Note: "n", Charged: true, Again: true}, after, Settled, ""},
+		{"credited as another one", p(Credited, "inv_1"), charged("inv_2"), after, Credited, ""},
+		{"corrected once more", corrected, Resolution{Note: "n", Charged: true, Again: true}, after, Credited, ""},
 
-		{"settled as the same", p(Settled, "inv_1"), charged("inv_1"), after, "", "counts as charged already"},
-		{"settled, no reference", p(Settled, "inv_1"), charged(""), after, "", "counts as charged already"},
+		{"credited as the same", p(Credited, "inv_1"), charged("inv_1"), after, "", "counts as charged already"},
+		{"credited, no reference", p(Credited, "inv_1"), charged(""), after, "", "counts as charged already"},
 		{"declined, not charged", p(Declined, ""), Resolution{Note: "n"}, after, "", "counts as not charged already"},
 		{"cancelled, not charged", p(Cancelled, ""), Resolution{Note: "n"}, after, "", "counts as not charged already"},
-		{"settled, a moment too early", p(Settled, "inv_1"), Resolution{Note: "n"}, after.Add(-1), "", "the quiet period lasts until"},
+		{"credited, a moment too early", p(Credited, "inv_1"), Resolution{Note: "n"}, after.Add(-1), "", "the quiet period lasts until"},
 		{"a correction of a correction", corrected, charged("inv_1"), after, "", "ada corrected it"},
 		{"no note", p(Declined, ""), Resolution{Charged: true}, after, "", "a note is required"},
 		{"never sent", unsent, charged("inv_1"), after, "", "never sent"},
 		{"confirmed, charged", p(Confirmed, "inv_1"), charged("inv_1"), after, "", "topupd purchases resolve"},
-		{"parked", p(Parked, ""), Resolution{Note: "n"}, after, "", "topupd purchases resolve"},
+		{"needs_review", p(NeedsReview, ""), Resolution{Note: "n"}, after, "", "topupd purchases resolve"},
 		{"sent", p(Sent, ""), charged("inv_1"), after, "", "topupd purchases resolve"},
 		{"planned", p(Planned, ""), Resolution{Note: "n"}, after, "", "topupd purchases resolve"},
 	} {
@@ -92,7 +92,7 @@ func TestWhatTheBooksShowOfACorrection(t *testing.T) {
 // its credits; readings from before them must not settle it.
 func TestALookedUpChargeWaitsForItsRow(t *testing.T) {
 	sent := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	parked := Purchase{State: Parked, Reason: FailedTimeout, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
+	inReview := Purchase{State: NeedsReview, Reason: FailedTimeout, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
 	bill := Invoice{ID: "inv_1", Payment: PaymentPaid, At: sent}
 	for _, tt := range []struct {
 		name string
@@ -103,7 +103,7 @@ func TestALookedUpChargeWaitsForItsRow(t *testing.T) {
 		{"nobody could look", Resolution{Reference: "txn_1"}, true},
 	} {
 		tt.r.Note, tt.r.Charged = "n", true
-		c, err := Resolved(parked, tt.r, sent.Add(time.Hour))
+		c, err := Resolved(inReview, tt.r, sent.Add(time.Hour))
 		if err != nil || (c.Next.RowAt != nil) != tt.row || c.Next.Reason != FailedNone {
 			t.Errorf("%s: row %v, reason %q, %v; want a row: %t", tt.name, c.Next.RowAt, c.Next.Reason, err, tt.row)
 		}
@@ -119,9 +119,9 @@ func TestOnWord(t *testing.T) {
 		p            Purchase
 		books, voice bool
 	}{
-		{Purchase{State: Settled, Reference: "inv_1"}, false, false},
-		{Purchase{State: Settled, Reference: "inv_1", ResolvedBy: "ada"}, false, true},
-		{Purchase{State: Settled, ResolvedBy: "ada"}, true, true},
+		{Purchase{State: Credited, Reference: "inv_1"}, false, false},
+		{Purchase{State: Credited, Reference: "inv_1", ResolvedBy: "ada"}, false, true},
+		{Purchase{State: Credited, ResolvedBy: "ada"}, true, true},
 		{Purchase{State: Declined, ResolvedBy: "ada"}, false, true},
 	} {
 		if got := tt.p.OnWord(true); got != tt.books {

@@ -23,9 +23,9 @@ func (p Purchase) longestWait(now time.Time) time.Duration {
 	switch p.State {
 	case Planned, Held:
 		return PlannedLifetime
-	case Sent, Confirmed, Parked:
+	case Sent, Confirmed, NeedsReview:
 		return Scaled(p.every(), p.QuietPeriod)
-	case Settled, Declined, Cancelled:
+	case Credited, Declined, Cancelled:
 		return Scaled(paymentEvery(now.Sub(p.PlannedAt)), p.QuietPeriod)
 	default:
 		return lookEvery

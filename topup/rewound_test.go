@@ -12,7 +12,7 @@ import (
 func TestWhatAClockThatWasAheadLeaves(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	sent, tomorrow := now.Add(-time.Minute), now.Add(24*time.Hour)
-	base := Purchase{State: Sent, SentAt: &sent, LastSentAt: &sent, PlannedAt: sent, QuietPeriod: 15 * time.Minute, PurchaseTimeout: time.Minute, LookStep: 4, Policy: PolicyReplay}
+	base := Purchase{State: Sent, SentAt: &sent, LastSentAt: &sent, PlannedAt: sent, QuietPeriod: 15 * time.Minute, PurchaseTimeout: time.Minute, LookStep: 4, Policy: PolicyRetry}
 	for _, tt := range []struct {
 		name  string
 		spoil func(*Purchase)
@@ -23,9 +23,9 @@ func TestWhatAClockThatWasAheadLeaves(t *testing.T) {
 		{"a look a day away", func(p *Purchase) { p.NextLookAt = &tomorrow }, true, lookEvery},
 		{"a look as far away as can be, and clocks disagree", func(p *Purchase) { at := now.Add(lookEvery + clocksAgree); p.NextLookAt = &at }, false, lookEvery + clocksAgree},
 		{"a hair further", func(p *Purchase) { at := now.Add(lookEvery + clocksAgree + 1); p.NextLookAt = &at }, true, lookEvery},
-		{"parked for days", func(p *Purchase) { p.State, p.LookStep, p.NextLookAt = Parked, 99, &tomorrow }, true, time.Hour},
-		{"settled and not paid for days", func(p *Purchase) { p.State, p.PlannedAt, p.NextLookAt = Settled, now.Add(-99*time.Hour), &tomorrow }, false, 24 * time.Hour},
-		{"settled a moment ago", func(p *Purchase) { p.State, p.NextLookAt = Settled, &tomorrow }, true, 15 * time.Minute},
+		{"in review for days", func(p *Purchase) { p.State, p.LookStep, p.NextLookAt = NeedsReview, 99, &tomorrow }, true, time.Hour},
+		{"credited and not paid for days", func(p *Purchase) { p.State, p.PlannedAt, p.NextLookAt = Credited, now.Add(-99*time.Hour), &tomorrow }, false, 24 * time.Hour},
+		{"credited a moment ago", func(p *Purchase) { p.State, p.NextLookAt = Credited, &tomorrow }, true, 15 * time.Minute},
 		{"planned", func(p *Purchase) { p.State, p.NextLookAt = Planned, &tomorrow }, true, PlannedLifetime},
 		{"sent a day ahead: only its looks", func(p *Purchase) { p.SentAt, p.LastSentAt, p.NextLookAt = &tomorrow, &tomorrow, &tomorrow }, true, lookEvery},
 	} {
@@ -56,7 +56,7 @@ func TestRewindingNeverHurries(t *testing.T) {
 			return &v
 		}
 		p := Purchase{
-			State: rapid.SampledFrom([]State{Sent, Confirmed, Parked, Settled}).Draw(t, "state"), Policy: PolicyReplay,
+			State: rapid.SampledFrom([]State{Sent, Confirmed, NeedsReview, Credited}).Draw(t, "state"), Policy: PolicyRetry,
 			SentAt: at("sent"), LastSentAt: at("last sent"), PlannedAt: *at("planned"), NextLookAt: at("look"),
 			EmptyLookAt: at("empty look"), LookedAt: at("looked"), ConfirmedAt: at("confirmed"),
 			EmptyLooks: 1, QuietPeriod: time.Duration(rapid.IntRange(1, 60).Draw(t, "quiet")) * time.Minute,

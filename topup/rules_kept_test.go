@@ -13,8 +13,8 @@ func sent(w *world) Purchase {
 	return p
 }
 
-// TestOnlyWhatAReadingShowsIsSettled: P5. The ledger row alone is not enough.
-func TestOnlyWhatAReadingShowsIsSettled(t *testing.T) {
+// TestOnlyWhatAReadingShowsIsCredited: P5. The ledger row alone is not enough.
+func TestOnlyWhatAReadingShowsIsCredited(t *testing.T) {
 	w := newWorld()
 	row := w.now.Add(time.Minute)
 	p := sent(w)
@@ -29,8 +29,8 @@ func TestOnlyWhatAReadingShowsIsSettled(t *testing.T) {
 		{"no reading at all", nil, Confirmed},
 		{"a balance refreshed before the row, as low as before", &Reading{Balance: 9 * Credit, ReadAt: later, RefreshedAt: row.Add(-time.Second)}, Confirmed},
 		{"a balance refreshed before the row, just below the half of a rise", &Reading{Balance: 70*Credit - 1, ReadAt: later, RefreshedAt: row.Add(-time.Second)}, Confirmed},
-		{"a balance that rose by half of what was bought", &Reading{Balance: 70 * Credit, ReadAt: later, RefreshedAt: row.Add(-time.Second)}, Settled},
-		{"a balance refreshed with the row, however low", &Reading{Balance: 1 * Credit, ReadAt: later, RefreshedAt: row}, Settled},
+		{"a balance that rose by half of what was bought", &Reading{Balance: 70 * Credit, ReadAt: later, RefreshedAt: row.Add(-time.Second)}, Credited},
+		{"a balance refreshed with the row, however low", &Reading{Balance: 1 * Credit, ReadAt: later, RefreshedAt: row}, Credited},
 		{"a reading that cannot be used", &Reading{Bad: "null", ReadAt: later, RefreshedAt: row}, Confirmed},
 		{"a reading from before the purchase", &Reading{Balance: 200 * Credit, ReadAt: w.now.Add(-time.Hour), RefreshedAt: row}, Confirmed},
 	} {

@@ -28,8 +28,8 @@ func Scaled(d, quiet time.Duration) time.Duration {
 }
 
 // every is the wait between looks after the first ones. What is confirmed or
-// parked for long is asked for less and less often: its reads come before the
-// sweeps, and many unpaid invoices must not keep balances from being read.
+// in review for long is asked for less and less often: its reads come before the
+// polls, and many unpaid invoices must not keep balances from being read.
 func (p *Purchase) every() time.Duration {
 	switch late := p.LookStep - len(looks); {
 	case p.State == Sent || late < 12: // an hour

@@ -8,8 +8,8 @@ type Standing struct {
 	Now     time.Time // database clock when it was read
 
 	Open         *Purchase // the open purchase; nil when there is none
-	SettledAt    *time.Time
-	EndedAt      *time.Time // of the newest purchase that settled, was declined or was cancelled
+	CreditedAt   *time.Time
+	EndedAt      *time.Time // of the newest purchase that credited, was declined or was cancelled
 	EndedState   State      // how it ended; "" when there was none
 	NewestRowAt  *time.Time // provider time of the newest credit addition known, whoever made it
 	ForeignAt    *time.Time // provider time of the newest addition that is not ours

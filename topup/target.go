@@ -70,8 +70,8 @@ type Page struct {
 	Readings []Reading
 }
 
-// Sweep is how a pass over every balance of a provider connection ended.
-type Sweep struct {
+// Poll is how a pass over every balance of a provider connection ended.
+type Poll struct {
 	Complete bool   // false: rows moved or pages failed, so an absent target proves nothing
 	Missing  string // what of an incomplete pass was not shown, in words
 	Reads    int    // requests it took

@@ -112,7 +112,7 @@ func (w *world) plan() Purchase {
 		ID: fmt.Sprintf("p%d", w.n), Key: fmt.Sprintf("key-%d", w.n), Revision: 1,
 		Target:  Target{Provider: "test://world/", Customer: "cus_1", Product: "itm_1"},
 		Credits: 120 * Credit, Price: Money{Minor: 20000, Currency: "EUR"}, PriceID: "pri_1",
-		Policy: PolicyReplay, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
+		Policy: PolicyRetry, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
 		Declines: DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4},
 		Baseline: baseline, PlannedAt: w.now, State: Planned, Payment: PaymentNone,
 	}

@@ -24,9 +24,9 @@ func TestAReadingIsAsOldAsTheCacheThatAnswered(t *testing.T) {
 	c := w.client(t)
 	for _, after := range []time.Duration{0, 9 * time.Minute} {
 		w.pass(after)
-		sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+		poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 		must(t, err)
-		for _, r := range sweep.Readings {
+		for _, r := range poll.Readings {
 			if !r.ReadAt.Equal(noon) {
 				t.Errorf("%s later: read at %s, want %s, when the cache was filled", after, r.ReadAt, noon)
 			}

@@ -103,7 +103,7 @@ func creditFrom(resp clients.Response, op string, t topup.Target) (credit, error
 
 // freshCustomer is a customer not older than customersAge. The payment method is
 // known from the lists only, so a customer that is read alone keeps it from the
-// last sweep; without one its payment methods are read.
+// last poll; without one its payment methods are read.
 func (r *reader) freshCustomer(ctx context.Context, id topup.CustomerID) (customer, error) {
 	known, ok := r.remembered(id)
 	who := known

@@ -129,7 +129,7 @@ func TestConfirmIsCheapWhenMuchIsKnown(t *testing.T) {
 	_, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	if known := cost(); known != 3 {
-		t.Errorf("a confirm read after a sweep took %d reads, want 3: credit, invoices, rows", known)
+		t.Errorf("a confirm read after a poll took %d reads, want 3: credit, invoices, rows", known)
 	}
 }
 
@@ -327,7 +327,7 @@ func TestPaymentMethodsChangeTheirFingerprint(t *testing.T) {
 	}
 }
 
-// TestAConfirmReadWaitsForNoListOfCustomers: a sweep lists them, and the list
+// TestAConfirmReadWaitsForNoListOfCustomers: a poll lists them, and the list
 // hangs.
 func TestAConfirmReadWaitsForNoListOfCustomers(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 2}})
@@ -342,9 +342,9 @@ func TestAConfirmReadWaitsForNoListOfCustomers(t *testing.T) {
 		}
 		w.Handler().ServeHTTP(rw, r)
 	}))
-	swept := make(chan struct{})
+	polled := make(chan struct{})
 	go func() {
-		defer close(swept)
+		defer close(polled)
 		_, _ = clients.Gather(t.Context(), c, []topup.ProductID{product})
 	}()
 	<-listing
@@ -356,5 +356,5 @@ func TestAConfirmReadWaitsForNoListOfCustomers(t *testing.T) {
 		t.Errorf("payment method %q, want it read by itself", conf.Reading.Account.PaymentMethod)
 	}
 	close(release)
-	<-swept
+	<-polled
 }

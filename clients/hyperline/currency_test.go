@@ -15,9 +15,9 @@ func TestCurrenciesInSmallLetters(t *testing.T) {
 		Customers: 2, Profile: emulator.HyperlineProfile{SmallCurrency: true},
 	}})
 	c := w.client(t)
-	sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
-	for _, r := range sweep.Readings {
+	for _, r := range poll.Readings {
 		if r.Account.Currency != "EUR" || r.Account.Inactive != "" {
 			t.Errorf("%s: %+v, want an active customer in EUR", r.Target.Customer, r.Account)
 		}

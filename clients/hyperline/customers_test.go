@@ -27,11 +27,11 @@ func TestAConfirmReadDoesNotWaitForTheListOfCustomers(t *testing.T) {
 		}
 		w.Handler().ServeHTTP(rw, r)
 	}))
-	swept := make(chan error, 1)
+	polled := make(chan error, 1)
 	ctx := t.Context()
 	go func() {
 		_, err := clients.Gather(ctx, c, []topup.ProductID{product})
-		swept <- err
+		polled <- err
 	}()
 	<-listing
 	done := make(chan error, 1)
@@ -43,12 +43,12 @@ func TestAConfirmReadDoesNotWaitForTheListOfCustomers(t *testing.T) {
 	select {
 	case err := <-done:
 		must(t, err)
-	case err := <-swept:
-		t.Errorf("the sweep ended first: %v", err)
+	case err := <-polled:
+		t.Errorf("the poll ended first: %v", err)
 	case <-ctx.Done():
 	}
 	close(release)
-	must(t, <-swept)
+	must(t, <-polled)
 }
 
 func errorsOf(errs ...error) error {
@@ -129,15 +129,15 @@ func TestCustomersAreListedFromBothEnds(t *testing.T) {
 				t.Errorf("a customer is read by itself: %s", r.URL.Path)
 				http.NotFound(w, r)
 			})
-			sweep, err := clients.Gather(t.Context(), serve(t, mux), []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), serve(t, mux), []topup.ProductID{product})
 			must(t, err)
-			for _, r := range sweep.Readings {
+			for _, r := range poll.Readings {
 				if r.Account.PaymentMethod != topup.PaymentCard || r.Account.Inactive != "" {
 					t.Fatalf("%s: %+v", r.Target.Customer, r.Account)
 				}
 			}
-			if len(sweep.Readings) != tt.count || d.page > tt.most {
-				t.Errorf("%d readings after %d pages of customers (%v), want %d after at most %d", len(sweep.Readings), d.page, d.asked, tt.count, tt.most)
+			if len(poll.Readings) != tt.count || d.page > tt.most {
+				t.Errorf("%d readings after %d pages of customers (%v), want %d after at most %d", len(poll.Readings), d.page, d.asked, tt.count, tt.most)
 			}
 			if tt.heeds && tt.count > 1000 && (d.asked["asc"] < 5 || d.asked["asc"] > 21) {
 				t.Errorf("pages by order: %v, want the work shared", d.asked)

@@ -70,13 +70,13 @@ func TestAListThatIsCutShortIsReadInParts(t *testing.T) {
 			}))
 			first, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 			must(t, err)
-			sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 			must(t, err)
-			if sweep.Reads > first.Reads-100 {
-				t.Errorf("%d reads, then %d: the next sweep began with the list that is cut short", first.Reads, sweep.Reads)
+			if poll.Reads > first.Reads-100 {
+				t.Errorf("%d reads, then %d: the next poll began with the list that is cut short", first.Reads, poll.Reads)
 			}
-			if sweep.Complete != tt.complete || tt.complete && len(sweep.Readings) != manyRows {
-				t.Errorf("%d readings, complete %v, in %d reads; want %v", len(sweep.Readings), sweep.Complete, sweep.Reads, tt.complete)
+			if poll.Complete != tt.complete || tt.complete && len(poll.Readings) != manyRows {
+				t.Errorf("%d readings, complete %v, in %d reads; want %v", len(poll.Readings), poll.Complete, poll.Reads, tt.complete)
 			}
 		})
 	}
@@ -95,12 +95,12 @@ func TestARefusedBulkListIsReadCustomerByCustomer(t *testing.T) {
 		w.Handler().ServeHTTP(rw, r)
 	}))
 	for range 2 {
-		sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+		poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 		must(t, err)
-		if len(sweep.Readings) != 30 || !sweep.Complete {
-			t.Fatalf("%d readings, complete %v", len(sweep.Readings), sweep.Complete)
+		if len(poll.Readings) != 30 || !poll.Complete {
+			t.Fatalf("%d readings, complete %v", len(poll.Readings), poll.Complete)
 		}
-		compare(t, w, sweep)
+		compare(t, w, poll)
 	}
 	if bulk.Load() != 1 {
 		t.Errorf("the refused list was asked for %d times, want once", bulk.Load())
@@ -122,16 +122,16 @@ func TestAnIgnoredPrefixFilterIsNoticed(t *testing.T) {
 		bulk.Add(1)
 		whole(rw, r)
 	}))
-	sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	known := 0
-	for _, r := range sweep.Readings {
+	for _, r := range poll.Readings {
 		if r.Account.Inactive == "" { // not of the list that was cut short
 			known++
 		}
 	}
-	if known != 5 || !sweep.Complete {
-		t.Errorf("%d readings, complete %v; want the 5 customers, one by one", known, sweep.Complete)
+	if known != 5 || !poll.Complete {
+		t.Errorf("%d readings, complete %v; want the 5 customers, one by one", known, poll.Complete)
 	}
 	if bulk.Load() > 105 {
 		t.Errorf("the list that cannot be filtered was read on: %d pages", bulk.Load())
@@ -144,7 +144,7 @@ func TestA400OnTheFirstPagesIsAnError(t *testing.T) {
 		_, _ = fmt.Fprint(rw, `{"message":"Invalid query params"}`)
 	})
 	if _, err := clients.Gather(t.Context(), serve(t, h), []topup.ProductID{product}); !contains(err, "Invalid query params") {
-		t.Errorf("Sweep = %v, want the 400", err)
+		t.Errorf("Poll = %v, want the 400", err)
 	}
 }
 
@@ -162,9 +162,9 @@ func TestAKnownSkipLimitIsNeverTried(t *testing.T) {
 			w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 250, Profile: emulator.HyperlineProfile{SkipLimit: tt.limit}}})
 			c := w.client(t)
 			c.LimitSkip(tt.limit)
-			sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
-			if err != nil || len(sweep.Readings) != 250 || !sweep.Complete {
-				t.Fatalf("%d readings, complete %t, %v", len(sweep.Readings), sweep.Complete, err)
+			poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+			if err != nil || len(poll.Readings) != 250 || !poll.Complete {
+				t.Fatalf("%d readings, complete %t, %v", len(poll.Readings), poll.Complete, err)
 			}
 			reach := 0
 			for _, r := range w.requests() {
@@ -218,9 +218,9 @@ func TestAForgottenSkipLimitIsNone(t *testing.T) {
 	c := w.client(t)
 	c.LimitSkip(200)
 	c.LimitSkip(0)
-	sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
-	if err != nil || len(sweep.Readings) != 250 || !sweep.Complete {
-		t.Fatalf("%d readings, complete %t, %v", len(sweep.Readings), sweep.Complete, err)
+	poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+	if err != nil || len(poll.Readings) != 250 || !poll.Complete {
+		t.Fatalf("%d readings, complete %t, %v", len(poll.Readings), poll.Complete, err)
 	}
 	for _, r := range w.requests() {
 		if strings.Contains(r.query, "customer_id__startsWith") {

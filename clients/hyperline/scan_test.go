@@ -30,10 +30,10 @@ func TestFewerRowsAPageThanAsked(t *testing.T) {
 			_, err := w.AddPast(past...)
 			must(t, err)
 			c := w.client(t)
-			sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 			must(t, err)
-			if len(sweep.Readings) != 120 || !sweep.Complete || sweep.Missing != "" {
-				t.Errorf("%d readings, complete %t (%s); want all 120", len(sweep.Readings), sweep.Complete, sweep.Missing)
+			if len(poll.Readings) != 120 || !poll.Complete || poll.Missing != "" {
+				t.Errorf("%d readings, complete %t (%s); want all 120", len(poll.Readings), poll.Complete, poll.Missing)
 			}
 			conf, err := c.Confirm(t.Context(), pack(aCard))
 			if err != nil || len(conf.Topups) != len(past) {
@@ -43,7 +43,7 @@ func TestFewerRowsAPageThanAsked(t *testing.T) {
 	}
 }
 
-func TestAnIncompleteSweepSaysWhatItMissed(t *testing.T) {
+func TestAnIncompletePollSaysWhatItMissed(t *testing.T) {
 	var seventy []string
 	for n := range 70 {
 		seventy = append(seventy, row(fmt.Sprintf("cus_%02d", n), `"current_balance":5`))
@@ -60,10 +60,10 @@ func TestAnIncompleteSweepSaysWhatItMissed(t *testing.T) {
 		{"more rows than it has", 69, seventy, "the list has 69 balances and shows 70"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			sweep, err := clients.Gather(t.Context(), serve(t, list(tt.total, tt.rows)), []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), serve(t, list(tt.total, tt.rows)), []topup.ProductID{product})
 			must(t, err)
-			if sweep.Complete || sweep.Missing != tt.want || len(sweep.Readings) != 70 {
-				t.Errorf("%d readings, complete %t, missing %q; want 70 and %q", len(sweep.Readings), sweep.Complete, sweep.Missing, tt.want)
+			if poll.Complete || poll.Missing != tt.want || len(poll.Readings) != 70 {
+				t.Errorf("%d readings, complete %t, missing %q; want 70 and %q", len(poll.Readings), poll.Complete, poll.Missing, tt.want)
 			}
 		})
 	}
@@ -74,12 +74,12 @@ func TestAListThatAlwaysLacksRowsIsReadOnce(t *testing.T) {
 	c := serve(t, list(2, []string{row("cus_a", `"current_balance":5`)}))
 	var reads []int
 	for range 3 {
-		sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+		poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 		must(t, err)
-		reads = append(reads, sweep.Reads)
+		reads = append(reads, poll.Reads)
 	}
 	if reads[1] >= reads[0] || reads[2] != reads[1] || reads[2] > 2 {
-		t.Errorf("%v reads, want the second and third sweep to read the list once", reads)
+		t.Errorf("%v reads, want the second and third poll to read the list once", reads)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestABalanceThatIsListedTwice(t *testing.T) {
 	for n := range 3 {
 		good := 0
 		whole := map[topup.CustomerID]topup.Reading{}
-		sweep, err := c.Sweep(t.Context(), []topup.ProductID{product}, func(p topup.Page) error {
+		poll, err := c.Poll(t.Context(), []topup.ProductID{product}, func(p topup.Page) error {
 			for _, r := range p.Readings {
 				if whole[r.Target.Customer] = r; r.Target.Customer == aCard && r.Bad == "" {
 					good++
@@ -103,19 +103,19 @@ func TestABalanceThatIsListedTwice(t *testing.T) {
 			return nil
 		})
 		must(t, err)
-		if !sweep.Complete || len(whole) != 250 || !strings.Contains(whole[aCard].Bad, "lists this balance twice") {
-			t.Errorf("sweep %d: complete %t (%s) with %d readings, the one listed twice is %+v", n, sweep.Complete, sweep.Missing, len(whole), whole[aCard])
+		if !poll.Complete || len(whole) != 250 || !strings.Contains(whole[aCard].Bad, "lists this balance twice") {
+			t.Errorf("poll %d: complete %t (%s) with %d readings, the one listed twice is %+v", n, poll.Complete, poll.Missing, len(whole), whole[aCard])
 		}
 		if n > 0 && good > 0 {
-			t.Errorf("sweep %d: it was shown as good meanwhile", n)
+			t.Errorf("poll %d: it was shown as good meanwhile", n)
 		}
 		for id, r := range whole {
 			if id != aCard && r.Bad != "" {
-				t.Errorf("sweep %d: %s is bad too: %s", n, id, r.Bad)
+				t.Errorf("poll %d: %s is bad too: %s", n, id, r.Bad)
 			}
 		}
-		if sweep.Reads > before.Reads+3 {
-			t.Errorf("sweep %d took %d reads, %d without the second row", n, sweep.Reads, before.Reads)
+		if poll.Reads > before.Reads+3 {
+			t.Errorf("poll %d took %d reads, %d without the second row", n, poll.Reads, before.Reads)
 		}
 	}
 	conf, err := c.Confirm(t.Context(), pack(aCard))
@@ -190,10 +190,10 @@ func TestAListThatMovesIsReadOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := thousand()
 			m.meet = tt.meet
-			sweep, err := clients.Gather(t.Context(), serve(t, m), []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), serve(t, m), []topup.ProductID{product})
 			must(t, err)
 			seen := map[string]bool{}
-			for _, r := range sweep.Readings {
+			for _, r := range poll.Readings {
 				seen[string(r.Target.Customer)] = true
 				if r.Bad != "" {
 					t.Errorf("%s is bad: %s", r.Target.Customer, r.Bad)
@@ -204,8 +204,8 @@ func TestAListThatMovesIsReadOnce(t *testing.T) {
 					t.Errorf("%s was not seen", id)
 				}
 			}
-			if !sweep.Complete || m.pages > tt.most {
-				t.Errorf("complete %t (%s) after %d pages, want at most %d", sweep.Complete, sweep.Missing, m.pages, tt.most)
+			if !poll.Complete || m.pages > tt.most {
+				t.Errorf("complete %t (%s) after %d pages, want at most %d", poll.Complete, poll.Missing, m.pages, tt.most)
 			}
 		})
 	}
@@ -217,7 +217,7 @@ func TestSeveralPagesAreAskedForAtOnce(t *testing.T) {
 	var now, most atomic.Int64
 	together := make(chan struct{})
 	var once sync.Once
-	sweep, err := clients.Gather(t.Context(), serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	poll, err := clients.Gather(t.Context(), serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("skip") != "0" && r.URL.Path == "/v1/customers/credits" {
 			n := now.Add(1)
 			defer now.Add(-1)
@@ -234,14 +234,14 @@ func TestSeveralPagesAreAskedForAtOnce(t *testing.T) {
 		m.ServeHTTP(w, r)
 	})), []topup.ProductID{product})
 	must(t, err)
-	if len(sweep.Readings) != 1000 || !sweep.Complete || most.Load() < 4 || most.Load() > 8 {
-		t.Errorf("%d readings, complete %t, at most %d pages at once; want 4 to 8", len(sweep.Readings), sweep.Complete, most.Load())
+	if len(poll.Readings) != 1000 || !poll.Complete || most.Load() < 4 || most.Load() > 8 {
+		t.Errorf("%d readings, complete %t, at most %d pages at once; want 4 to 8", len(poll.Readings), poll.Complete, most.Load())
 	}
 }
 
-// TestAPageThatFailsEndsTheSweep: those on their way are waited for, and nothing
+// TestAPageThatFailsEndsThePoll: those on their way are waited for, and nothing
 // is handed over any more.
-func TestAPageThatFailsEndsTheSweep(t *testing.T) {
+func TestAPageThatFailsEndsThePoll(t *testing.T) {
 	m := thousand()
 	handed := 0
 	_, err := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -250,9 +250,9 @@ func TestAPageThatFailsEndsTheSweep(t *testing.T) {
 			return
 		}
 		m.ServeHTTP(w, r)
-	})).Sweep(t.Context(), []topup.ProductID{product}, func(p topup.Page) error { handed += len(p.Readings); return nil })
+	})).Poll(t.Context(), []topup.ProductID{product}, func(p topup.Page) error { handed += len(p.Readings); return nil })
 	if !contains(err, "418") || handed == 0 || handed > 900 {
-		t.Errorf("Sweep = %v after %d readings", err, handed)
+		t.Errorf("Poll = %v after %d readings", err, handed)
 	}
 }
 
@@ -277,14 +277,14 @@ func TestBeyondTwoHundredThousand(t *testing.T) {
 		}
 		fmt.Fprintf(w, `{"meta":{"total":%d},"data":[%s]}`, count+1, b.String())
 	}))
-	sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
-	if len(sweep.Readings) != 1 || !sweep.Complete {
-		t.Errorf("%d readings, complete %t (%s)", len(sweep.Readings), sweep.Complete, sweep.Missing)
+	if len(poll.Readings) != 1 || !poll.Complete {
+		t.Errorf("%d readings, complete %t (%s)", len(poll.Readings), poll.Complete, poll.Missing)
 	}
 }
 
-// TestAProductThatCannotBeReadIsAskedForOnce in a sweep, for all of its customers.
+// TestAProductThatCannotBeReadIsAskedForOnce in a poll, for all of its customers.
 func TestAProductThatCannotBeReadIsAskedForOnce(t *testing.T) {
 	var rows []string
 	for n := range 250 {
@@ -300,10 +300,10 @@ func TestAProductThatCannotBeReadIsAskedForOnce(t *testing.T) {
 		list(len(rows), rows).ServeHTTP(w, r)
 	}))
 	for n := range 2 {
-		sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+		poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 		must(t, err)
-		if len(sweep.Readings) != len(rows) || asked.Load() != int64(3*(n+1)) { // one read is three tries
-			t.Errorf("sweep %d: %d readings, the product was asked for %d times; want 250, and three tries a sweep", n, len(sweep.Readings), asked.Load())
+		if len(poll.Readings) != len(rows) || asked.Load() != int64(3*(n+1)) { // one read is three tries
+			t.Errorf("poll %d: %d readings, the product was asked for %d times; want 250, and three tries a poll", n, len(poll.Readings), asked.Load())
 		}
 	}
 }

@@ -14,23 +14,23 @@ import (
 // two of its machines may disagree. Further ahead it is no stamp of a balance.
 const maxAhead = 5 * time.Minute
 
-// Sweep reads the balance of the environment, in one request. Without products,
+// Poll reads the balance of the environment, in one request. Without products,
 // or with Product among them, there is one page with one reading; else none. A
 // balance that cannot be read is a reading with Bad set, not an error.
-func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
+func (c *Client) Poll(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Poll, error) {
 	if len(products) > 0 && !slices.Contains(products, Product) {
-		return topup.Sweep{Complete: true}, nil
+		return topup.Poll{Complete: true}, nil
 	}
 	ask := c.asUser("balance", balancePath)
 	ask.Class = clients.Polling
 	seen, err := c.balance(ctx, ask)
 	if err != nil {
-		return topup.Sweep{Reads: 1}, err
+		return topup.Poll{Reads: 1}, err
 	}
 	if err := page(topup.Page{Readings: []topup.Reading{seen.reading}}); err != nil {
-		return topup.Sweep{Reads: 1}, err
+		return topup.Poll{Reads: 1}, err
 	}
-	return topup.Sweep{Complete: true, Reads: 1}, nil
+	return topup.Poll{Complete: true, Reads: 1}, nil
 }
 
 // seenBalance is the balance, and the flag that must agree with the settings.

@@ -12,24 +12,24 @@ import (
 	"topupd/topup"
 )
 
-func TestSweepReadsTheDocumentedBalance(t *testing.T) {
+func TestPollReadsTheDocumentedBalance(t *testing.T) {
 	t.Parallel()
 	a := healthy(t)
 	a.set(balancePath, page{body: golden(t, "balance")})
-	sweep, err := clients.Gather(t.Context(), a.client(t), []topup.ProductID{"credits"})
+	poll, err := clients.Gather(t.Context(), a.client(t), []topup.ProductID{"credits"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := clients.Whole{Sweep: topup.Sweep{Complete: true, Reads: 1}, Readings: []topup.Reading{{
+	want := clients.Whole{Poll: topup.Poll{Complete: true, Reads: 1}, Readings: []topup.Reading{{
 		Target: target, CustomerName: "voice", ProductName: "credits",
 		Balance: 250 * topup.Credit, RefreshedAt: time.Date(2024, 1, 15, 19, 30, 0, 0, time.UTC),
 		Native:  "Talkover's own auto top-up is on",
 		Account: topup.Account{Currency: "USD"},
 	}}}
-	if diff := cmp.Diff(want, sweep, cmpopts.IgnoreFields(topup.Reading{}, "ReadAt")); diff != "" {
-		t.Errorf("sweep (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, poll, cmpopts.IgnoreFields(topup.Reading{}, "ReadAt")); diff != "" {
+		t.Errorf("poll (-want +got):\n%s", diff)
 	}
-	if sweep.Readings[0].ReadAt.IsZero() {
+	if poll.Readings[0].ReadAt.IsZero() {
 		t.Error("the reading has no time of its own")
 	}
 	got := a.requests()
@@ -38,12 +38,12 @@ func TestSweepReadsTheDocumentedBalance(t *testing.T) {
 	}
 }
 
-func TestSweepOfOtherProductsAsksNothing(t *testing.T) {
+func TestPollOfOtherProductsAsksNothing(t *testing.T) {
 	t.Parallel()
 	a := healthy(t)
-	sweep, err := clients.Gather(t.Context(), a.client(t), []topup.ProductID{"itm_1"})
-	if err != nil || len(sweep.Readings) != 0 || !sweep.Complete || len(a.requests()) != 0 {
-		t.Errorf("Sweep(itm_1) = %+v, %v after %d requests", sweep, err, len(a.requests()))
+	poll, err := clients.Gather(t.Context(), a.client(t), []topup.ProductID{"itm_1"})
+	if err != nil || len(poll.Readings) != 0 || !poll.Complete || len(a.requests()) != 0 {
+		t.Errorf("Poll(itm_1) = %+v, %v after %d requests", poll, err, len(a.requests()))
 	}
 }
 
@@ -80,18 +80,18 @@ var balances = []struct{ name, data, bad, balance string }{
 }
 
 // P13: what cannot be read is a bad reading, never zero.
-func TestSweepOfHostileBalances(t *testing.T) {
+func TestPollOfHostileBalances(t *testing.T) {
 	t.Parallel()
 	a := healthy(t)
 	c := a.client(t)
 	for _, tt := range balances {
 		t.Run(tt.name, func(t *testing.T) {
 			a.set(balancePath, page{body: `{"success":true,"data":` + tt.data + `}`})
-			sweep, err := clients.Gather(t.Context(), c, nil)
-			if err != nil || len(sweep.Readings) != 1 {
-				t.Fatalf("Sweep() = %+v, %v; want one reading", sweep, err)
+			poll, err := clients.Gather(t.Context(), c, nil)
+			if err != nil || len(poll.Readings) != 1 {
+				t.Fatalf("Poll() = %+v, %v; want one reading", poll, err)
 			}
-			r := sweep.Readings[0]
+			r := poll.Readings[0]
 			if tt.bad == "" {
 				if r.Bad != "" || r.Balance.String() != tt.balance || r.RefreshedAt.IsZero() || r.RefreshedAt.After(noon) {
 					t.Errorf("reading = %v of %v, bad %q; want %s, not later than the answer", r.Balance, r.RefreshedAt, r.Bad, tt.balance)
@@ -105,7 +105,7 @@ func TestSweepOfHostileBalances(t *testing.T) {
 	}
 }
 
-func TestSweepOfAnAnswerThatIsNone(t *testing.T) {
+func TestPollOfAnAnswerThatIsNone(t *testing.T) {
 	t.Parallel()
 	a := healthy(t)
 	c := a.client(t)
@@ -124,9 +124,9 @@ func TestSweepOfAnAnswerThatIsNone(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a.set(balancePath, tt.page)
-			sweep, err := clients.Gather(t.Context(), c, nil)
-			if err == nil || clients.ReasonOf(err) != tt.want || sweep.Complete || len(sweep.Readings) != 0 {
-				t.Errorf("Sweep() = %+v, %v (%s); want an error, %s", sweep, err, clients.ReasonOf(err), tt.want)
+			poll, err := clients.Gather(t.Context(), c, nil)
+			if err == nil || clients.ReasonOf(err) != tt.want || poll.Complete || len(poll.Readings) != 0 {
+				t.Errorf("Poll() = %+v, %v (%s); want an error, %s", poll, err, clients.ReasonOf(err), tt.want)
 			}
 			if err != nil && !strings.Contains(err.Error(), "voice") {
 				t.Errorf("the error does not name the connection: %v", err)
@@ -142,9 +142,9 @@ func TestNotKnowingWhetherNativeTopupIsOnCountsAsOn(t *testing.T) {
 	c := a.client(t)
 	for _, flag := range []string{`"yes"`, `1`, `null`} {
 		a.set(balancePath, page{body: `{"success":true,"data":{"balance":41,"currency":"USD","auto_topup_enabled":` + flag + `,"as_of":"2024-01-15T19:30:00Z"}}`})
-		sweep, err := clients.Gather(t.Context(), c, nil)
-		if err != nil || !strings.Contains(sweep.Readings[0].Native, "does not say") {
-			t.Errorf("auto_topup_enabled %s: %+v, %v", flag, sweep, err)
+		poll, err := clients.Gather(t.Context(), c, nil)
+		if err != nil || !strings.Contains(poll.Readings[0].Native, "does not say") {
+			t.Errorf("auto_topup_enabled %s: %+v, %v", flag, poll, err)
 		}
 	}
 }

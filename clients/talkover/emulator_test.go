@@ -116,7 +116,7 @@ func TestAPurchaseAtTheEmulatedProvider(t *testing.T) {
 			}
 			after, err := clients.Gather(t.Context(), c, nil)
 			if err != nil || after.Readings[0].Balance != 141*topup.Credit || *got.Balance != 141*topup.Credit {
-				t.Errorf("Sweep() = %+v, %v; the answer said %v", after, err, got.Balance)
+				t.Errorf("Poll() = %+v, %v; the answer said %v", after, err, got.Balance)
 			}
 			if cards, err := c.PaymentMethods(t.Context(), first); err != nil || cards == "" {
 				t.Errorf("PaymentMethods() = %q, %v", cards, err)
@@ -203,9 +203,9 @@ func TestSpoiltReadingsAreBadOrErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := newWorld(t, emulator.Options{Faults: faults})
-			sweep, err := clients.Gather(t.Context(), w.client(t), nil)
-			if tt.bad != (err == nil) || tt.bad && sweep.Readings[0].Bad == "" {
-				t.Errorf("Sweep() = %+v, %v", sweep, err)
+			poll, err := clients.Gather(t.Context(), w.client(t), nil)
+			if tt.bad != (err == nil) || tt.bad && poll.Readings[0].Bad == "" {
+				t.Errorf("Poll() = %+v, %v", poll, err)
 			}
 		})
 	}
@@ -215,9 +215,9 @@ func TestAReadThatFailsOnceIsRepeated(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{"read_500", "read_truncate"} {
 		w := newWorld(t, emulator.Options{Faults: emulator.Faults{Next: []string{fault}}})
-		sweep, err := clients.Gather(t.Context(), w.client(t), nil)
-		if err != nil || sweep.Readings[0].Balance != 41*topup.Credit {
-			t.Errorf("%s: Sweep() = %+v, %v", fault, sweep, err)
+		poll, err := clients.Gather(t.Context(), w.client(t), nil)
+		if err != nil || poll.Readings[0].Balance != 41*topup.Credit {
+			t.Errorf("%s: Poll() = %+v, %v", fault, poll, err)
 		}
 	}
 }
@@ -286,8 +286,8 @@ func TestTheWrongKindOfTokenIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sweep, err := clients.Gather(t.Context(), c, nil); clients.ReasonOf(err) != topup.FailedAuth {
-		t.Errorf("Sweep() = %+v, %v", sweep, err)
+	if poll, err := clients.Gather(t.Context(), c, nil); clients.ReasonOf(err) != topup.FailedAuth {
+		t.Errorf("Poll() = %+v, %v", poll, err)
 	}
 	got := purchase(t, c)
 	if got.Verdict != topup.No || !got.Stop || got.Reason != topup.FailedAuth || len(w.Books().Charges) != 0 {

@@ -114,7 +114,7 @@ func (c *Client) Books(context.Context, topup.Target, time.Time) (topup.Books, e
 }
 
 // Follow has nothing to read for the same reason: Books without rows, one for
-// each purchase. A purchase here settles by a reading of the balance.
+// each purchase. A purchase here is credited by a reading of the balance.
 func (c *Client) Follow(_ context.Context, purchases []topup.Purchase, tell func(topup.Purchase, topup.Books, error)) {
 	for _, p := range purchases {
 		err := c.owns(p.Target)

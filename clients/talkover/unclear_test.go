@@ -100,7 +100,7 @@ func (l *life) buy() topup.Purchase {
 		Purchase: topup.Purchase{
 			ID: id, Target: first, ProviderName: "voice", Rule: "voice", Terms: []byte(`{}`),
 			Credits: order.Credits, Price: order.Price, Key: key, Request: request, Fingerprint: request.Fingerprint(),
-			Policy: topup.PolicyPark, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
+			Policy: topup.PolicyReview, QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
 			Declines: topup.DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4}, MaxReadingAge: 2 * time.Minute,
 			BalanceBefore: read.Reading.Balance, Threshold: 50 * topup.Credit,
 			ReadAt: read.Reading.ReadAt, RefreshedAt: read.Reading.RefreshedAt, Baseline: read.Seen(),
@@ -135,11 +135,11 @@ func (l *life) watch(d time.Duration) topup.Purchase {
 		r := &topup.Reconciler{
 			ID: first.Provider, Queue: l.store, Ledger: l.store, Provider: l.client, Purchaser: l.purchaser(),
 			Latest: func(topup.Target) (topup.Reading, bool) {
-				sweep, err := clients.Gather(l.t.Context(), l.client, nil)
-				if err != nil || len(sweep.Readings) == 0 {
+				poll, err := clients.Gather(l.t.Context(), l.client, nil)
+				if err != nil || len(poll.Readings) == 0 {
 					return topup.Reading{}, false
 				}
-				return sweep.Readings[0], true
+				return poll.Readings[0], true
 			},
 			Decide: func(context.Context, topup.Purchase) (topup.Again, error) {
 				return topup.Again{}, fmt.Errorf("a purchase at Talkover is never repeated")
@@ -148,7 +148,7 @@ func (l *life) watch(d time.Duration) topup.Purchase {
 		_, err := r.Visit(l.t.Context(), l.lease)
 		r.Wait()
 		l.must(err)
-		if p := l.purchase(); !p.State.Open() || p.State == topup.Parked {
+		if p := l.purchase(); !p.State.Open() || p.State == topup.NeedsReview {
 			return p
 		}
 	}
@@ -173,41 +173,41 @@ func TestAnUnclearPurchaseIsFoundInTheBalance(t *testing.T) {
 		then  func(*life)
 		want  topup.State
 	}{
-		{name: "charged at once, the answer lost", fault: "charge_then_drop", want: topup.Settled},
-		{name: "charged, answered with a 500", fault: "charge_then_500", want: topup.Settled},
-		{name: "charged, and credited minutes later", fault: "charge_then_html", late: 10 * time.Minute, want: topup.Settled},
-		{name: "charged at once, and the answer never comes", fault: "charge_then_hang", wait: 75 * time.Second, want: topup.Settled},
-		{name: "charged, and credited while nothing is answered", fault: "charge_then_hang", late: time.Minute, wait: 75 * time.Second, want: topup.Settled},
-		{name: "charged after the connection was cut", fault: "execute_late", want: topup.Settled},
-		{name: "not charged", fault: "drop_without_charging", want: topup.Parked},
-		{name: "charged for another amount, and the balance shows it", fault: "wrong_amount", want: topup.Settled},
-		{name: "usage goes on", fault: "charge_then_drop", want: topup.Settled, then: func(l *life) {
+		{name: "charged at once, the answer lost", fault: "charge_then_drop", want: topup.Credited},
+		{name: "charged, answered with a 500", fault: "charge_then_500", want: topup.Credited},
+		{name: "charged, and credited minutes later", fault: "charge_then_html", late: 10 * time.Minute, want: topup.Credited},
+		{name: "charged at once, and the answer never comes", fault: "charge_then_hang", wait: 75 * time.Second, want: topup.Credited},
+		{name: "charged, and credited while nothing is answered", fault: "charge_then_hang", late: time.Minute, wait: 75 * time.Second, want: topup.Credited},
+		{name: "charged after the connection was cut", fault: "execute_late", want: topup.Credited},
+		{name: "not charged", fault: "drop_without_charging", want: topup.NeedsReview},
+		{name: "charged for another amount, and the balance shows it", fault: "wrong_amount", want: topup.Credited},
+		{name: "usage goes on", fault: "charge_then_drop", want: topup.Credited, then: func(l *life) {
 			l.must(l.w.SetUsage("env-1", decimal.MustNew(2, 1)))
 		}},
-		{name: "all of it is used up before it counts", fault: "charge_then_drop", want: topup.Settled, then: at(60, func(l *life) {
+		{name: "all of it is used up before it counts", fault: "charge_then_drop", want: topup.Credited, then: at(60, func(l *life) {
 			l.w.balance(l.t, 10)
 		})},
-		{name: "the customer buys the same in the dashboard", fault: "charge_then_drop", want: topup.Parked, then: at(60, func(l *life) {
+		{name: "the customer buys the same in the dashboard", fault: "charge_then_drop", want: topup.NeedsReview, then: at(60, func(l *life) {
 			l.must(l.w.PortalPurchase("env-1", "100"))
 		})},
-		{name: "not charged, and Talkover tops up itself", fault: "drop_without_charging", want: topup.Parked, then: at(30, func(l *life) {
+		{name: "not charged, and Talkover tops up itself", fault: "drop_without_charging", want: topup.NeedsReview, then: at(30, func(l *life) {
 			l.must(l.w.SetAutoTopup("env-1", true))
 			l.watch(5 * time.Minute)
 			l.must(l.w.SetAutoTopup("env-1", false))
 		})},
-		{name: "Talkover's own top-up is switched on afterwards", fault: "charge_then_drop", want: topup.Settled, then: at(60, func(l *life) {
+		{name: "Talkover's own top-up is switched on afterwards", fault: "charge_then_drop", want: topup.Credited, then: at(60, func(l *life) {
 			l.must(l.w.SetAutoTopup("env-1", true))
 		})},
-		{name: "nobody looks while it is credited", fault: "charge_then_drop", want: topup.Parked, then: func(l *life) {
+		{name: "nobody looks while it is credited", fault: "charge_then_drop", want: topup.NeedsReview, then: func(l *life) {
 			l.w.pass(31 * time.Second)
 		}},
-		{name: "another process takes over within half a minute", fault: "charge_then_drop", want: topup.Settled, then: func(l *life) {
+		{name: "another process takes over within half a minute", fault: "charge_then_drop", want: topup.Credited, then: func(l *life) {
 			l.w.pass(20 * time.Second)
 		}},
-		{name: "a daemon that was away from the rise to the end", fault: "charge_then_drop", want: topup.Settled, then: at(60, func(l *life) {
+		{name: "a daemon that was away from the rise to the end", fault: "charge_then_drop", want: topup.Credited, then: at(60, func(l *life) {
 			l.w.pass(2 * time.Hour)
 		})},
-		{name: "somebody looks into another environment", fault: "drop_without_charging", want: topup.Parked, then: at(30, func(l *life) {
+		{name: "somebody looks into another environment", fault: "drop_without_charging", want: topup.NeedsReview, then: at(30, func(l *life) {
 			l.must(l.w.SetBalance("env-2", decimal.MustNew(141, 0)))
 			l.must(l.w.SwitchEnvironment("env-1", "env-2"))
 		})},
@@ -227,7 +227,7 @@ func TestAnUnclearPurchaseIsFoundInTheBalance(t *testing.T) {
 			if got.State != tt.want {
 				t.Errorf("%s (found %q, detail %q), want %s\ntrail %+v", got.State, got.Found, got.Detail, tt.want, got.Trail)
 			}
-			if paid := len(l.w.Books().Captured()); got.State == topup.Settled && (got.ReferenceBy != "evidence" || paid == 0) {
+			if paid := len(l.w.Books().Captured()); got.State == topup.Credited && (got.ReferenceBy != "evidence" || paid == 0) {
 				t.Errorf("reference %s by %s; %d payments were captured", got.Reference, got.ReferenceBy, paid)
 			}
 			if got.Attempts != 1 {
@@ -239,11 +239,11 @@ func TestAnUnclearPurchaseIsFoundInTheBalance(t *testing.T) {
 
 // TestFewUnclearPurchasesNeedAPerson: with usage, old balances, failing reads
 // and late credits, at most one in three of those that were truly charged is
-// parked, and none that was not charged is confirmed.
+// in review, and none that was not charged is confirmed.
 func TestFewUnclearPurchasesNeedAPerson(t *testing.T) {
 	t.Parallel()
 	faults := []string{"charge_then_drop", "charge_then_500", "charge_then_truncate", "execute_late", "drop_without_charging"}
-	charged, parked := 0, 0
+	charged, inReview := 0, 0
 	for seed := range uint64(10) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		l := newLife(t, emulator.Options{Seed: seed + 1, Talkover: emulator.TalkoverOptions{PostLate: time.Duration(rng.IntN(13)) * time.Minute}})
@@ -258,20 +258,20 @@ func TestFewUnclearPurchasesNeedAPerson(t *testing.T) {
 		}
 		truly := len(l.w.Books().Captured()) > 0
 		switch {
-		case got.State == topup.Settled && !truly:
-			t.Errorf("seed %d: settled, and nothing was charged: %+v", seed, got.Trail)
-		case got.State != topup.Settled && got.State != topup.Parked:
+		case got.State == topup.Credited && !truly:
+			t.Errorf("seed %d: credited, and nothing was charged: %+v", seed, got.Trail)
+		case got.State != topup.Credited && got.State != topup.NeedsReview:
 			t.Errorf("seed %d: %s is no end", seed, got.State)
 		case truly:
 			charged++
-			if got.State == topup.Parked {
-				parked++
-				t.Logf("seed %d: parked: %s; %s; trail %+v", seed, got.Found, got.Detail, got.Trail)
+			if got.State == topup.NeedsReview {
+				inReview++
+				t.Logf("seed %d: in review: %s; %s; trail %+v", seed, got.Found, got.Detail, got.Trail)
 			}
 		}
 	}
-	t.Logf("%d of %d that were charged are parked", parked, charged)
-	if charged < 8 || parked*3 > charged {
-		t.Errorf("%d of %d that were charged are parked, want at most a third", parked, charged)
+	t.Logf("%d of %d that were charged need review", inReview, charged)
+	if charged < 8 || inReview*3 > charged {
+		t.Errorf("%d of %d that were charged need review, want at most a third", inReview, charged)
 	}
 }

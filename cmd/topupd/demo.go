@@ -120,7 +120,7 @@ func (c *demoCmd) world() emulator.Options {
 // things go wrong by chance.
 func direct(ctx context.Context, world *emulator.Emulator) {
 	acts := []emulator.Faults{
-		{Provider: emulator.TalkoverName, Next: []string{"none", "drop_without_charging"}}, // first: it takes a whole quiet period to be parked; a charge would show in the balance
+		{Provider: emulator.TalkoverName, Next: []string{"none", "drop_without_charging"}}, // first: it takes a whole quiet period to need review; a charge would show in the balance
 		{Provider: emulator.HyperlineName, Next: []string{"none", "none", "charge_then_drop", "none", "decline"}},
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -196,7 +196,7 @@ type story struct {
 	a     *app
 	mu    sync.Mutex
 	spent map[topup.Currency]int64
-	count struct{ bought, declined, refound, parked int }
+	count struct{ bought, declined, refound, inReview int }
 	lost  map[string]bool // purchases whose answer never came
 	need  string
 }
@@ -257,12 +257,12 @@ func (s *story) tell(e topup.Event) (text, color string) {
 			return "confirmed  found " + p.Reference + " · charged, and only once", screen.Green
 		}
 		return "confirmed  " + p.Reference, screen.Green
-	case p.State == topup.Settled && e.From != topup.Settled:
+	case p.State == topup.Credited && e.From != topup.Credited:
 		s.count.bought++
 		s.spent[p.Price.Currency] += p.Price.Minor
 		return "", ""
-	case p.State == topup.Parked && e.From != topup.Parked:
-		s.count.parked++
+	case p.State == topup.NeedsReview && e.From != topup.NeedsReview:
+		s.count.inReview++
 		s.need = p.Short()
 		return "needs you: nobody can say whether it was charged · topupd purchases show " + p.Short(), screen.Red
 	case p.State == topup.Sent && p.Found != "":
@@ -332,8 +332,8 @@ func (s *story) summary(config string) {
 		spent = " (" + spent + ")"
 	}
 	text := fmt.Sprintf("%d bought%s · %d declined · %s found again", s.count.bought, spent, s.count.declined, english.Plural(s.count.refound, "lost answer"))
-	if s.count.parked > 0 {
-		text += fmt.Sprintf(" · %d for a person to settle", s.count.parked)
+	if s.count.inReview > 0 {
+		text += fmt.Sprintf(" · %d for a person to decide", s.count.inReview)
 		if config != "" {
 			text += fmt.Sprintf(": topupd purchases show %s --config %s", s.need, config)
 		}

@@ -240,7 +240,7 @@ func TestReport(t *testing.T) {
 		{"a mistake of the person", usage("--limit %d: write 0 or more", -1), exitUsage, "topupd: --limit -1: write 0 or more\n"},
 		{"a wrapped one keeps its code", fmt.Errorf("planning: %w", usage("no")), exitUsage, "topupd: planning: no\n"},
 		{"everything has been said", &exitError{code: exitUsage}, exitUsage, ""},
-		{"something needs a person", &exitError{code: exitPerson, err: errors.New("one is parked")}, exitPerson, "topupd: one is parked\n"},
+		{"something needs a person", &exitError{code: exitPerson, err: errors.New("one needs review")}, exitPerson, "topupd: one needs review\n"},
 		{"the outer code wins", &exitError{code: exitFailed, err: usage("no")}, exitFailed, "topupd: no\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

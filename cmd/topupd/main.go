@@ -71,7 +71,7 @@ type cli struct {
 	Plan      planCmd      `cmd:"" help:"Read the balances and say who would be charged now, and why not. Buys nothing."`
 	Targets   targetsCmd   `cmd:"" help:"List balances and thresholds; attach a credit product to a customer."`
 	Explain   explainCmd   `cmd:"" help:"Say why a customer was or was not charged."`
-	Purchases purchasesCmd `cmd:"" help:"List purchases, show the evidence of one, settle a parked one."`
+	Purchases purchasesCmd `cmd:"" help:"List purchases, show the evidence of one, decide one that needs review."`
 	Verify    verifyCmd    `cmd:"" help:"Compare the purchases with the providers' books and list every difference."`
 	Pause     pauseCmd     `cmd:"" help:"Stop buying: everywhere, at a provider, by a rule or for a customer."`
 	Resume    resumeCmd    `cmd:"" help:"Take a pause back; lift a suspension, a stop or a hold."`

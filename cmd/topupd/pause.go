@@ -187,7 +187,7 @@ func (a *app) untilWords(p topup.Pause) string {
 
 // inFlight says what the pause comes too late for.
 func (a *app) inFlight(store *ledger.Store, l *loaded, p topup.Pause) error {
-	open, err := store.Purchases(a.ctx, ledger.Filter{States: []topup.State{topup.Sent, topup.Confirmed, topup.Parked}})
+	open, err := store.Purchases(a.ctx, ledger.Filter{States: []topup.State{topup.Sent, topup.Confirmed, topup.NeedsReview}})
 	if err != nil {
 		return fmt.Errorf("the pause holds, but what is in flight could not be listed: %w", err)
 	}

@@ -209,7 +209,7 @@ func (p *prospect) record() planRecord {
 // unread is the error of the connections that could not be read.
 func (p *planning) unread() error {
 	var errs []error
-	for _, s := range p.sweeps {
+	for _, s := range p.polls {
 		if s.err != nil {
 			errs = append(errs, fmt.Errorf("provider %s could not be read: %w", s.from.Name, s.err))
 		}
@@ -245,12 +245,12 @@ func (p *planning) print(l *loaded) {
 // nobodyHas says which rules buy a product that no customer has where they buy:
 // misspelt, or not attached to anybody yet. What could not be read says nothing.
 func (p *planning) nobodyHas() (lines []string) {
-	for _, s := range p.sweeps {
-		if s.err != nil || !s.sweep.Complete {
+	for _, s := range p.polls {
+		if s.err != nil || !s.poll.Complete {
 			continue
 		}
 		had := map[topup.ProductID]bool{}
-		for _, r := range s.sweep.Readings {
+		for _, r := range s.poll.Readings {
 			had[r.Target.Product] = true
 		}
 		for _, r := range p.book.Rules.Rules {
@@ -266,13 +266,13 @@ func (p *planning) nobodyHas() (lines []string) {
 // readLine says what was read, and how long that took.
 func (p *planning) readLine() string {
 	var parts []string
-	for _, s := range p.sweeps {
+	for _, s := range p.polls {
 		if s.err != nil {
 			parts = append(parts, s.from.Name+" failed")
 			continue
 		}
-		part := fmt.Sprintf("%s %s in %.1f s (%s)", s.from.Name, english.Plural(len(s.sweep.Readings), "target"), s.took.Seconds(), english.Plural(s.sweep.Reads, "read"))
-		if !s.sweep.Complete {
+		part := fmt.Sprintf("%s %s in %.1f s (%s)", s.from.Name, english.Plural(len(s.poll.Readings), "target"), s.took.Seconds(), english.Plural(s.poll.Reads, "read"))
+		if !s.poll.Complete {
 			part += ", incomplete: customers moved while they were listed"
 		}
 		parts = append(parts, part)

@@ -27,7 +27,7 @@ type planning struct {
 	tally  *tally
 
 	mu        sync.Mutex
-	sweeps    []swept
+	polls     []polled
 	prospects []*prospect
 	again     atomic.Int64 // confirm reads done
 }
@@ -49,12 +49,12 @@ type history interface {
 	ChangeBought(ctx context.Context, rule string) (int, error)
 }
 
-// swept is what one connection gave.
-type swept struct {
-	from  *daemon.Connection
-	sweep clients.Whole
-	took  time.Duration
-	err   error
+// polled is what one connection gave.
+type polled struct {
+	from *daemon.Connection
+	poll clients.Whole
+	took time.Duration
+	err  error
 }
 
 // confirming bounds the confirm reads at a time and connection; the rate
@@ -65,7 +65,7 @@ const confirming = 4
 // worth a line: the daemon forgets after the same time.
 const remembered = time.Hour
 
-// plan fills in prospects. A connection that cannot be read is kept in sweeps
+// plan fills in prospects. A connection that cannot be read is kept in polls
 // with its error; an error is the ledger's.
 func (p *planning) plan(connections []*daemon.Connection) error {
 	stop := p.a.Progress(func() string { return fmt.Sprintf("Reading balances … %d low ones read again", p.again.Load()) })
@@ -77,20 +77,20 @@ func (p *planning) plan(connections []*daemon.Connection) error {
 	if err := parts.Wait(); err != nil {
 		return err
 	}
-	slices.SortFunc(p.sweeps, func(a, b swept) int { return slices.Index(connections, a.from) - slices.Index(connections, b.from) })
+	slices.SortFunc(p.polls, func(a, b polled) int { return slices.Index(connections, a.from) - slices.Index(connections, b.from) })
 	return p.settle()
 }
 
-// connection sweeps one connection, decides, and reads the low targets again.
+// connection polls one connection, decides, and reads the low targets again.
 func (p *planning) connection(ctx context.Context, c *daemon.Connection) error {
 	products := p.book.Products(c.Name)
 	if len(products) == 0 {
 		return nil // check warns
 	}
 	started := p.a.now()
-	sweep, err := clients.Gather(ctx, c.Client, products)
+	poll, err := clients.Gather(ctx, c.Client, products)
 	p.mu.Lock()
-	p.sweeps = append(p.sweeps, swept{from: c, sweep: sweep, took: p.a.now().Sub(started), err: err})
+	p.polls = append(p.polls, polled{from: c, poll: poll, took: p.a.now().Sub(started), err: err})
 	p.mu.Unlock()
 	if err != nil {
 		return ctx.Err() // the others can still be read
@@ -100,14 +100,14 @@ func (p *planning) connection(ctx context.Context, c *daemon.Connection) error {
 		return err
 	}
 	var found []*prospect
-	for i := range sweep.Readings {
-		standing, ok := standings[sweep.Readings[i].Target]
+	for i := range poll.Readings {
+		standing, ok := standings[poll.Readings[i].Target]
 		if !ok {
 			standing = base
 		}
-		found = append(found, p.judge(c, &sweep.Readings[i], standing))
+		found = append(found, p.judge(c, &poll.Readings[i], standing))
 	}
-	if sweep.Complete {
+	if poll.Complete {
 		gone, err := p.missing(ctx, c, found, products)
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func candidate(c *daemon.Connection, r topup.Reading) rules.Candidate {
 }
 
 // missing are the targets that the daemon watched until now and that this
-// complete sweep does not show.
+// complete poll does not show.
 func (p *planning) missing(ctx context.Context, c *daemon.Connection, found []*prospect, products []topup.ProductID) ([]*prospect, error) {
 	known, err := p.ledger.Targets(ctx, ledger.Filter{Provider: c.ID})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 type purchasesCmd struct {
 	List    purchasesListCmd    `cmd:"" default:"withargs" help:"List purchases, newest first (the default)."`
 	Show    purchasesShowCmd    `cmd:"" help:"Show everything known about one purchase: a page to file."`
-	Resolve purchasesResolveCmd `cmd:"" help:"Say whether a parked purchase was charged."`
+	Resolve purchasesResolveCmd `cmd:"" help:"Say whether a purchase that needs review was charged."`
 	Correct purchasesCorrectCmd `cmd:"" help:"Correct what was said about a purchase that has ended."`
 }
 
@@ -47,7 +47,7 @@ func (*purchasesListCmd) Help() string {
 Examples:
 
     topupd purchases
-    topupd purchases --state parked
+    topupd purchases --state needs_review
     topupd purchases --payment failed
     topupd purchases --customer cus_Typ0px2W0aiEtl --since 7d
     topupd purchases list --since 2026-11-01T00:00:00Z -o csv > november.csv`

@@ -33,11 +33,11 @@ type purchasesResolveCmd struct {
 }
 
 func (*purchasesResolveCmd) Help() string {
-	return `A parked purchase blocks its customer until evidence turns up or a person says what happened.
+	return `A purchase that needs review blocks its customer until evidence turns up or a person says what happened.
 
-charged makes it confirmed: it settles when a reading shows the credits, and nothing more is bought until then. A confirmed purchase whose credits are never seen is settled by saying charged once more. Where the provider has books, --reference is looked up there: it must be this customer's, fit the purchase and explain no other. Without one, and at Talkover, which has no books, your word is all there is, and topupd verify says so each time.
+charged makes it confirmed: it is credited when a reading shows the credits, and nothing more is bought until then. A confirmed purchase whose credits are never seen is credited by saying charged once more. Where the provider has books, --reference is looked up there: it must be this customer's, fit the purchase and explain no other. Without one, and at Talkover, which has no books, your word is all there is, and topupd verify says so each time.
 
-not-charged ends it as declined, and the next sweep may buy again. It is refused while the request may still run, and, where the provider has books, while they show a purchase that could be this one or cannot be read completely: if it was charged after all, the customer would pay twice. An unpaid invoice of another amount from that time could be this purchase at another price: it must be paid or void, or you name it with --external as somebody else's. It is imported then and counts as unpaid.
+not-charged ends it as declined, and the next poll may buy again. It is refused while the request may still run, and, where the provider has books, while they show a purchase that could be this one or cannot be read completely: if it was charged after all, the customer would pay twice. An unpaid invoice of another amount from that time could be this purchase at another price: it must be paid or void, or you name it with --external as somebody else's. It is imported then and counts as unpaid.
 
 What has ended is corrected with topupd purchases correct.
 
@@ -237,13 +237,13 @@ func (r *resolving) aftermath(p topup.Purchase) error {
 	if p.CorrectedAt == nil {
 		return nil
 	}
-	if p.State == topup.Settled {
+	if p.State == topup.Credited {
 		later, err := r.store.Purchases(r.a.ctx, ledger.Filter{Provider: p.Target.Provider, Customer: p.Target.Customer, Since: p.PlannedAt})
 		if err != nil {
 			return err
 		}
 		for _, q := range later {
-			if q.ID != p.ID && q.Target == p.Target && q.PlannedAt.After(p.PlannedAt) && (q.State == topup.Settled || q.State == topup.Confirmed) {
+			if q.ID != p.ID && q.Target == p.Target && q.PlannedAt.After(p.PlannedAt) && (q.State == topup.Credited || q.State == topup.Confirmed) {
 				r.a.Printf("%s\n", r.a.Fold(fmt.Sprintf("bought again since: %s of %s, %s; if that was because of this one, refund one of them at the provider",
 					q.Short(), r.a.Clock(q.PlannedAt), q.Price), 0))
 			}

@@ -12,7 +12,7 @@ import (
 
 // runCmd is the daemon.
 type runCmd struct {
-	Once bool `help:"Reconcile, sweep once, buy what is due, and exit: for users who bring their own cron. Exits 1 if another process holds the lease, 3 if something needs a person."`
+	Once bool `help:"Reconcile, poll once, buy what is due, and exit: for users who bring their own cron. Exits 1 if another process holds the lease, 3 if something needs a person."`
 }
 
 func (*runCmd) Help() string {
@@ -48,14 +48,14 @@ func (c *runCmd) Run(a *app) error {
 }
 
 func (*runCmd) once(a *app, d *daemon.Daemon) error {
-	parked, err := d.Once(a.ctx)
+	inReview, err := d.Once(a.ctx)
 	switch {
 	case errors.Is(err, scheduler.ErrLeaseElsewhere):
 		return fmt.Errorf("%w; nothing was done for it, the other process works on it", err)
 	case err != nil:
 		return err
-	case parked > 0:
-		return &exitError{code: exitPerson, err: errors.New("parked purchases need a person: topupd purchases list --state parked")}
+	case inReview > 0:
+		return &exitError{code: exitPerson, err: errors.New("purchases that need review need a person: topupd purchases list --state needs_review")}
 	default:
 		return nil
 	}

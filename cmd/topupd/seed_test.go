@@ -19,10 +19,10 @@ import (
 // long ago enough that every clock agrees it is over.
 var longAgo = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
 
-// seedCmd is "seed KIND [ID [CUSTOMER]]". Kinds: settled, sent, confirmed, found, refused,
-// planned, cancelled, old (cancelled, of a rule that is gone), unpaid, parked, recent (parked, sent 22 minutes ago) and lately (settled then;
-// all at Hyperline), denied (parked, called not charged, and then on the books),
-// parked-voice, watched (parked-voice with readings), fresh (sent just now),
+// seedCmd is "seed KIND [ID [CUSTOMER]]". Kinds: credited, sent, confirmed, found, refused,
+// planned, cancelled, old (cancelled, of a rule that is gone), unpaid, needs_review, recent (one that needs review, sent 22 minutes ago) and lately (credited then;
+// all at Hyperline), denied (one that needed review, called not charged, and then on the books),
+// review-voice, watched (review-voice with readings), fresh (sent just now),
 // many (101 cancelled ones), twins (two customers of one name), evaluations, gone (a customer seen a minute ago and never again), ledger (an
 // empty one).
 func seedCmd(ts *testscript.TestScript, neg bool, args []string) {
@@ -59,7 +59,7 @@ func seedCmd(ts *testscript.TestScript, neg bool, args []string) {
 		g.gone()
 	case "evaluations":
 		g.evaluations()
-	case "parked-voice", "watched", "fresh":
+	case "review-voice", "watched", "fresh":
 		g.voice(kind)
 	default:
 		g.hyperline(kind)
@@ -170,9 +170,9 @@ func (g *gardener) hyperline(kind string) {
 	if g.customer != "" {
 		customer = topup.CustomerID(g.customer)
 	}
-	policy := topup.PolicyReplay
-	if kind == "parked" || kind == "recent" || kind == "denied" {
-		policy = topup.PolicyPark
+	policy := topup.PolicyRetry
+	if kind == "needs_review" || kind == "recent" || kind == "denied" {
+		policy = topup.PolicyReview
 	}
 	g.plan(topup.Purchase{
 		Target:       topup.Target{Provider: g.provider("hyperline").Identity(), Customer: customer, Product: "itm_3kXODDF42QXtnL"},
@@ -202,14 +202,14 @@ func (g *gardener) hyperline(kind string) {
 	case "found":
 		g.answer(75*time.Second, unclear, true)
 		g.look(time.Second, topup.Books{Complete: true, Topups: []topup.Topup{row}})
-	case "parked", "recent", "denied":
+	case "needs_review", "recent", "denied":
 		g.answer(75*time.Second, unclear, true)
 		g.look(10*time.Minute, topup.Books{Complete: true})
 		g.look(10*time.Minute, topup.Books{Complete: true})
 		if kind == "denied" {
 			g.deny(row)
 		}
-	case "confirmed", "settled", "lately", "unpaid":
+	case "confirmed", "credited", "lately", "unpaid":
 		g.answer(1900*time.Millisecond, topup.Answer{Verdict: topup.Yes, Reference: invoice, Status: 201, Written: 400}, true)
 		g.follow(kind, row)
 	default:
@@ -251,7 +251,7 @@ func (g *gardener) voice(kind string) {
 		ProviderName: "voice", CustomerName: "voice-berlin", ProductName: "credits", Rule: "voice", Terms: []byte(`{"name":"voice"}`),
 		Credits: 100 * topup.Credit, Price: topup.Money{Minor: 100_00, Currency: "USD"},
 		Request:       topup.Request{Method: "POST", Path: "/api/v1/credits/purchase", Body: []byte(`{"amount":100.00}`)},
-		BalanceBefore: 41*topup.Credit + topup.Credit/5, Threshold: 50 * topup.Credit, Policy: topup.PolicyPark,
+		BalanceBefore: 41*topup.Credit + topup.Credit/5, Threshold: 50 * topup.Credit, Policy: topup.PolicyReview,
 	})
 	g.permit()
 	g.answer(75*time.Second, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedTimeout, Detail: "no answer within 75 s", Written: 300}, false)

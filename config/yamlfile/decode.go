@@ -164,6 +164,9 @@ func (f *File) unknown(e entry, path string, names []string) {
 	if meant := Suggest(e.name, names); meant != "" {
 		fix = "did you mean " + meant + "?"
 	}
+	if now := renamed[e.name]; slices.Contains(names, now) {
+		fix = "renamed: write " + now
+	}
 	where := ""
 	if path != "" {
 		where = " in " + Problem{Path: path}.key()
@@ -248,6 +251,9 @@ func readString(text string, into reflect.Value) error {
 		return &Fault{"is empty", "write a value, or remove the key"}
 	}
 	if e, ok := reflect.TypeAssert[Enum](into); ok && !slices.Contains(e.Options(), text) {
+		if now := renamed[text]; slices.Contains(e.Options(), now) {
+			return &Fault{"is not one of the words allowed here", "renamed: write " + now}
+		}
 		return &Fault{"is not one of the words allowed here", "write " + oneOf(e.Options())}
 	}
 	into.SetString(text)

@@ -143,10 +143,10 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		want       string
 		caret      int
 	}{
-		{"nothing to hide", "sweep: auto", 8, "sweep: auto", 8},
+		{"nothing to hide", "poll: auto", 8, "poll: auto", 8},
 		{"a token", "token: prod_abc", 8, "token: [redacted]", 8},
 		{"a quoted token", `token: "a b"  # x`, 1, "token: [redacted]  # x", 1},
-		{"a token in the middle moves the caret", "{token: x, sweep: auto}", 19, "{token: [redacted], sweep: auto}", 28},
+		{"a token in the middle moves the caret", "{token: x, poll: auto}", 19, "{token: [redacted], poll: auto}", 28},
 		{"a caret inside the token stands at its start", "token: prod_abc", 12, "token: [redacted]", 8},
 		{"a file is not a secret", "token_file: a.token", 13, "token_file: a.token", 13},
 		{"a variable is not a secret", "token: ${TOKEN}", 8, "token: ${TOKEN}", 8},
@@ -155,7 +155,7 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		{"a quote inside a token in single quotes", `token: 'a''b'  # x`, 1, "token: [redacted]  # x", 1},
 		{"a comma inside a plain token", "token: a,b}c", 1, "token: [redacted]", 1},
 		{"a variable with something behind it", "token: ${TOKEN}x1", 1, "token: [redacted]", 1},
-		{"a variable in braces", "{token: ${TOKEN}, sweep: auto}", 2, "{token: ${TOKEN}, sweep: auto}", 2},
+		{"a variable in braces", "{token: ${TOKEN}, poll: auto}", 2, "{token: ${TOKEN}, poll: auto}", 2},
 		{"a misspelt key", "tokn: x1", 1, "tokn: [redacted]", 1},
 		{"a key of another name", "user_password: x1", 1, "user_password: [redacted]", 1},
 		{"a database", "database_url: postgres://u:p@h/d", 1, "database_url: [redacted]", 1},
@@ -274,8 +274,8 @@ func TestExpand(t *testing.T) {
 
 func TestSuggest(t *testing.T) {
 	t.Parallel()
-	known := []string{"sweep", "token", "token_file", "unclear"}
-	for in, want := range map[string]string{"swep": "sweep", "Token": "token", "tokne": "token", "token-file": "token_file", "zzzzzzzz": "", strings.Repeat("x", 1000): ""} {
+	known := []string{"poll", "token", "token_file", "unknown_outcome"}
+	for in, want := range map[string]string{"pol": "poll", "Token": "token", "tokne": "token", "token-file": "token_file", "zzzzzzzz": "", strings.Repeat("x", 1000): ""} {
 		if got := Suggest(in, known); got != want {
 			t.Errorf("Suggest(%.20q) = %q, want %q", in, got, want)
 		}

@@ -110,7 +110,7 @@ func TestTheBoardsVariablesExist(t *testing.T) {
 func TestTheBoardTellsEnvironmentsApart(t *testing.T) {
 	t.Parallel()
 	board := readBoard(t)
-	selector := regexp.MustCompile(`topup_\w+(\{[^}]*\})?`)
+	selector := regexp.MustCompile(`topupd_\w+(\{[^}]*\})?`)
 	for _, p := range board.Panels {
 		for _, target := range p.Targets {
 			for _, m := range selector.FindAllStringSubmatch(target.Expr, -1) {
@@ -118,7 +118,7 @@ func TestTheBoardTellsEnvironmentsApart(t *testing.T) {
 					t.Errorf("panel %s: %s does not ask for the cluster and the job", p.Title, m[0])
 				}
 			}
-			if strings.Contains(target.Expr, "increase(topup_cap") || strings.Contains(target.Expr, "sum(topup_cap") {
+			if strings.Contains(target.Expr, "increase(topupd_cap") || strings.Contains(target.Expr, "sum(topupd_cap") {
 				t.Errorf("panel %s estimates money, or counts it once a replica: %s", p.Title, target.Expr)
 			}
 		}

@@ -35,7 +35,7 @@ func TestTheRightPageComesWhenADaemonIsGone(t *testing.T) {
 	d := newDrill(t)
 	calm := time.Now().Add(10 * time.Minute / faster)
 	eventually(t, time.Minute, "staging to have dry customers, and a calm time to pass", func() string {
-		if n, problem := d.series(`topup_targets_dry_unserved{cluster="staging"} > 0`); n == 0 {
+		if n, problem := d.series(`topupd_targets_dry_unserved{cluster="staging"} > 0`); n == 0 {
 			return "nobody is dry in staging " + problem
 		}
 		if time.Now().Before(calm) {
@@ -137,7 +137,7 @@ func newDrill(t *testing.T) *drill {
 	}
 	d.scraped = scraped{t: t, url: d.prometheus(dir, groups)}
 	eventually(t, time.Minute, "every daemon to hold its lease", func() string {
-		n, problem := d.series("topup_lease_held == 1")
+		n, problem := d.series("topupd_lease_held == 1")
 		if n != len(d.daemons) {
 			return fmt.Sprintf("%d do %s", n, problem)
 		}
@@ -170,7 +170,7 @@ func (h *watched) configure() {
 database_url: "sqlite:%s/topupd.db"
 http: {listen: %q}
 providers:
-  - {name: %s, base_url: %q, %s, sweep: "@every 1s", first_purchase_after: 0s}
+  - {name: %s, base_url: %q, %s, poll: "@every 1s", first_purchase_after: 0s}
 limits: {global: {day: {spend: {EUR: 1000000.00, USD: 100000.00}}}}
 rule_files: [rules.yml]
 `, h.mode, h.dir, h.listen, h.provider, h.url, h.connect),

@@ -127,7 +127,7 @@ type scraped struct {
 func (p scraped) reload() {
 	p.t.Helper()
 	eventually(p.t, 30*time.Second, "the first scrape", func() string {
-		n, problem := p.series("topup_config_last_reload_success_timestamp_seconds")
+		n, problem := p.series("topupd_config_last_reload_success_timestamp_seconds")
 		if n == 0 && problem == "" {
 			return "nothing was scraped"
 		}

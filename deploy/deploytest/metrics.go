@@ -13,8 +13,8 @@ type Metric struct {
 
 // The closed sets of label values.
 var (
-	states   = []string{"planned", "held", "sent", "confirmed", "parked"} // of an open purchase
-	results  = []string{"settled", "declined", "refused", "cancelled", "parked"}
+	states   = []string{"planned", "held", "sent", "confirmed", "needs_review"} // of an open purchase
+	results  = []string{"credited", "declined", "refused", "cancelled", "needs_review"}
 	failures = []string{
 		"declined", "refused", "invalid", "auth", "throttled", "timeout", "connection", "server", "malformed",
 		"mismatch", "not_found", "key_too_old", "other",
@@ -24,7 +24,7 @@ var (
 	scopes   = []string{"all", "provider", "rule", "customer"} // of a pause
 	kinds    = []string{"reads", "writes"}
 	causes   = []string{"in_doubt", "conflict", "timeout", "connection", "constraint", "other"} // of a ledger error
-	sweeps   = []string{"ok", "incomplete", "error"}
+	polls    = []string{"ok", "incomplete", "error"}
 
 	capScopes = []string{"global", "provider", "rule"}
 	periods   = []string{"hour", "day", "month"}
@@ -45,55 +45,55 @@ var (
 
 // Metrics is every metric that topupd exports, by name.
 var Metrics = map[string]Metric{
-	"topup_purchases_total":                              counter(map[string][]string{"result": results}, "provider", "rule"),
-	"topup_purchase_failures_total":                      counter(map[string][]string{"reason": failures}, "provider", "rule"),
-	"topup_cap_spent":                                    gauge(map[string][]string{"scope": capScopes, "period": periods}, "id", "unit"),
-	"topup_cap_limit":                                    gauge(map[string][]string{"scope": capScopes, "period": periods}, "id", "unit"),
-	"topup_cap_customers_near":                           gauge(map[string][]string{"period": periods}, "rule", "unit"),
-	"topup_credits_bought_total":                         counter(nil, "provider", "rule"),
-	"topup_purchases_open":                               gauge(map[string][]string{"state": states}, "provider"),
-	"topup_purchase_oldest_open_timestamp_seconds":       gauge(map[string][]string{"state": states}, "provider"),
-	"topup_rule_stopped":                                 gauge(map[string][]string{"cause": stops}, "provider", "rule"),
-	"topup_invoices_unpaid":                              gauge(map[string][]string{"payment": payments}, "provider"),
-	"topup_balance_credits":                              gauge(nil, "provider", "customer", "product"),
-	"topup_threshold_credits":                            gauge(nil, "provider", "customer", "product"),
-	"topup_target_low":                                   gauge(nil, "provider", "customer", "product"),
-	"topup_target_dry_timestamp_seconds":                 gauge(nil, "provider", "customer", "product"),
-	"topup_targets_paused_oldest_timestamp_seconds":      gauge(nil, "provider"),
-	"topup_customers_rule_lost":                          gauge(nil, "provider"),
-	"topup_pause_oldest_timestamp_seconds":               gauge(map[string][]string{"scope": scopes}, "provider"),
-	"topup_dry_run":                                      gauge(nil, "provider", "rule"),
-	"topup_provider_token_refused_timestamp_seconds":     gauge(nil, "provider"),
-	"topup_targets":                                      gauge(nil, "provider"),
-	"topup_targets_below_threshold":                      gauge(map[string][]string{"reason": reasons}, "provider"),
-	"topup_targets_dry_unserved":                         gauge(nil, "provider"),
-	"topup_targets_dry":                                  gauge(nil, "provider"),
-	"topup_targets_trouble_oldest_timestamp_seconds":     gauge(map[string][]string{"reason": reasons}, "provider"),
-	"topup_targets_dry_oldest_timestamp_seconds":         gauge(nil, "provider"),
-	"topup_targets_held":                                 gauge(nil, "provider"),
-	"topup_targets_held_oldest_timestamp_seconds":        gauge(nil, "provider"),
-	"topup_targets_unproven":                             gauge(nil, "provider"),
-	"topup_below_threshold_duration_seconds":             histogram("provider"),
-	"topup_decisions_total":                              counter(map[string][]string{"reason": reasons}, "provider", "rule"),
-	"topup_sweeps_total":                                 counter(map[string][]string{"result": sweeps}, "provider"),
-	"topup_sweep_duration_seconds":                       histogram("provider"),
-	"topup_sweep_last_success_timestamp_seconds":         gauge(nil, "provider"),
-	"topup_sweep_seconds":                                gauge(nil, "provider"),
-	"topup_sweep_reading_age_limit_seconds":              gauge(nil, "provider"),
-	"topup_provider_requests_total":                      counter(nil, "provider", "op", "code"),
-	"topup_provider_request_duration_seconds":            histogram("provider", "op"),
-	"topup_rate_budget_used_ratio":                       gauge(map[string][]string{"kind": kinds}, "provider"),
-	"topup_lease_held":                                   gauge(nil, "provider"),
-	"topup_config_last_reload_successful":                gauge(nil),
-	"topup_config_last_reload_success_timestamp_seconds": gauge(nil),
-	"topup_build_info":                                   gauge(nil, "version", "revision", "goversion"),
-	"topup_verify_differences":                           gauge(map[string][]string{"kind": differences}, "provider"),
-	"topup_verify_difference_ids":                        gauge(map[string][]string{"kind": differences}, "provider", "ids"),
-	"topup_verify_last_success_timestamp_seconds":        gauge(nil, "provider"),
-	"topup_ledger_fit":                                   gauge(nil),
-	"topup_ledger_query_duration_seconds":                histogram("query"),
-	"topup_ledger_errors_total":                          counter(map[string][]string{"reason": causes}, "query"),
-	"topup_log_lines_dropped_total":                      counter(nil),
+	"topupd_purchases_total":                              counter(map[string][]string{"result": results}, "provider", "rule"),
+	"topupd_purchase_failures_total":                      counter(map[string][]string{"reason": failures}, "provider", "rule"),
+	"topupd_cap_spent":                                    gauge(map[string][]string{"scope": capScopes, "period": periods}, "id", "unit"),
+	"topupd_cap_limit":                                    gauge(map[string][]string{"scope": capScopes, "period": periods}, "id", "unit"),
+	"topupd_cap_customers_near":                           gauge(map[string][]string{"period": periods}, "rule", "unit"),
+	"topupd_credits_bought_total":                         counter(nil, "provider", "rule"),
+	"topupd_purchases_open":                               gauge(map[string][]string{"state": states}, "provider"),
+	"topupd_purchase_oldest_open_timestamp_seconds":       gauge(map[string][]string{"state": states}, "provider"),
+	"topupd_rule_stopped":                                 gauge(map[string][]string{"cause": stops}, "provider", "rule"),
+	"topupd_invoices_unpaid":                              gauge(map[string][]string{"payment": payments}, "provider"),
+	"topupd_balance_credits":                              gauge(nil, "provider", "customer", "product"),
+	"topupd_threshold_credits":                            gauge(nil, "provider", "customer", "product"),
+	"topupd_target_low":                                   gauge(nil, "provider", "customer", "product"),
+	"topupd_target_dry_timestamp_seconds":                 gauge(nil, "provider", "customer", "product"),
+	"topupd_targets_paused_oldest_timestamp_seconds":      gauge(nil, "provider"),
+	"topupd_customers_rule_lost":                          gauge(nil, "provider"),
+	"topupd_pause_oldest_timestamp_seconds":               gauge(map[string][]string{"scope": scopes}, "provider"),
+	"topupd_dry_run":                                      gauge(nil, "provider", "rule"),
+	"topupd_provider_token_refused_timestamp_seconds":     gauge(nil, "provider"),
+	"topupd_targets":                                      gauge(nil, "provider"),
+	"topupd_targets_below_threshold":                      gauge(map[string][]string{"reason": reasons}, "provider"),
+	"topupd_targets_dry_unserved":                         gauge(nil, "provider"),
+	"topupd_targets_dry":                                  gauge(nil, "provider"),
+	"topupd_targets_trouble_oldest_timestamp_seconds":     gauge(map[string][]string{"reason": reasons}, "provider"),
+	"topupd_targets_dry_oldest_timestamp_seconds":         gauge(nil, "provider"),
+	"topupd_targets_held":                                 gauge(nil, "provider"),
+	"topupd_targets_held_oldest_timestamp_seconds":        gauge(nil, "provider"),
+	"topupd_targets_unproven":                             gauge(nil, "provider"),
+	"topupd_below_threshold_duration_seconds":             histogram("provider"),
+	"topupd_decisions_total":                              counter(map[string][]string{"reason": reasons}, "provider", "rule"),
+	"topupd_polls_total":                                  counter(map[string][]string{"result": polls}, "provider"),
+	"topupd_poll_duration_seconds":                        histogram("provider"),
+	"topupd_poll_last_success_timestamp_seconds":          gauge(nil, "provider"),
+	"topupd_poll_seconds":                                 gauge(nil, "provider"),
+	"topupd_poll_reading_age_limit_seconds":               gauge(nil, "provider"),
+	"topupd_provider_requests_total":                      counter(nil, "provider", "op", "code"),
+	"topupd_provider_request_duration_seconds":            histogram("provider", "op"),
+	"topupd_rate_budget_used_ratio":                       gauge(map[string][]string{"kind": kinds}, "provider"),
+	"topupd_lease_held":                                   gauge(nil, "provider"),
+	"topupd_config_last_reload_successful":                gauge(nil),
+	"topupd_config_last_reload_success_timestamp_seconds": gauge(nil),
+	"topupd_build_info":                                   gauge(nil, "version", "revision", "goversion"),
+	"topupd_verify_differences":                           gauge(map[string][]string{"kind": differences}, "provider"),
+	"topupd_verify_difference_ids":                        gauge(map[string][]string{"kind": differences}, "provider", "ids"),
+	"topupd_verify_last_success_timestamp_seconds":        gauge(nil, "provider"),
+	"topupd_ledger_fit":                                   gauge(nil),
+	"topupd_ledger_query_duration_seconds":                histogram("query"),
+	"topupd_ledger_errors_total":                          counter(map[string][]string{"reason": causes}, "query"),
+	"topupd_log_lines_dropped_total":                      counter(nil),
 }
 
 func counter(values map[string][]string, labels ...string) Metric {

@@ -29,12 +29,12 @@ const (
 	// housekeepingEvery keeps the gauges read from the ledger current; halved it
 	// costs twice the queries, doubled a scrape sees older figures.
 	housekeepingEvery = 5 * time.Second
-	// sweepAuto is the interval of "sweep: auto"; the read budget slows it down.
-	sweepAuto = 5 * time.Second
-	// sweepLate is how many sweep intervals may pass without a page of a sweep
+	// pollAuto is the interval of "poll: auto"; the read budget slows it down.
+	pollAuto = 5 * time.Second
+	// pollLate is how many poll intervals may pass without a page of a poll
 	// before the watchdog lets systemd restart the process; never less than two
 	// minutes, nor than a pass over the account takes.
-	sweepLate = 10
+	pollLate = 10
 )
 
 // Options are how a daemon runs, beside its configuration.
@@ -176,15 +176,15 @@ func (d *Daemon) line(c *Connection, holder string) *line {
 		ID: c.ID, Queue: d.store, Ledger: d.store, Provider: c.Client, Purchaser: purchaser, Books: c.Traits.HasRecords,
 		Observe: observe, Found: found.get,
 	}
-	every := sweepAuto
-	if !c.Sweep.Auto {
-		every = c.Sweep.Every
+	every := pollAuto
+	if !c.Poll.Auto {
+		every = c.Poll.Every
 	}
 	w := scheduler.NewWatch(scheduler.Options{
-		ID: c.ID, Name: c.Name, SweepEvery: every,
+		ID: c.ID, Name: c.Name, PollEvery: every,
 		AllowNative: c.NativeAutoTopup == config.NativeAllow, FirstHold: c.FirstPurchaseAfter,
 		DryRun: d.setup.Config.Mode == config.DryRun,
-		Policy: topup.Policy(c.Unclear.Policy), QuietPeriod: c.Unclear.QuietPeriod, PurchaseTimeout: c.PurchaseTimeout,
+		Policy: topup.Policy(c.UnknownOutcome.Policy), QuietPeriod: c.UnknownOutcome.QuietPeriod, PurchaseTimeout: c.PurchaseTimeout,
 		Found: found.get, Holder: holder, Rulebook: d.rulebook.Load,
 		Reader: c.Client, TokenFingerprint: c.Client.TokenFingerprint,
 		Leases: d.store, Standings: d.store, Planner: d.store, Archive: d.store, Holds: d.store, Doubts: d.store, Decisions: d.store,
@@ -212,9 +212,9 @@ func (o observer) Targets(provider string, now time.Time, states []scheduler.Tar
 	o.Metrics.Targets(provider, now, out)
 }
 
-// Once reconciles, sweeps once, buys what is due and says how many purchases wait
+// Once reconciles, polls once, buys what is due and says how many purchases wait
 // for a person. scheduler.ErrLeaseElsewhere: another process works on a provider.
-func (d *Daemon) Once(ctx context.Context) (parked int, err error) {
+func (d *Daemon) Once(ctx context.Context) (inReview int, err error) {
 	d.examine(ctx)
 	err = d.scheduler.Once(ctx)
 	d.housekeeping(ctx)
@@ -226,11 +226,11 @@ func (d *Daemon) Once(ctx context.Context) (parked int, err error) {
 	}
 	counts, err := d.store.OpenCounts(ctx)
 	for _, count := range counts {
-		if count.State == topup.Parked {
-			parked += count.Count
+		if count.State == topup.NeedsReview {
+			inReview += count.Count
 		}
 	}
-	return parked, err
+	return inReview, err
 }
 
 // Run works until ctx ends or a part fails. Parts end together; the server
@@ -271,7 +271,7 @@ func (d *Daemon) notify(state string) {
 	}
 }
 
-// watchdog tells systemd that the sweeps go on. When they stop although this
+// watchdog tells systemd that the polls go on. When they stop although this
 // process holds the lease, it falls silent and systemd starts a new one.
 func (d *Daemon) watchdog(ctx context.Context) {
 	interval, err := sd.SdWatchdogEnabled(false)
@@ -287,18 +287,18 @@ func (d *Daemon) watchdog(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if late := d.late(); len(late) > 0 {
-			d.options.Log.LogAttrs(ctx, slog.LevelError, "watchdog", slog.String("no_sweep", strings.Join(late, " ")))
+			d.options.Log.LogAttrs(ctx, slog.LevelError, "watchdog", slog.String("no_poll", strings.Join(late, " ")))
 			continue
 		}
 		d.notify(sd.SdNotifyWatchdog)
 	}
 }
 
-// late names the connections whose sweeps have stopped. A provider that cannot
+// late names the connections whose polls have stopped. A provider that cannot
 // be reached is not late: a restart would not help.
 func (d *Daemon) late() []string {
 	return d.scheduler.Stale(d.now(), func(w *scheduler.Watch) time.Duration {
-		return max(sweepLate*w.SweepEvery, 2*time.Minute, w.PassTook())
+		return max(pollLate*w.PollEvery, 2*time.Minute, w.PassTook())
 	}, d.started)
 }
 
@@ -315,8 +315,8 @@ func (d *Daemon) Ready() (bool, string) {
 	if err := d.store.Fit(); err != nil {
 		lacks = append(lacks, err.Error())
 	}
-	if !d.swept() {
-		lacks = append(lacks, "no sweep has finished yet")
+	if !d.polled() {
+		lacks = append(lacks, "no poll has finished yet")
 	}
 	body := "ready\n"
 	if len(lacks) > 0 {
@@ -328,11 +328,11 @@ func (d *Daemon) Ready() (bool, string) {
 	return len(lacks) == 0, body
 }
 
-// swept: one sweep has finished, or another process holds every lease.
-func (d *Daemon) swept() bool {
+// polled: one poll has finished, or another process holds every lease.
+func (d *Daemon) polled() bool {
 	standby := true
 	for _, l := range d.lines {
-		if !l.watch.LastSweep().IsZero() {
+		if !l.watch.LastPoll().IsZero() {
 			return true
 		}
 		standby = standby && l.watch.StandsBy()

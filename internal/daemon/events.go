@@ -27,8 +27,8 @@ func (d *Daemon) event(provider string, e topup.Event) {
 	} else if e.From == topup.Planned && p.State == topup.Cancelled && p.Reason != topup.FailedNone {
 		d.metrics.Failed(provider, p.Rule, p.Reason)
 	}
-	if p.State == topup.Parked && e.From != topup.Parked {
-		d.metrics.Parked(p)
+	if p.State == topup.NeedsReview && e.From != topup.NeedsReview {
+		d.metrics.NeedsReview(p)
 	}
 	if e.Failure != topup.FailedNone {
 		d.metrics.Failed(provider, p.Rule, e.Failure)
@@ -43,7 +43,7 @@ func (d *Daemon) event(provider string, e topup.Event) {
 // again, error when a person must act.
 func eventLevel(e topup.Event) slog.Level {
 	switch {
-	case e.Purchase.State == topup.Parked && e.From != topup.Parked:
+	case e.Purchase.State == topup.NeedsReview && e.From != topup.NeedsReview:
 		return slog.LevelError
 	case e.Failure != topup.FailedNone:
 		return slog.LevelError

@@ -53,11 +53,11 @@ func (d *Daemon) obey(ctx context.Context) error {
 func Effects(p config.Provider, found topup.Found) []string {
 	var list []string
 	if found.KeysIgnored {
-		list = append(list, "a repeat under the same key was charged again there: no unclear purchase is repeated, it is parked")
+		list = append(list, "a repeat under the same key was charged again there: no unclear purchase is repeated, it needs review")
 	}
-	if quiet := found.Quiet(p.Unclear.QuietPeriod); quiet > p.Unclear.QuietPeriod {
+	if quiet := found.Quiet(p.UnknownOutcome.QuietPeriod); quiet > p.UnknownOutcome.QuietPeriod {
 		list = append(list, fmt.Sprintf("quiet period raised from %s to %s: a purchase was listed %s after it was sent",
-			p.Unclear.QuietPeriod, quiet, found.Visible))
+			p.UnknownOutcome.QuietPeriod, quiet, found.Visible))
 	}
 	if found.SkipLimit > 0 {
 		list = append(list, fmt.Sprintf("lists are read in parts beyond %d rows", found.SkipLimit))

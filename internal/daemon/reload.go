@@ -53,7 +53,7 @@ func (d *Daemon) Reload(ctx context.Context) (body string, err error) {
 	return body, nil
 }
 
-// preview tells whom a rulebook makes low at once, by the last sweeps.
+// preview tells whom a rulebook makes low at once, by the last polls.
 func (d *Daemon) preview(ctx context.Context, book *scheduler.Rulebook) string {
 	var body strings.Builder
 	for _, l := range d.lines {
@@ -113,10 +113,10 @@ func fixedChanges(was, is *config.Config) string {
 		}
 		p, at := is.Providers[i], "providers "+old.Name+": "
 		differs(at+"base_url", old.BaseURL.String() != p.BaseURL.String())
-		differs(at+"sweep", old.Sweep != p.Sweep)
+		differs(at+"poll", old.Poll != p.Poll)
 		differs(at+"rate_limit", old.RateLimit != p.RateLimit)
 		differs(at+"purchase_timeout", old.PurchaseTimeout != p.PurchaseTimeout)
-		differs(at+"unclear", old.Unclear != p.Unclear)
+		differs(at+"unclear", old.UnknownOutcome != p.UnknownOutcome)
 		differs(at+"native_auto_topup", old.NativeAutoTopup != p.NativeAutoTopup)
 		differs(at+"first_purchase_after", old.FirstPurchaseAfter != p.FirstPurchaseAfter)
 	}

@@ -13,7 +13,7 @@ import (
 // NewVerifier makes the comparison of one connection with its books. No I/O.
 func NewVerifier(c *Connection, book *scheduler.Rulebook, store *ledger.Store, now func() time.Time) *verify.Verifier {
 	v := &verify.Verifier{
-		Provider: c.ID, History: files{store}, Products: map[topup.ProductID]bool{}, Quiet: c.Unclear.QuietPeriod, Now: now,
+		Provider: c.ID, History: files{store}, Products: map[topup.ProductID]bool{}, Quiet: c.UnknownOutcome.QuietPeriod, Now: now,
 	}
 	for _, p := range book.Products(c.Name) {
 		v.Products[p] = true

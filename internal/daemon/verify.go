@@ -73,7 +73,7 @@ func (c *comparing) due(last ledger.Verification, now time.Time) bool {
 
 // run compares once, and tells the log, the ledger and through it the gauges.
 func (c *comparing) run(ctx context.Context, last ledger.Verification, now time.Time) {
-	since, err := SinceLast(ctx, c.d.store, last, c.from.Unclear.QuietPeriod, now, c.d.setup.Config.Verify.Since)
+	since, err := SinceLast(ctx, c.d.store, last, c.from.UnknownOutcome.QuietPeriod, now, c.d.setup.Config.Verify.Since)
 	if err != nil {
 		return // the ledger is away, and housekeeping says so
 	}

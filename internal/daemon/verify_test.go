@@ -148,17 +148,17 @@ func TestEachDifferenceIsLoggedOnceAndCountedUntilItIsGone(t *testing.T) {
 	n.Must(n.World.Spoil(late.Reference, emulator.MistakeNoRow))
 	n.at(1, "03:17")
 	n.wantRuns(1, 1, "the first time")
-	if got := n.gauge("topup_verify_differences", "missing_row"); got != 1 {
+	if got := n.gauge("topupd_verify_differences", "missing_row"); got != 1 {
 		t.Errorf("missing_row = %v, want 1", got)
 	}
 	n.at(2, "03:17")
 	n.wantRuns(1, 0, "still there")
-	if got := n.gauge("topup_verify_differences", "missing_row"); got != 1 {
+	if got := n.gauge("topupd_verify_differences", "missing_row"); got != 1 {
 		t.Errorf("missing_row = %v the day after, want 1", got)
 	}
 	n.at(4, "03:17") // out of the window
 	n.wantRuns(1, 0, "gone")
-	if got := n.gauge("topup_verify_differences", "missing_row"); got != 0 {
+	if got := n.gauge("topupd_verify_differences", "missing_row"); got != 0 {
 		t.Errorf("missing_row = %v when it is gone, want 0", got)
 	}
 }
@@ -181,12 +181,12 @@ func TestTheDaemonTellsOfNoneThatWasAcknowledged(t *testing.T) {
 	report, err := NewVerifier(n.from, n.d.rulebook.Load(), n.Store, n.d.now).Run(n.Ctx(), first.SentAt.AddDate(0, 0, -1))
 	n.Must(err)
 	found := report.Findings
-	if got := n.gauge("topup_verify_differences", "double_charge"); got != 1 || len(found) != 1 || !n.named(found[0].ID) {
+	if got := n.gauge("topupd_verify_differences", "double_charge"); got != 1 || len(found) != 1 || !n.named(found[0].ID) {
 		t.Fatalf("double_charge = %v with findings %+v, want 1 that is named", got, found)
 	}
 	n.Acknowledge(found[0], "ana")
 	n.Must(n.d.verifyGauges(n.Ctx()))
-	if got := n.gauge("topup_verify_differences", "double_charge"); got != 0 || n.named(found[0].ID) {
+	if got := n.gauge("topupd_verify_differences", "double_charge"); got != 0 || n.named(found[0].ID) {
 		t.Errorf("double_charge = %v once it is acknowledged, want 0 and no id", got)
 	}
 	n.at(2, "03:17")
@@ -194,12 +194,12 @@ func TestTheDaemonTellsOfNoneThatWasAcknowledged(t *testing.T) {
 	bill := again(2 * time.Minute)
 	n.at(3, "03:17")
 	n.wantRuns(1, 1, "the next double charge")
-	if got := n.gauge("topup_verify_differences", "double_charge"); got != 1 || n.named(found[0].ID) {
+	if got := n.gauge("topupd_verify_differences", "double_charge"); got != 1 || n.named(found[0].ID) {
 		t.Errorf("double_charge = %v after the next one, want 1, without the acknowledged id", got)
 	}
 	n.Must(n.World.Spoil(bill, emulator.MistakeRefunded))
 	n.at(4, "03:17")
-	if got := n.gauge("topup_verify_differences", "double_charge"); got != 0 {
+	if got := n.gauge("topupd_verify_differences", "double_charge"); got != 0 {
 		t.Errorf("double_charge = %v when the next one is refunded, want 0", got)
 	}
 }
@@ -210,7 +210,7 @@ func (n *night) named(id string) bool {
 	families, err := n.registry.Gather()
 	n.Must(err)
 	for _, f := range families {
-		if f.GetName() == "topup_verify_difference_ids" && strings.Contains(f.String(), id) {
+		if f.GetName() == "topupd_verify_difference_ids" && strings.Contains(f.String(), id) {
 			return true
 		}
 	}
@@ -252,7 +252,7 @@ func TestAComparisonThatIsNotWholeIsNoSuccess(t *testing.T) {
 	n.Must(n.World.Spoil(late.Reference, emulator.MistakeNoRow))
 	n.at(1, "03:17")
 	n.runs()
-	success := n.gauge("topup_verify_last_success_timestamp_seconds", "")
+	success := n.gauge("topupd_verify_last_success_timestamp_seconds", "")
 	if want := n.Now.Unix(); success != float64(want) {
 		t.Errorf("last success %v, want %v", success, want)
 	}
@@ -265,16 +265,16 @@ func TestAComparisonThatIsNotWholeIsNoSuccess(t *testing.T) {
 	}
 	n.at(2, "03:30")
 	n.wantRuns(0, 0, "again before its rest is over")
-	if got := n.gauge("topup_verify_last_success_timestamp_seconds", ""); got != success {
+	if got := n.gauge("topupd_verify_last_success_timestamp_seconds", ""); got != success {
 		t.Errorf("last success moved to %v", got)
 	}
-	if got := n.gauge("topup_verify_differences", "missing_row"); got != 1 {
+	if got := n.gauge("topupd_verify_differences", "missing_row"); got != 1 {
 		t.Errorf("missing_row = %v though nobody looked, want 1", got)
 	}
 	n.down.Store(false)
 	n.at(2, "04:20")
 	n.wantRuns(1, 0, "again after its rest")
-	if got := n.gauge("topup_verify_last_success_timestamp_seconds", ""); got != float64(n.Now.Unix()) {
+	if got := n.gauge("topupd_verify_last_success_timestamp_seconds", ""); got != float64(n.Now.Unix()) {
 		t.Errorf("last success %v, want now", got)
 	}
 }

@@ -18,23 +18,23 @@ const timeUnit = time.Second
 // make of them.
 func (e *examination) customers(ctx context.Context) []topup.Reading {
 	began := e.Now()
-	sweep, err := clients.Gather(ctx, e.Client, e.products())
+	poll, err := clients.Gather(ctx, e.Client, e.products())
 	if err != nil {
 		e.say("balances", Fail, "nothing is bought while balances cannot be read", "%v", err)
 		return nil
 	}
-	text := fmt.Sprintf("%s in %s with %s", many(len(sweep.Readings), "balance"), e.Now().Sub(began).Round(time.Millisecond), many(sweep.Reads, "read"))
-	if !sweep.Complete {
+	text := fmt.Sprintf("%s in %s with %s", many(len(poll.Readings), "balance"), e.Now().Sub(began).Round(time.Millisecond), many(poll.Reads, "read"))
+	if !poll.Complete {
 		e.say("balances", Warn, "run the doctor again; if it stays so, customers may be missed", "%s, but the list is not complete: rows moved while it was read", text)
 	} else {
 		e.say("balances", OK, "", "%s", text)
 	}
 	e.pace(e.Now().Sub(began))
-	matched := e.match(sweep.Readings)
+	matched := e.match(poll.Readings)
 	e.thresholds(matched)
 	e.native(matched)
 	e.payable(matched)
-	return sweep.Readings
+	return poll.Readings
 }
 
 // pace holds the time of a pass against how old a reading may be.

@@ -18,7 +18,7 @@ import (
 
 // Client is what the daemon itself reads with.
 type Client interface {
-	clients.Sweeper
+	clients.Poller
 	Confirm(context.Context, topup.Order) (topup.Confirmation, error)
 }
 

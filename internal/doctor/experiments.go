@@ -81,9 +81,9 @@ func (x *lab) appears(ctx context.Context, b bought) error {
 		}
 	}
 	x.visible = max(x.visible, invoiceAt, rowAt)
-	quiet := x.Provider.Unclear.QuietPeriod
+	quiet := x.Provider.UnknownOutcome.QuietPeriod
 	if need := (topup.Found{Visible: x.visible}).Quiet(quiet); need > quiet {
-		x.say(name, Warn, "raise unclear.quiet_period; until then topupd raises it by itself to "+need.Round(time.Second).String(),
+		x.say(name, Warn, "raise unknown_outcome.quiet_period; until then topupd raises it by itself to "+need.Round(time.Second).String(),
 			"invoice listed after %s, row after %s: too slow for a quiet period of %s", ms(invoiceAt), ms(rowAt), quiet)
 		return nil
 	}
@@ -150,7 +150,7 @@ func (x *lab) note(answers ...topup.Answer) {
 }
 
 // noMoreRepeats is what the daemon does about keys that are ignored.
-const noMoreRepeats = "topupd repeats no purchase here from now on: unclear ones wait for a person (policy park)"
+const noMoreRepeats = "topupd repeats no purchase here from now on: unclear ones wait for a person (policy review)"
 
 // late looks once more when everything was tried: a repeat may have been charged
 // after it was answered.

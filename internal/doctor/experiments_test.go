@@ -189,7 +189,7 @@ func TestAllowed(t *testing.T) {
 		{"another host", "https://proxy.example", "test_1", topup.Hyperline, "not proxy.example"},
 		{"a host that looks alike", "https://sandbox.api.hyperline.co.example", "test_1", topup.Hyperline, "not sandbox"},
 		{"the sandbox in the clear", "http://sandbox.api.hyperline.co", "test_1", topup.Hyperline, "not sandbox"},
-		{"Talkover", "http://127.0.0.1:1", "test_1", topup.Talkover, "no keys"},
+		{"Talkover", "http://127.0.0.1:1", "test_1", topup.Talkover, "no idempotency keys"},
 	} {
 		base, err := url.Parse(tt.base)
 		mustDo(t, err)
@@ -203,7 +203,7 @@ func TestAllowed(t *testing.T) {
 func TestAPurchaseThatDoesNotShowInTimeIsTakenForSlow(t *testing.T) {
 	t.Parallel()
 	w := newWard(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1, Profile: emulator.HyperlineProfile{VisibleAfter: time.Hour}}}, nil)
-	p, client := w.hyperline(func(p *config.Provider) { p.Unclear.QuietPeriod = time.Millisecond })
+	p, client := w.hyperline(func(p *config.Provider) { p.UnknownOutcome.QuietPeriod = time.Millisecond })
 	v, err := Experiments(t.Context(), p, client, w, terms(1), w.announce)
 	mustDo(t, err)
 	wantFinding(t, v, "visibility", Fail, "not shown")

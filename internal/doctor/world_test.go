@@ -106,8 +106,8 @@ func (w *ward) hyperline(change func(*config.Provider)) (Patient, *hyperline.Cli
 	w.t.Helper()
 	p := config.Provider{
 		Name: "hyperline", Type: topup.Hyperline, BaseURL: w.url, Token: config.NewSecret(emulator.DefaultToken),
-		RateLimit: config.RateLimit{Reads: config.Rate{Count: 200, Window: 10 * time.Second}, SharePercent: 50},
-		Unclear:   config.Unclear{Policy: config.Replay, QuietPeriod: 15 * time.Minute},
+		RateLimit:      config.RateLimit{Reads: config.Rate{Count: 200, Window: 10 * time.Second}, SharePercent: 50},
+		UnknownOutcome: config.UnknownOutcome{Policy: config.Retry, QuietPeriod: 15 * time.Minute},
 	}
 	if change != nil {
 		change(&p)

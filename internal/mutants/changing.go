@@ -11,7 +11,7 @@ func changing() []mutant {
 		},
 		{
 			Name: "change-unrecorded", Promises: "P14",
-			Rule:  "a change counts before the decisions of the sweep that saw it are kept",
+			Rule:  "a change counts before the decisions of the poll that saw it are kept",
 			Edits: []edit{{"ledger/changes.go", `if err != nil || old == nil || !topup.LowByChange(p.BalanceBefore`, `if err != nil || old == nil || MUTANT || !topup.LowByChange(p.BalanceBefore`}},
 		},
 		{

@@ -12,7 +12,7 @@ func correcting() []mutant {
 		{
 			Name: "denied-charge-not-counted", Promises: "P6",
 			Rule:  "a charge that was denied counts towards the caps again when it is corrected",
-			Edits: []edit{unless("ledger/advance.go", `case s.Next.State == topup.Settled && (from == topup.Declined || from == topup.Cancelled)`)},
+			Edits: []edit{unless("ledger/advance.go", `case s.Next.State == topup.Credited && (from == topup.Declined || from == topup.Cancelled)`)},
 		},
 		{
 			Name: "never-charged-still-counted", Promises: "P6",

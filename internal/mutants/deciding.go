@@ -2,7 +2,7 @@ package main
 
 // deciding: what must be true for a purchase.
 func deciding() []mutant {
-	const decide = "rules/decide.go"
+	const decide, again = "rules/decide.go", "rules/decide_again.go"
 	return []mutant{
 		{
 			Name: "no-confirm-read", Promises: "P5 P8 P9 P10",
@@ -20,12 +20,12 @@ func deciding() []mutant {
 		{
 			Name: "second-reading-at-once", Promises: "P5",
 			Rule:  "the second low reading comes confirm_after the first",
-			Edits: []edit{{decide, `c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter`, `c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter && !MUTANT`}},
+			Edits: []edit{{again, `c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter`, `c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter && !MUTANT`}},
 		},
 		{
 			Name: "old-first-low-counts", Promises: "P5",
 			Rule:  "a reading that replaces one that was too old is the first of two",
-			Edits: []edit{{"scheduler/check.go", `t.reading, t.spell.low = *c.fresh, c.fresh.ReadAt`, `t.reading, t.spell.low = *c.fresh, map[bool]time.Time{false: c.fresh.ReadAt, true: t.spell.low}[MUTANT]`}},
+			Edits: []edit{{"scheduler/conclude.go", `t.reading, t.spell.low = *c.fresh, c.fresh.ReadAt`, "t.reading = *c.fresh\n\t\tif !MUTANT {\n\t\t\tt.spell.low = c.fresh.ReadAt\n\t\t}"}},
 		},
 		{
 			Name: "stale-balance-counts", Promises: "P5",
@@ -40,14 +40,14 @@ func deciding() []mutant {
 		{
 			Name: "bad-reading-counts", Promises: "P13",
 			Rule:  "a balance that cannot be read is not zero",
-			Edits: []edit{unless(decide, `case r.Bad != ""`), unless(decide, `case c.Reading.Bad != ""`)},
+			Edits: []edit{unless(decide, `case r.Bad != ""`), unless(again, `case c.Reading.Bad != ""`)},
 		},
 		{
 			Name: "bought-at-the-threshold", Promises: "P5",
 			Rule: "strictly below the threshold is low, at it is not",
 			Edits: []edit{
 				{decide, `if f.Reading.Balance >= *d.Threshold {`, `if f.Reading.Balance > *d.Threshold || f.Reading.Balance == *d.Threshold && !MUTANT {`},
-				{decide, `case c.Reading.Balance >= *d.Threshold:`, `case c.Reading.Balance > *d.Threshold || c.Reading.Balance == *d.Threshold && !MUTANT:`},
+				{again, `case c.Reading.Balance >= *d.Threshold:`, `case c.Reading.Balance > *d.Threshold || c.Reading.Balance == *d.Threshold && !MUTANT:`},
 			},
 		},
 		{
@@ -55,35 +55,35 @@ func deciding() []mutant {
 			Rule: "nothing is bought where the provider tops up itself",
 			Edits: []edit{
 				unless(decide, `if f.Reading.Native != ""`),
-				unless(decide, `case c.Reading.Native != ""`),
-				unless(decide, `case c.NativeProblem != ""`),
+				unless(again, `case c.Reading.Native != ""`),
+				unless(again, `case c.NativeProblem != ""`),
 			},
 		},
 		{
 			Name: "unpaid-ignored", Promises: "P9",
 			Rule: "nothing is bought over a failed credit invoice or too many pending ones",
 			Edits: []edit{
-				unless(decide, `case i.Payment == topup.PaymentFailed`),
-				unless(decide, `if pending > allowed`),
+				unless(again, `case i.Payment == topup.PaymentFailed`),
+				unless(again, `if pending > allowed`),
 			},
 		},
 		{
 			Name: "price-not-compared", Promises: "P10",
 			Rule:  "a provider price that differs from the configured one stops the purchase",
-			Edits: []edit{unless(decide, `case c.PriceProblem != ""`)},
+			Edits: []edit{unless(again, `case c.PriceProblem != ""`)},
 		},
 		{
 			Name: "currency-not-compared", Promises: "P10",
 			Rule: "a customer billed in another currency is not charged",
 			Edits: []edit{
 				unless(decide, `case a.Currency != ""`),
-				unless(decide, `case c.CurrencyProblem != ""`),
+				unless(again, `case c.CurrencyProblem != ""`),
 			},
 		},
 		{
 			Name: "environment-not-compared", Promises: "P13",
 			Rule:  "nothing is bought while the token's owner is in another environment",
-			Edits: []edit{unless(decide, `case c.EnvironmentProblem != ""`)},
+			Edits: []edit{unless(again, `case c.EnvironmentProblem != ""`)},
 		},
 		{
 			Name: "backoff-ignored", Promises: "P7",
@@ -96,14 +96,14 @@ func deciding() []mutant {
 		{
 			Name: "refund-bought-again", Promises: "P12",
 			Rule:  "what was refunded is not bought again before a person says so",
-			Edits: []edit{before(decide, "\t\td.Refund = i.ID\n", "\t\tif MUTANT {\n\t\t\treturn false\n\t\t}\n")},
+			Edits: []edit{before(again, "\t\td.Refund = i.ID\n", "\t\tif MUTANT {\n\t\t\treturn false\n\t\t}\n")},
 		},
 		{
 			Name: "cooldown-ignored", Promises: "P5",
 			Rule: "after any addition of credits the balance has the cooldown to show it",
 			Edits: []edit{
 				unless(decide, `case s.ForeignAt != nil`),
-				unless(decide, `case s.SettledAt != nil`),
+				unless(decide, `case s.CreditedAt != nil`),
 				unless(decide, `case s.EndedAt != nil`),
 			},
 		},

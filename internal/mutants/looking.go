@@ -60,7 +60,7 @@ func looking() []mutant {
 		{
 			Name: "resolved-too-early", Promises: "P3",
 			Rule:  "nobody says not-charged before the quiet period is over",
-			Edits: []edit{unless("topup/resolve.go", `case !r.Charged && p.State == Parked && now.Before(p.QuietUntil())`)},
+			Edits: []edit{unless("topup/resolve.go", `case !r.Charged && p.State == NeedsReview && now.Before(p.QuietUntil())`)},
 		},
 	}
 }
@@ -69,8 +69,8 @@ func looking() []mutant {
 func settling() []mutant {
 	return []mutant{
 		{
-			Name: "settled-unseen", Promises: "P5",
-			Rule:  "a purchase settles only when a reading shows its effect",
+			Name: "credited-unseen", Promises: "P5",
+			Rule:  "a purchase is credited only when a reading shows its effect",
 			Edits: []edit{before("topup/follow.go", "\tif p.ConfirmedAt != nil && latest.ReadAt.Before(", "\tif MUTANT {\n\t\treturn true\n\t}\n")},
 		},
 		{

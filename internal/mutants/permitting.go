@@ -63,7 +63,7 @@ func permitting() []mutant {
 			Edits: []edit{
 				unless("ledger/permit.go", `row.Repeats >= topup.MaxRepeats`),
 				{"ledger/permit.go", `at, bit(r.Repeat),`, `at, bit(r.Repeat && !(MUTANT && row.Repeats >= topup.MaxRepeats)),`},
-				{"topup/purchase.go", `p.Policy == PolicyReplay && p.Repeats < MaxRepeats`, `p.Policy == PolicyReplay && (p.Repeats < MaxRepeats || MUTANT)`},
+				{"topup/purchase.go", `p.Policy == PolicyRetry && p.Repeats < MaxRepeats`, `p.Policy == PolicyRetry && (p.Repeats < MaxRepeats || MUTANT)`},
 			},
 		},
 		{

@@ -50,7 +50,7 @@ func planning() []mutant {
 			Schema: []statement{
 				{"", `DROP INDEX purchase_one_open`},
 				{"", `CREATE UNIQUE INDEX purchase_one_open ON purchase (provider, customer, product)
-					WHERE state NOT IN ('settled', 'declined', 'cancelled', 'confirmed')`},
+					WHERE state NOT IN ('credited', 'declined', 'cancelled', 'confirmed')`},
 			},
 		},
 		{

@@ -21,7 +21,7 @@ func reading() []mutant {
 		{
 			Name: "unreadable-bill-is-paid", Promises: "P9",
 			Rule:  "a bill that cannot be read blocks while it may matter",
-			Edits: []edit{unless("rules/decide.go", `case i.Unreadable != ""`)},
+			Edits: []edit{unless("rules/decide_again.go", `case i.Unreadable != ""`)},
 		},
 		{
 			Name: "unreadable-bill-is-old", Promises: "P9",

@@ -42,7 +42,7 @@ func recovering() []mutant {
 		{
 			Name: "lost-bill-passed-over", Promises: "P18",
 			Rule:  "a bill that no purchase explains blocks until its credits have come",
-			Edits: []edit{unless("rules/decide.go", `if i.Stands()`)},
+			Edits: []edit{unless("rules/decide_again.go", `if i.Stands()`)},
 		},
 		{
 			Name: "lost-purchase-not-imported", Promises: "P18",

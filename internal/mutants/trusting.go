@@ -89,7 +89,7 @@ func trusting() []mutant {
 		},
 		{
 			Name: "lifted-too-early", Promises: "P14",
-			Rule:  "a hold ends when two complete sweeps show the balance again",
+			Rule:  "a hold ends when two complete polls show the balance again",
 			Edits: []edit{{"scheduler/implausible.go", `if doubted && t.normal >= backFor {`, `if doubted && (MUTANT || t.normal >= backFor) {`}},
 		},
 	}

@@ -24,7 +24,7 @@ var reasonWords = map[topup.Reason]Words{
 	},
 	topup.StillOpen: {
 		"an earlier purchase has not ended yet",
-		"wait; topupd purchases show tells what it waits for. A parked one needs you: topupd purchases resolve.",
+		"wait; topupd purchases show tells what it waits for. A purchase that needs review needs you: topupd purchases resolve.",
 	},
 	topup.CoolingDown: {
 		"the last purchase ended a moment ago",
@@ -104,7 +104,7 @@ var reasonWords = map[topup.Reason]Words{
 	},
 	topup.NoPaymentMethod: {
 		"the customer has no working payment method",
-		"ask the customer for one; the next sweep sees it.",
+		"ask the customer for one; the next poll sees it.",
 	},
 	topup.InvoiceUnpaid: {
 		"an earlier invoice is not paid",
@@ -140,7 +140,7 @@ var reasonWords = map[topup.Reason]Words{
 	},
 	topup.Implausible: {
 		"too many balances became zero or unreadable at once to be believed, or the customer may have paid twice",
-		"look at the balances at the provider; if they are right, topupd resume --provider NAME --reason \"…\"; if not, the hold ends by itself when they are back in two complete sweeps, unless the text above names a purchase.",
+		"look at the balances at the provider; if they are right, topupd resume --provider NAME --reason \"…\"; if not, the hold ends by itself when they are back in two complete polls, unless the text above names a purchase.",
 	},
 	topup.ProviderUnavailable: {
 		"the provider cannot be asked",

@@ -13,7 +13,7 @@ func TestAnOpenPurchaseSaysHowLongItHasWaited(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	parked := topup.Evidence{At: ago(time.Hour), To: topup.Parked}
+	inReview := topup.Evidence{At: ago(time.Hour), To: topup.NeedsReview}
 	for _, tt := range []struct {
 		name     string
 		purchase topup.Purchase
@@ -23,10 +23,10 @@ func TestAnOpenPurchaseSaysHowLongItHasWaited(t *testing.T) {
 		{"a planned one since its plan", topup.Purchase{State: topup.Planned}, nil, "Open for 2 h."},
 		{"a sent one since its send", topup.Purchase{State: topup.Sent, LastSentAt: new(ago(12 * time.Minute))}, nil, "Open for 2 h, sent 12 min ago."},
 		{"a repeated one since its last send", topup.Purchase{State: topup.Sent, Repeats: 1, LastSentAt: new(ago(time.Minute))}, nil, "Open for 2 h, sent for the last time 1 min ago."},
-		{"a parked one since it parked, whatever was looked at since", topup.Purchase{State: topup.Parked}, []topup.Evidence{
-			{At: ago(90 * time.Minute), To: topup.Sent}, parked, {At: ago(time.Minute)}, {At: ago(0), To: topup.Parked},
-		}, "Open for 2 h, parked for 1 h."},
-		{"one without evidence since its plan", topup.Purchase{State: topup.Parked}, nil, "Open for 2 h."},
+		{"a purchase that needs review since it needed review, whatever was looked at since", topup.Purchase{State: topup.NeedsReview}, []topup.Evidence{
+			{At: ago(90 * time.Minute), To: topup.Sent}, inReview, {At: ago(time.Minute)}, {At: ago(0), To: topup.NeedsReview},
+		}, "Open for 2 h, needs_review for 1 h."},
+		{"one without evidence since its plan", topup.Purchase{State: topup.NeedsReview}, nil, "Open for 2 h."},
 		{"one of a clock that is ahead has no age below zero", topup.Purchase{State: topup.Sent, LastSentAt: new(now.Add(time.Minute))}, nil, "Open for 2 h, sent 0 s ago."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -69,7 +69,7 @@ func (s *Screen) explain(x Explained) {
 	newest := x.Decisions[0]
 	s.Printf("%s\n", s.Fold(headline(newest, x.Rule), 0))
 	for _, p := range x.Open {
-		if p.State == topup.Parked {
+		if p.State == topup.NeedsReview {
 			s.Printf("Purchase %s waits for you. %s", p.Short(), strings.TrimLeft(NextStep(p, s.Now()), " "))
 		}
 	}

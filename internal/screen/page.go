@@ -178,7 +178,7 @@ const balancesShown = 5
 // balanceLines are the readings since an undecided purchase was sent: a rise by
 // what was bought is evidence for a person.
 func (s *Screen) balanceLines(p topup.Purchase, seen []topup.Evaluation) [][2]string {
-	if p.SentAt == nil || (p.State != topup.Sent && p.State != topup.Parked) {
+	if p.SentAt == nil || (p.State != topup.Sent && p.State != topup.NeedsReview) {
 		return nil
 	}
 	var parts []string

@@ -16,11 +16,11 @@ type ProofFile struct {
 	Decision        decisionRecord  `json:"decision"`
 	FingerprintHeld bool            `json:"request_sha256_holds"` // worked out again from the stored request
 	Permits         []permitRecord  `json:"permits"`
-	EmptyLooks      int             `json:"empty_looks"` // complete ones in a row since the last send; not counted while parked
+	EmptyLooks      int             `json:"empty_looks"` // complete ones in a row since the last send; not counted while in review
 	LookedAt        *string         `json:"looked_at"`   // the last complete one
 	Baseline        []string        `json:"baseline"`    // ids that were there before
 	Trail           json.RawMessage `json:"balance_trail"`
-	Balances        []balanceRecord `json:"balances"` // the last that sweeps saw, oldest first
+	Balances        []balanceRecord `json:"balances"` // the last that polls saw, oldest first
 }
 
 // decisionRecord is why it was bought.

@@ -130,7 +130,7 @@ func (s *Screen) effectLines(p topup.Purchase, f ProofFile) [][2]string {
 		}
 	}
 	if len(seen) > 0 {
-		lines = append(lines, [2]string{"sweeps saw", strings.Join(seen, " · ")})
+		lines = append(lines, [2]string{"polls saw", strings.Join(seen, " · ")})
 	}
 	return lines
 }

@@ -63,7 +63,7 @@ func StateOf(p topup.Purchase) string {
 	switch {
 	case p.OnWord(traits(p).HasRecords):
 		notes = append(notes, "by a person")
-	case p.Reason != topup.FailedNone && p.State != topup.Settled: // what went wrong on the way is over
+	case p.Reason != topup.FailedNone && p.State != topup.Credited: // what went wrong on the way is over
 		notes = append(notes, string(p.Reason))
 	}
 	if len(notes) == 0 {

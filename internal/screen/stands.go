@@ -21,9 +21,9 @@ func StandsOf(p topup.Purchase, clock func(time.Time) string) string {
 		return sentStands(p, clock)
 	case topup.Confirmed:
 		return confirmedStands(p)
-	case topup.Parked:
-		return "Nobody can say whether this was charged. " + parkedWhy(p)
-	case topup.Settled:
+	case topup.NeedsReview:
+		return "Nobody can say whether this was charged. " + reviewWhy(p)
+	case topup.Credited:
 		if p.ResolvedBy != "" {
 			return fmt.Sprintf("Bought, says %s. Payment: %s.", Printable(p.ResolvedBy), p.Payment)
 		}
@@ -61,7 +61,7 @@ func confirmedStands(p topup.Purchase) string {
 	return "Bought; waiting until a reading of the balance shows it."
 }
 
-func parkedWhy(p topup.Purchase) string {
+func reviewWhy(p topup.Purchase) string {
 	switch {
 	case traits(p).HasRecords:
 		return reasonOf(p)
@@ -112,8 +112,8 @@ func laterStep(p topup.Purchase) string {
 // NextStep is what a person has to do; "" when nothing.
 func NextStep(p topup.Purchase, now time.Time) string {
 	switch {
-	case p.State == topup.Parked:
-		return parkedStep(p)
+	case p.State == topup.NeedsReview:
+		return reviewStep(p)
 	case p.State == topup.Confirmed && p.Payment == topup.PaymentFailed:
 		return "  ask the customer for another card, or void the invoice at the provider; topupd sees either by itself\n"
 	case p.State == topup.Confirmed && p.ConfirmedAt != nil && now.Sub(*p.ConfirmedAt) > effectWithin:
@@ -126,7 +126,7 @@ func NextStep(p topup.Purchase, now time.Time) string {
 	}
 }
 
-func parkedStep(p topup.Purchase) string {
+func reviewStep(p topup.Purchase) string {
 	of := traits(p)
 	option := func(flag string, wanted bool) string {
 		if !wanted || of.Reference == "" {

@@ -206,13 +206,13 @@ func ReasonColor(r topup.Reason) string {
 // StateColor is the colour of a purchase.
 func StateColor(s topup.State) string {
 	switch s {
-	case topup.Settled:
+	case topup.Credited:
 		return Green
 	case topup.Planned, topup.Held, topup.Sent, topup.Confirmed:
 		return Yellow
 	case topup.Cancelled:
 		return ""
-	case topup.Parked, topup.Declined:
+	case topup.NeedsReview, topup.Declined:
 		return Red
 	default:
 		return Red

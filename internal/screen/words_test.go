@@ -37,7 +37,7 @@ func TestEveryStateHasASentenceAndTroubleHasANextStep(t *testing.T) {
 		if strings.Contains(sentence, "does not know") || sentence == "" {
 			t.Errorf("state %s has no sentence: %q", s, sentence)
 		}
-		if step := NextStep(p, now); (step != "") != (s == topup.Parked) {
+		if step := NextStep(p, now); (step != "") != (s == topup.NeedsReview) {
 			t.Errorf("next step of a plain %s purchase: %q", s, step)
 		}
 	}
@@ -59,10 +59,10 @@ func TestNextStep(t *testing.T) {
 		{"an effect not seen for over an hour", func(*topup.Purchase) {}, "resolve 0000beef charged"},
 		{"exactly an hour is not over it", func(p *topup.Purchase) { p.ConfirmedAt = ago(time.Hour) }, ""},
 		{"an unpaid invoice comes first", func(p *topup.Purchase) { p.Payment = topup.PaymentFailed }, "another card"},
-		{"a settled purchase with another price", func(p *topup.Purchase) {
-			p.State, p.Rule, p.Charged = topup.Settled, "api-credits", &topup.Money{Minor: 1, Currency: "EUR"}
+		{"a credited purchase with another price", func(p *topup.Purchase) {
+			p.State, p.Rule, p.Charged = topup.Credited, "api-credits", &topup.Money{Minor: 1, Currency: "EUR"}
 		}, "resume --rule api-credits"},
-		{"a settled purchase", func(p *topup.Purchase) { p.State = topup.Settled }, ""},
+		{"a credited purchase", func(p *topup.Purchase) { p.State = topup.Credited }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -125,8 +125,8 @@ func TestTimesOnATerminalAreLocalWithTheZoneSaidOnce(t *testing.T) {
 			t.Errorf("%s: clock = %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	a.Purchases([]topup.Purchase{{ID: "0198c0de-0000-7000-8000-00000000beef", PlannedAt: now, State: topup.Parked, Price: topup.Money{Currency: "EUR"}}}, false)
-	if got := out.String(); strings.Count(got, "UTC+01:00") != 1 || !strings.Contains(got, "\x1b[31mparked\x1b[0m") {
+	a.Purchases([]topup.Purchase{{ID: "0198c0de-0000-7000-8000-00000000beef", PlannedAt: now, State: topup.NeedsReview, Price: topup.Money{Currency: "EUR"}}}, false)
+	if got := out.String(); strings.Count(got, "UTC+01:00") != 1 || !strings.Contains(got, "\x1b[31mneeds_review\x1b[0m") {
 		t.Errorf("the table says the zone once and paints what needs a person:\n%s", got)
 	}
 }

@@ -13,7 +13,7 @@ import (
 func calmTime(days int) history {
 	h := history{
 		Seed: 42, Weather: calm, Replicas: 1, Targets: 16, Voices: 1, Length: time.Duration(days) * 24 * time.Hour,
-		Sweep: 2 * time.Minute, Cooldown: 5 * time.Minute, Usage: 900, UsageScale: 6, Cap: 10,
+		Poll: 2 * time.Minute, Cooldown: 5 * time.Minute, Usage: 900, UsageScale: 6, Cap: 10,
 		ConnectionLife: time.Minute, ListLate: 20 * time.Second, KeyMemory: 24 * time.Hour,
 		Retries: []time.Duration{2 * time.Hour, 12 * time.Hour, 24 * time.Hour},
 		Profile: emulator.HyperlineProfile{SettleAfter: 72 * time.Hour, NativeRetry: time.Hour},
@@ -29,7 +29,7 @@ func calmTime(days int) history {
 }
 
 // TestACalmTime: in a calm time with month-end rushes nobody is needed. Nothing
-// is parked, nobody is held, every purchase is settled and no customer runs
+// needs review, nobody is held, every purchase is credited and no customer runs
 // dry. -sim.days=365 makes it a year.
 func TestACalmTime(t *testing.T) {
 	began := time.Now()
@@ -38,16 +38,16 @@ func TestACalmTime(t *testing.T) {
 	if len(j.breaches) > 0 {
 		t.Errorf("promises broken: %v", j.breaches)
 	}
-	if s.parkedHyperline+s.parkedTalkover+s.held+s.resolved > 0 {
-		t.Errorf("a person was needed: %d and %d parked, %d held", s.parkedHyperline, s.parkedTalkover, s.held)
+	if s.hyperlineInReview+s.talkoverInReview+s.held+s.resolved > 0 {
+		t.Errorf("a person was needed: %d and %d in review, %d held", s.hyperlineInReview, s.talkoverInReview, s.held)
 	}
-	if s.settled != s.planned || s.planned == 0 {
-		t.Errorf("%d purchases, %d settled", s.planned, s.settled)
+	if s.credited != s.planned || s.planned == 0 {
+		t.Errorf("%d purchases, %d credited", s.planned, s.credited)
 	}
 	for _, c := range j.customers {
 		if c.DrySeconds > 0 {
 			t.Errorf("%s stood at zero for %.0f s", c.ID, c.DrySeconds)
 		}
 	}
-	t.Logf("%d days: %d purchases, all settled, nobody needed, nobody dry, in %s", *days, s.planned, time.Since(began).Round(time.Second))
+	t.Logf("%d days: %d purchases, all credited, nobody needed, nobody dry, in %s", *days, s.planned, time.Since(began).Round(time.Second))
 }

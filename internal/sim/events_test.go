@@ -289,9 +289,9 @@ func (w *world) usual() {
 // resolve is a person who looks at the provider and says what is true.
 func (w *world) resolve() {
 	ctx := context.Background()
-	for _, p := range w.judge.inState(topup.Parked) {
+	for _, p := range w.judge.inState(topup.NeedsReview) {
 		row, err := w.store.Purchase(ctx, p)
-		if err != nil || row.State != topup.Parked {
+		if err != nil || row.State != topup.NeedsReview {
 			continue
 		}
 		charge := w.judge.chargeOf(row)
@@ -378,7 +378,7 @@ func (w *world) settle() {
 			w.start(n)
 		}
 	}
-	if w.judge.unsettled() && w.now().Before(w.judge.deadline) {
+	if w.judge.uncredited() && w.now().Before(w.judge.deadline) {
 		w.after(time.Minute, w.settle)
 		return
 	}

@@ -32,13 +32,13 @@ type history struct {
 	Voices   int           // Talkover environments
 	Length   time.Duration // how long usage and events last
 
-	Sweep, Cooldown, Latency time.Duration
-	Usage, UsageScale        int            // of a credit per second and customer, at most: 250 with scale 3 is a quarter
-	Cap                      int            // purchases a day and customer
-	Limits                   clients.Limits // of the daemon; zero = as good as none
-	RefillBig                bool
-	MonthEnd                 bool // credits expire with their month, which ends half-way
-	Park                     bool // unclear.policy: park at Hyperline
+	Poll, Cooldown, Latency time.Duration
+	Usage, UsageScale       int            // of a credit per second and customer, at most: 250 with scale 3 is a quarter
+	Cap                     int            // purchases a day and customer
+	Limits                  clients.Limits // of the daemon; zero = as good as none
+	RefillBig               bool
+	MonthEnd                bool // credits expire with their month, which ends half-way
+	Review                  bool // unknown_outcome.policy: review at Hyperline
 
 	// What the provider leaves open. The three times add up to less than the
 	// quiet period: the one assumption that operators are told of.
@@ -87,7 +87,7 @@ const (
 	pause       kind = "pause" // all, provider, rule or customer for a while
 	switched    kind = "environment switched"
 	burst       kind = "burst"            // everybody uses ten times as much for a while
-	person      kind = "person"           // resolves what is parked, truthfully
+	person      kind = "person"           // resolves what needs review, truthfully
 	refunded    kind = "refund"           // a person pays the newest purchase back; another lets the customer go after For
 	restored    kind = "restore"          // the ledger is backed up, and what it is after For is replaced by that copy
 	raised      kind = "threshold raised" // three times as high for a while: most customers are low by it
@@ -137,17 +137,17 @@ func generate(seed uint64, purchases int, only weather) history {
 	}
 	h.Replicas = 2 + rng.IntN(3)
 	h.Targets, h.Voices = 8+rng.IntN(17), 1+rng.IntN(2)
-	h.Sweep = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
+	h.Poll = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}[rng.IntN(4)]
 	if purchases >= 500 { // the busier, the cheaper to simulate
 		h.Targets += min(80, purchases/20)
 		h.Voices += rng.IntN(3)
-		h.Sweep = []time.Duration{20 * time.Second, 30 * time.Second, 30 * time.Second, time.Minute}[rng.IntN(4)]
+		h.Poll = []time.Duration{20 * time.Second, 30 * time.Second, 30 * time.Second, time.Minute}[rng.IntN(4)]
 	}
 	h.Cooldown = []time.Duration{10 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}[rng.IntN(5)]
 	h.Latency = []time.Duration{0, 20 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond}[rng.IntN(4)]
 	h.Cap = []int{1000, 1000, 1000, 6}[rng.IntN(4)]
 	h.RefillBig = rng.IntN(3) == 0
-	h.Park = rng.IntN(10) == 0
+	h.Review = rng.IntN(10) == 0
 	h.KeyMemory = []time.Duration{24 * time.Hour, 24 * time.Hour, 13 * time.Hour}[rng.IntN(3)]
 	h.Retries = []time.Duration{20 * time.Minute, 50 * time.Minute, 90 * time.Minute}
 	h.Profile = emulator.HyperlineProfile{

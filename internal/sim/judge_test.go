@@ -127,7 +127,7 @@ func (j *judge) keep(p topup.Purchase) (*file, topup.Purchase) {
 	}
 	was := f.row
 	f.row = p
-	if was.State != p.State && (p.State == topup.Confirmed || p.State == topup.Settled) {
+	if was.State != p.State && (p.State == topup.Confirmed || p.State == topup.Credited) {
 		j.bought[p.Target.Customer] = j.w.now()
 	}
 	if j.live[p.ID] = f; !p.State.Open() && p.Payment.Ended() {
@@ -306,7 +306,7 @@ func (j *judge) arrived(r *http.Request, customer topup.CustomerID, body []byte,
 	f.theirs = append(f.theirs, now.Add(j.w.theirSkew.get()))
 }
 
-func (j *judge) swept(result string) {
+func (j *judge) polled(result string) {
 	if result == scheduler.SweptOK {
 		j.lastGood = j.w.now()
 	}
@@ -359,8 +359,8 @@ func (j *judge) due(provider topup.ProviderID, now time.Time) bool {
 	return false
 }
 
-// unsettled tells whether the outcome of anything may still change.
-func (j *judge) unsettled() bool {
+// uncredited tells whether the outcome of anything may still change.
+func (j *judge) uncredited() bool {
 	for _, f := range j.live {
 		switch p := f.row; p.State {
 		case topup.Planned, topup.Confirmed:
@@ -369,7 +369,7 @@ func (j *judge) unsettled() bool {
 			if !j.waits(p) {
 				return true
 			}
-		case topup.Settled, topup.Declined, topup.Cancelled, topup.Parked, topup.Held:
+		case topup.Credited, topup.Declined, topup.Cancelled, topup.NeedsReview, topup.Held:
 		}
 	}
 	return false

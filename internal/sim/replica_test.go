@@ -177,12 +177,12 @@ func (r *replica) watch(id topup.ProviderID, name string, books bool, c client) 
 	reconciler := &topup.Reconciler{
 		ID: id, Queue: desk, Ledger: desk, Provider: c, Purchaser: purchaser, Books: books, Observe: observe,
 	}
-	policy := topup.PolicyReplay
-	if !books || w.h.Park {
-		policy = topup.PolicyPark
+	policy := topup.PolicyRetry
+	if !books || w.h.Review {
+		policy = topup.PolicyReview
 	}
 	watch := scheduler.NewWatch(scheduler.Options{
-		ID: id, Name: name, SweepEvery: w.h.Sweep,
+		ID: id, Name: name, PollEvery: w.h.Poll,
 		Policy: policy, QuietPeriod: quietPeriod, PurchaseTimeout: timeout,
 		Holder: holder, Rulebook: w.rulebook,
 		Reader: c, TokenFingerprint: c.TokenFingerprint,
@@ -213,7 +213,7 @@ type board struct {
 }
 
 func (b board) Decided(string, string, topup.Reason)                     {}
-func (b board) Swept(_, result string, _ time.Duration, _ time.Time)     { b.w.judge.swept(result) }
+func (b board) Polled(_, result string, _ time.Duration, _ time.Time)    { b.w.judge.polled(result) }
 func (b board) Recovered(string, time.Duration)                          {}
 func (b board) RuleLost(string, int)                                     {}
 func (b board) Pace(string, time.Duration, time.Duration)                {}

@@ -69,9 +69,9 @@ func report(t *testing.T, sums map[weather]*tally, took time.Duration) {
 		if s.histories == 0 {
 			continue
 		}
-		t.Logf("%-5s %5d histories, %s lived, %7d purchases, %d repeated: settled %d, declined %d, cancelled %d, confirmed %d; parked Hyperline %d of %d, Talkover %d of %d; "+
-			"Talkover unclear %d, of them charged %d, of them parked %d; held as implausible %d; %d refunds, %d restores",
-			w, s.histories, s.lived.Round(time.Hour), s.planned, s.repeats, s.settled, s.declined, s.cancelled, s.confirmed, s.parkedHyperline, s.hyperline, s.parkedTalkover, s.talkover,
+		t.Logf("%-5s %5d histories, %s lived, %7d purchases, %d repeated: credited %d, declined %d, cancelled %d, confirmed %d; in_review Hyperline %d of %d, Talkover %d of %d; "+
+			"Talkover unclear %d, of them charged %d, of them in_review %d; held as implausible %d; %d refunds, %d restores",
+			w, s.histories, s.lived.Round(time.Hour), s.planned, s.repeats, s.credited, s.declined, s.cancelled, s.confirmed, s.hyperlineInReview, s.hyperline, s.talkoverInReview, s.talkover,
 			s.unclearTalkover, s.unclearCharged, s.unclearPk, s.held, s.refunds, s.restores)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // TestStoryManyWhoOweAndFewWhoPay: many customers are low and owe a bill, so that
 // their confirm reads come to nothing, and others fall low one after the other.
 // Within the default limits each of these is bought for within a minute of its
-// fall and does not run dry, and the sweeps take at most twice as long as they
+// fall and does not run dry, and the polls take at most twice as long as they
 // would if nobody were low. TOPUPD_SIM_CROWD=5000 is the size that the limits are
 // hardest on: 200 fall then, in ten minutes.
 func TestStoryManyWhoOweAndFewWhoPay(t *testing.T) {
@@ -28,17 +28,17 @@ func TestStoryManyWhoOweAndFewWhoPay(t *testing.T) {
 	paying := owing / 25
 	const apart = 3 * time.Second
 	h := alone(1, owing+paying, 0)
-	h.Sweep = 5 * time.Second
+	h.Poll = 5 * time.Second
 	h.Limits = clients.Limits{
 		Reads: clients.Rate{Count: 200, Window: 10 * time.Second}, Writes: clients.Rate{Count: 50, Window: 10 * time.Second}, SharePercent: 50,
 	}
 	fell := map[string]time.Time{}
-	var sweeps []time.Time
+	var polls []time.Time
 	s := play(t, h, func(s *script) {
 		s.tracing = false
 		s.spoils = append(s.spoils, func(r *http.Request, _ *emulator.Faults) {
 			if r.URL.Path == "/v1/customers/credits" && r.URL.Query().Get("skip") == "0" {
-				sweeps = append(sweeps, s.now())
+				polls = append(polls, s.now())
 			}
 		})
 		for i := paying; i < paying+owing; i++ {
@@ -90,10 +90,10 @@ func TestStoryManyWhoOweAndFewWhoPay(t *testing.T) {
 		}
 	}
 	pages := (owing + paying + 99) / 100 // and as many of customers, once a minute; nine reads a second are ours
-	alone := max(h.Sweep, time.Duration(float64(pages)*float64(time.Second)/9*(1+float64(h.Sweep)/float64(time.Minute))))
-	each := sweeps[len(sweeps)-1].Sub(sweeps[0]) / time.Duration(len(sweeps)-1)
-	t.Logf("%d owe, %d fall: the slowest was bought for after %s; a sweep every %s, alone it were %s", owing, paying, slowest, each, alone)
+	alone := max(h.Poll, time.Duration(float64(pages)*float64(time.Second)/9*(1+float64(h.Poll)/float64(time.Minute))))
+	each := polls[len(polls)-1].Sub(polls[0]) / time.Duration(len(polls)-1)
+	t.Logf("%d owe, %d fall: the slowest was bought for after %s; a poll every %s, alone it were %s", owing, paying, slowest, each, alone)
 	if each > 2*alone {
-		t.Errorf("a sweep every %s, alone it were %s", each, alone)
+		t.Errorf("a poll every %s, alone it were %s", each, alone)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // leaves behind is collected by the provider's own retries.
 func refused(style emulator.DeclineStyle, retries ...time.Duration) history {
 	h := alone(2, 1, 0)
-	h.Sweep = 30 * time.Second
+	h.Poll = 30 * time.Second
 	h.Profile.Decline, h.Retries = style, retries
 	return h
 }
@@ -44,9 +44,9 @@ func TestStoryARefusalLeavesAnInvoiceThatIsCollectedLater(t *testing.T) {
 		s.declines(2*time.Minute, 1)
 		s.declines(time.Hour, 1)
 		s.card(time.Hour, emulator.CardGood)
-		s.endBy(3*time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(3*time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
 	if got := s.ending.stands[topup.CustomerID(s.customers[0].ID)].Declines; got != 0 {
 		t.Errorf("%d declines in a row after the payment, want none", got)
 	}
@@ -61,9 +61,9 @@ func TestStoryADeclinedCardIsCollectedTwelveHoursLater(t *testing.T) {
 		s.card(0, emulator.CardDeclined)
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.card(10*time.Hour, emulator.CardGood)
-		s.endBy(16*time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(16*time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
 	for _, c := range s.ending.books.Captured() {
 		if c.CapturedBy != "retry" || c.CapturedAt.Sub(began) < 14*time.Hour {
 			t.Errorf("collected by %s after %s: want the second retry", c.CapturedBy, c.CapturedAt.Sub(began))
@@ -80,11 +80,11 @@ func TestStoryARefusalThatLeavesNothingIsOver(t *testing.T) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.declines(2*time.Minute, 1)
 		s.card(10*time.Minute, emulator.CardGood)
-		s.endBy(time.Hour, 5*time.Minute, s.is(0, 2, topup.Settled))
+		s.endBy(time.Hour, 5*time.Minute, s.is(0, 2, topup.Credited))
 	})
 	s.want("api 1",
 		outcome{Path: "planned sent declined", Payment: topup.PaymentNone, Reason: topup.FailedDeclined, Requests: 1},
-		outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
+		outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
 }
 
 // TestStoryAnArchivedCustomerIsRefusedNotDeclined: P7. The customer is archived
@@ -122,9 +122,9 @@ func TestStoryAFailedPaymentIsNoFinalDecline(t *testing.T) {
 			}
 		})
 		s.card(3*time.Hour, emulator.CardGood)
-		s.endBy(5*time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(5*time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
 }
 
 // TestStoryARefusedRepeatProvesNothingAboutTheFirst: P3, P4, P7. The outcome of
@@ -141,9 +141,9 @@ func TestStoryARefusedRepeatProvesNothingAboutTheFirst(t *testing.T) {
 				t.Errorf("%s after %d requests, refused %t: want it unclear after the refused repeat", p.State, p.Attempts, p.Refused)
 			}
 		})
-		s.endBy(2*time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(2*time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 3})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 3})
 }
 
 // TestStoryThePriceRisesBetweenConfirmReadAndCharge: P10. The charge is at the
@@ -155,9 +155,9 @@ func TestStoryThePriceRisesBetweenConfirmReadAndCharge(t *testing.T) {
 		s.once("step permitted", 0, func(*replica) { _ = s.emu.SetPrice(emulator.SmallPack, 22_000) })
 		s.at(3*time.Minute, func() { s.balance(0, "80") })
 		s.when(s.paused, func() { s.tell("", "* the rule is stopped") })
-		s.endBy(10*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(10*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, Reason: topup.FailedMismatch, By: "answer", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, Reason: topup.FailedMismatch, By: "answer", Of: "api", Requests: 1})
 	s.dearer()
 }
 
@@ -176,9 +176,9 @@ func TestStoryADeclineAtAnotherPriceIsNoEmptyLook(t *testing.T) {
 				t.Errorf("%s, %d empty looks, found %q: want it to wait for the bill", p.State, p.EmptyLooks, p.Found)
 			}
 		})
-		s.endBy(3*time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(3*time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, Reason: topup.FailedMismatch, By: "evidence", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, Reason: topup.FailedMismatch, By: "evidence", Of: "api", Requests: 1})
 	s.dearer()
 }
 
@@ -223,13 +223,13 @@ func TestStoryThreeRefusalsStopTheRule(t *testing.T) {
 		})
 		s.at(29*time.Minute, func() { second = len(s.judge.rows) })
 		s.endBy(3*time.Hour, 5*time.Minute, func() bool {
-			settled := 0
+			credited := 0
 			for _, f := range s.judge.rows {
-				if f.row.State == topup.Settled {
-					settled++
+				if f.row.State == topup.Credited {
+					credited++
 				}
 			}
-			return settled == 12
+			return credited == 12
 		})
 	})
 	if first != topup.RefusalsAlike || second != topup.RefusalsAlike+1 {
@@ -250,7 +250,7 @@ func TestStoryArchivedCustomersStopNobody(t *testing.T) {
 			s.at(time.Minute+time.Duration(i)*time.Minute, func() { s.balance(i, "90") })
 		}
 		s.at(10*time.Minute, func() { s.balance(4, "90") })
-		s.endBy(time.Hour, 20*time.Minute, s.is(4, 1, topup.Settled))
+		s.endBy(time.Hour, 20*time.Minute, s.is(4, 1, topup.Credited))
 	})
 	if s.pausesThrown != 0 || len(s.ending.rows) != 5 {
 		t.Errorf("%d pauses, %d purchases: want none, and 5", s.pausesThrown, len(s.ending.rows))

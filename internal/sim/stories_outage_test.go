@@ -17,7 +17,7 @@ import (
 func TestStoryTheProviderIsAwayForHours(t *testing.T) {
 	const back = 6 * time.Hour
 	h := alone(2, 2, 0)
-	h.Sweep = time.Minute
+	h.Poll = time.Minute
 	s := play(t, h, func(s *script) {
 		away := func() bool {
 			at := s.now().Sub(began)
@@ -25,7 +25,7 @@ func TestStoryTheProviderIsAwayForHours(t *testing.T) {
 		}
 		s.spoils = append(s.spoils, func(r *http.Request, f *emulator.Faults) {
 			if away() && r.Method == http.MethodGet {
-				f.Outage, s.readsBad = 1, s.now() // nobody can know more than that sweeps fail, which is an alert
+				f.Outage, s.readsBad = 1, s.now() // nobody can know more than that polls fail, which is an alert
 			}
 		})
 		s.request(0, 1, "charge_then_drop", 0)
@@ -35,10 +35,10 @@ func TestStoryTheProviderIsAwayForHours(t *testing.T) {
 			s.at(at, func() { s.inTrouble(0, at) })
 		}
 		s.endBy(back+time.Hour, 10*time.Minute, func() bool {
-			return s.row(0, 2).State == topup.Settled && s.row(1, 1).State == topup.Settled
+			return s.row(0, 2).State == topup.Credited && s.row(1, 1).State == topup.Credited
 		})
 	})
-	s.want("api 3", settledBy("evidence", "api", 1), settledBy("answer", "api", 1), settledBy("answer", "api", 1))
+	s.want("api 3", creditedBy("evidence", "api", 1), creditedBy("answer", "api", 1), creditedBy("answer", "api", 1))
 }
 
 // inTrouble fails the test unless the customer is shown as in trouble because of

@@ -51,8 +51,8 @@ func TestStoryTheFirstAtAPriceLetsTheOthersGo(t *testing.T) {
 		s.endBy(20*time.Minute, time.Minute, func() bool { return len(s.judge.rows) == 8 })
 	})
 	for _, p := range s.ending.rows {
-		if p.State != topup.Settled {
-			t.Errorf("%s is %s: want it settled", p.ID, p.State)
+		if p.State != topup.Credited {
+			t.Errorf("%s is %s: want it credited", p.ID, p.State)
 			continue
 		}
 		sent = append(sent, *p.SentAt)
@@ -91,7 +91,7 @@ func TestStoryACanaryWithoutABill(t *testing.T) {
 		s.endBy(3*time.Hour, 5*time.Minute, func() bool {
 			all := true
 			for i := range s.customers {
-				all = all && s.row(i, 1).State == topup.Settled
+				all = all && s.row(i, 1).State == topup.Credited
 			}
 			return all
 		})
@@ -112,10 +112,10 @@ func TestStoryACanaryWithoutABill(t *testing.T) {
 // and then the same refund holds nobody any more.
 func TestStoryARefundIsNotBoughtAgain(t *testing.T) {
 	h := alone(1, 1, 0)
-	h.Sweep = time.Minute
+	h.Poll = time.Minute
 	s := play(t, h, func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
-		s.when(s.is(0, 1, topup.Settled), func() {
+		s.when(s.is(0, 1, topup.Credited), func() {
 			if err := s.emu.Spoil(s.row(0, 1).Reference, emulator.MistakeRefunded); err != nil {
 				t.Error(err)
 			}
@@ -130,8 +130,8 @@ func TestStoryARefundIsNotBoughtAgain(t *testing.T) {
 				t.Errorf("Resume = %+v, %v", r, err)
 			}
 		})
-		s.when(s.is(0, 2, topup.Settled), func() { s.balance(0, "90") })
-		s.endBy(30*time.Hour, time.Minute, s.is(0, 3, topup.Settled))
+		s.when(s.is(0, 2, topup.Credited), func() { s.balance(0, "90") })
+		s.endBy(30*time.Hour, time.Minute, s.is(0, 3, topup.Credited))
 	})
 	if n := len(s.ending.rows); n != 3 {
 		t.Errorf("%d purchases, want one before the refund and two after a person let it go", n)

@@ -22,12 +22,12 @@ func TestStoryAStoppedProcessBuysNothingFromItsOldFacts(t *testing.T) {
 				do:   func(*visitor) { late = s.row(0, 1) },
 			})
 		})
-		s.endBy(10*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(10*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	if late.State != topup.Settled {
-		t.Errorf("the stopped process planned when the other's purchase was %q: want it settled by then", late.State)
+	if late.State != topup.Credited {
+		t.Errorf("the stopped process planned when the other's purchase was %q: want it credited by then", late.State)
 	}
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
 }
 
 // TestStoryASlowRequestAndAPortalPurchase: P3. A request takes five minutes; in
@@ -42,9 +42,9 @@ func TestStoryASlowRequestAndAPortalPurchase(t *testing.T) {
 		s.at(3*time.Minute, func() { s.portal(0, emulator.SmallPack) })
 		s.at(4*time.Minute, func() { s.balance(0, "80") }) // used up: the need is there again
 		s.at(5*time.Minute, func() { s.stillOneRequest() })
-		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
+	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
 	if got := len(s.ending.foreign[topup.CustomerID(s.customers[0].ID)]); got != 1 {
 		t.Errorf("%d additions are known as the customer's, want the other one", got)
 	}
@@ -79,9 +79,9 @@ func TestStoryAWrongClaimMovesWhenTheInvoiceIsVoided(t *testing.T) {
 			wrong = s.row(0, 1).Reference
 			s.post("/v1/invoices/" + wrong + "/void")
 		})
-		s.endBy(40*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(40*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
 	if by := s.orderer(wrong); by != emulator.SourceNative {
 		t.Errorf("the first claim was %q of %q: want the provider's own order, else this tests nothing", wrong, by)
 	}
@@ -107,24 +107,24 @@ func TestStoryALateYesMovesTheClaim(t *testing.T) {
 			}
 			stopped.frozenUntil.Store(s.now().UnixNano())
 		})
-		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
+	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 1})
 }
 
-// TestStoryALateYesAfterTheWrongClaimHasSettled: P3. As before, but the sender
+// TestStoryALateYesAfterTheWrongClaimHasCredited: P3. As before, but the sender
 // goes on only when the purchase is over. History keeps the wrong invoice; what
 // the answer names is known all the same, so that no reading from before it counts.
-func TestStoryALateYesAfterTheWrongClaimHasSettled(t *testing.T) {
+func TestStoryALateYesAfterTheWrongClaimHasCredited(t *testing.T) {
 	h := alone(2, 1, 0)
 	h.Latency = 20 * time.Millisecond
 	s := play(t, h, func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.once("step connected", 0, func(*replica) { s.portal(0, emulator.SmallPack) })
 		s.once("step answered", 0, func(r *replica) { s.freeze(r.n, 20*time.Minute) })
-		s.endBy(time.Hour, 10*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(time.Hour, 10*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
+	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
 	foreign := s.ending.foreign[topup.CustomerID(s.customers[0].ID)]
 	if len(foreign) != 1 || s.orderer(foreign[0].Invoice) != emulator.SourceAPI {
 		t.Errorf("known beside it: %v, want the invoice that the answer named", foreign)
@@ -139,9 +139,9 @@ func TestStoryOneKillAndTheCustomerBuysTheSamePack(t *testing.T) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.once("step permitted", 0, func(r *replica) { s.kill(r.n, time.Minute) })
 		s.at(3*time.Minute, func() { s.portal(0, emulator.SmallPack) })
-		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("portal 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
+	s.want("portal 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
 }
 
 // TestStoryOneKillAndTheCustomerBuysAnotherPack: P3, P4. As before, but what the
@@ -158,9 +158,9 @@ func TestStoryOneKillAndTheCustomerBuysAnotherPack(t *testing.T) {
 			}
 		})
 		s.at(40*time.Minute, func() { s.balance(0, "80") })
-		s.endBy(2*time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(2*time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 2})
+	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "answer", Of: "api", Requests: 2})
 }
 
 // TestStoryASlowConfirmReadSeesOurOwnRow: P1, P3. A confirm read began before the
@@ -178,7 +178,7 @@ func TestStoryASlowConfirmReadSeesOurOwnRow(t *testing.T) {
 		s.once("standing", 0, func(r *replica) { s.freeze(r.n, 40*time.Second) })
 		s.once("import", 0, func(*replica) { s.once("import", 0, func(*replica) { read = len(s.ordered(0)) }) })
 		s.once("step answered", 0, func(r *replica) { s.kill(r.n, time.Minute) })
-		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
 	if read == 0 {
 		t.Error("the slow confirm read ended before anything was executed: this tests nothing")
@@ -186,5 +186,5 @@ func TestStoryASlowConfirmReadSeesOurOwnRow(t *testing.T) {
 	if list := s.ending.foreign[topup.CustomerID(s.customers[0].ID)]; len(list) != 0 {
 		t.Errorf("imported as the customer's: %v", list)
 	}
-	s.want("api 1", outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
+	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})
 }

@@ -10,20 +10,20 @@ import (
 )
 
 // TestStoryARestoreBuysNothingTwice: P18. The ledger of ten minutes ago is put in
-// place while one purchase that it has never heard of is settled, one is executed
-// after the restore, one that it remembers as planned is settled, and one at
-// Talkover is settled. A person goes on as the manual says: nobody is charged
+// place while one purchase that it has never heard of is credited, one is executed
+// after the restore, one that it remembers as planned is credited, and one at
+// Talkover is credited. A person goes on as the manual says: nobody is charged
 // again, the books of Hyperline explain what was bought, and whoever is low later
 // is bought for.
 func TestStoryARestoreBuysNothingTwice(t *testing.T) {
 	h := alone(2, 3, 1)
 	h.ExecuteLate = 4 * time.Minute
 	h.Events = []event{{At: 2 * time.Minute, Kind: restored, For: 10 * time.Minute}}
-	settled, late, planned, voice := 0, 1, 2, 3
+	credited, late, planned, voice := 0, 1, 2, 3
 	s := play(t, h, func(s *script) {
 		s.hold(s.visit("step sending", planned), func() bool { return s.now().Sub(began) > 3*time.Minute })
 		s.at(105*time.Second, func() { s.balance(planned, "90") })
-		s.at(4*time.Minute, func() { s.balance(settled, "90"); s.balance(voice, "40") })
+		s.at(4*time.Minute, func() { s.balance(credited, "90"); s.balance(voice, "40") })
 		s.request(late, 1, "execute_late", 0)
 		s.at(11*time.Minute+30*time.Second, func() { s.balance(late, "90") })
 		s.at(time.Hour, func() {
@@ -48,7 +48,7 @@ func TestStoryARestoreBuysNothingTwice(t *testing.T) {
 			return true
 		})
 	})
-	for _, i := range []int{settled, late} {
+	for _, i := range []int{credited, late} {
 		imported := false
 		for _, f := range s.ending.foreign[topup.CustomerID(s.customers[i].ID)] {
 			imported = imported || f.Invoice == s.ordered(i)[0].Invoice

@@ -67,7 +67,7 @@ type outcome struct {
 func alone(replicas, hyperline, voices int) history {
 	return history{
 		Seed: 7, Weather: calm, Replicas: replicas, Targets: hyperline, Voices: voices, Length: 10_000 * time.Hour,
-		Sweep: 10 * time.Second, Cooldown: 10 * time.Second, Cap: 1000, KeyMemory: 24 * time.Hour,
+		Poll: 10 * time.Second, Cooldown: 10 * time.Second, Cap: 1000, KeyMemory: 24 * time.Hour,
 		ConnectionLife: time.Minute, Retries: []time.Duration{2 * time.Hour, 12 * time.Hour},
 		Profile: emulator.HyperlineProfile{SettleAfter: 72 * time.Hour},
 	}

@@ -14,10 +14,10 @@ import (
 func wallet(replicas int) history { return alone(replicas, 0, 1) }
 
 // byRise is an unclear purchase that the balance has confirmed.
-var byRise = outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentNone, By: "evidence", Of: "rise", Requests: 1}
+var byRise = outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentNone, By: "evidence", Of: "rise", Requests: 1}
 
 // forAPerson is an unclear purchase that only a person can settle.
-var forAPerson = outcome{Path: "planned sent parked", Payment: topup.PaymentNone, Reason: topup.FailedConnection, Requests: 1}
+var forAPerson = outcome{Path: "planned sent needs_review", Payment: topup.PaymentNone, Reason: topup.FailedConnection, Requests: 1}
 
 // unclear lets the environment become low, and spoils its purchase request.
 func (s *script) unclear(fault string) {
@@ -28,11 +28,11 @@ func (s *script) unclear(fault string) {
 // charged tells that the purchase request was executed.
 func (s *script) charged() bool { return len(s.ordered(0)) > 0 }
 
-// parkedOr ends the story ten minutes after the purchase was parked or settled.
-func (s *script) parkedOr() {
+// reviewOr ends the story ten minutes after the purchase needs review or is credited.
+func (s *script) reviewOr() {
 	s.endBy(40*time.Minute, 10*time.Minute, func() bool {
 		state := s.row(0, 1).State
-		return state == topup.Parked || !state.Open() && state != ""
+		return state == topup.NeedsReview || !state.Open() && state != ""
 	})
 }
 
@@ -47,7 +47,7 @@ func TestStoryAnUnclearChargeIsConfirmedByItsRise(t *testing.T) {
 				t.Errorf("%s, found %q: want the rise shown, and not counted before the quiet period is over", p.State, p.Found)
 			}
 		})
-		s.parkedOr()
+		s.reviewOr()
 	})
 	s.want("api 1", byRise)
 }
@@ -75,7 +75,7 @@ func TestStoryARechargeOfTheSameSizeAtTheSameMoment(t *testing.T) {
 					}
 				})
 				s.at(2*time.Minute, func() { s.recharge(`{"is_enabled":false}`) })
-				s.parkedOr()
+				s.reviewOr()
 			})
 			s.want(tt.captured, forAPerson)
 			s.told("quiet period over", tt.words)
@@ -103,7 +103,7 @@ func TestStoryADashboardPurchaseOfAnotherSize(t *testing.T) {
 			s := play(t, wallet(2), func(s *script) {
 				s.unclear(tt.fault)
 				s.at(3*time.Minute, func() { s.portal(0, "") })
-				s.parkedOr()
+				s.reviewOr()
 			})
 			s.want(tt.captured, tt.want)
 		})
@@ -119,7 +119,7 @@ func TestStoryTheEnvironmentIsSwitchedDuringTheRise(t *testing.T) {
 		s.when(s.charged, func() {
 			s.switchEnvironment(s.customers[0].ID, time.Minute)
 		})
-		s.parkedOr()
+		s.reviewOr()
 	})
 	s.want("api 1", forAPerson)
 	s.told("quiet period over", "showed no rise")
@@ -132,7 +132,7 @@ func TestStoryACreditPostedLate(t *testing.T) {
 	h.ListLate, h.Seed = 30*time.Minute, 7 // a third of it at Talkover; the seed draws minutes
 	s := play(t, h, func(s *script) {
 		s.unclear("charge_then_drop")
-		s.parkedOr()
+		s.reviewOr()
 	})
 	s.want("api 1", byRise)
 	for _, c := range s.ending.books.Charges {
@@ -148,7 +148,7 @@ func TestStoryUsageDuringTheRise(t *testing.T) {
 		s.unclear("charge_then_drop")
 		s.once("step permitted", 0, func(*replica) { _ = s.emu.SetUsage(s.customers[0].ID, decimal.MustNew(5, 1)) })
 		s.at(2*time.Minute, s.emu.StopUsage) // or the next need would come
-		s.parkedOr()
+		s.reviewOr()
 	})
 	s.want("api 1", byRise)
 	for _, p := range s.ending.rows {
@@ -165,7 +165,7 @@ func TestStoryTheRiseFallsIntoAGapAfterARestart(t *testing.T) {
 	s := play(t, wallet(1), func(s *script) {
 		s.unclear("charge_then_drop")
 		s.when(s.charged, func() { s.kill(0, time.Minute) })
-		s.parkedOr()
+		s.reviewOr()
 	})
 	want := forAPerson
 	want.Reason = topup.FailedOther // the answer died with the process
@@ -181,7 +181,7 @@ func TestStoryTheOtherProcessSeesTheRise(t *testing.T) {
 		var sender *replica
 		s.once("step permitted", 0, func(r *replica) { sender = r })
 		s.when(s.charged, func() { s.kill(sender.n, time.Minute) })
-		s.parkedOr()
+		s.reviewOr()
 	})
 	s.want("api 1", byRise)
 }
@@ -192,12 +192,12 @@ func TestStoryTheOtherProcessSeesTheRise(t *testing.T) {
 func TestStoryTalkoverIsNeverAskedTwice(t *testing.T) {
 	s := play(t, wallet(2), func(s *script) {
 		s.unclear("hang_without_charging")
-		s.when(s.is(0, 1, topup.Parked), func() { s.after(10*time.Minute, s.resolve) })
-		s.endBy(time.Hour, 5*time.Minute, s.is(0, 2, topup.Settled))
+		s.when(s.is(0, 1, topup.NeedsReview), func() { s.after(10*time.Minute, s.resolve) })
+		s.endBy(time.Hour, 5*time.Minute, s.is(0, 2, topup.Credited))
 	})
 	s.want("api 1",
-		outcome{Path: "planned sent parked declined", Payment: topup.PaymentNone, Reason: topup.FailedTimeout, Requests: 1},
-		outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentNone, By: "answer", Of: "api", Requests: 1})
+		outcome{Path: "planned sent needs_review declined", Payment: topup.PaymentNone, Reason: topup.FailedTimeout, Requests: 1},
+		outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentNone, By: "answer", Of: "api", Requests: 1})
 }
 
 // TestStoryAnotherAmountIsConfirmedByItsRise: P3, P10. The answer says yes to 44
@@ -206,7 +206,7 @@ func TestStoryTalkoverIsNeverAskedTwice(t *testing.T) {
 func TestStoryAnotherAmountIsConfirmedByItsRise(t *testing.T) {
 	s := play(t, wallet(2), func(s *script) {
 		s.unclear("wrong_amount")
-		s.parkedOr()
+		s.reviewOr()
 	})
 	want := byRise
 	want.Of, want.Reason = "api", topup.FailedNone // the transaction that the answer named
@@ -228,7 +228,7 @@ func TestStoryAnotherEnvironmentBuysMeanwhile(t *testing.T) {
 	s := play(t, h, func(s *script) {
 		s.unclear("charge_then_drop")
 		s.at(time.Minute, func() { s.balance(1, "20") })
-		s.parkedOr()
+		s.reviewOr()
 	})
 	for _, p := range s.ending.rows {
 		if p.Target == s.target(0) && (p.ReferenceBy != "evidence" || len(p.Trail.Apart) == 0) {

@@ -34,11 +34,11 @@ func (s *script) drains(perSecond string, after time.Duration, left func(n int) 
 	}
 }
 
-// everybodySettled tells whether the first n customers were bought for.
-func (s *script) everybodySettled(n int) func() bool {
+// everybodyCredited tells whether the first n customers were bought for.
+func (s *script) everybodyCredited(n int) func() bool {
 	return func() bool {
 		for customer := range n {
-			if s.row(customer, 1).State != topup.Settled {
+			if s.row(customer, 1).State != topup.Credited {
 				return false
 			}
 		}
@@ -95,7 +95,7 @@ func TestStoryOutagesEndByThemselves(t *testing.T) {
 						t.Errorf("%d of %d have run dry: the story wants most and not all", zero, customers)
 					}
 				})
-				s.endBy(begins+tt.away+5*time.Minute, 0, s.everybodySettled(customers))
+				s.endBy(begins+tt.away+5*time.Minute, 0, s.everybodyCredited(customers))
 			})
 			if s.judge.held != 0 {
 				t.Errorf("%d were held for a person", s.judge.held)
@@ -148,7 +148,7 @@ func TestStoryTheMonthEnds(t *testing.T) {
 				tt.during(s)
 				s.endBy(40*time.Minute, time.Minute, func() bool {
 					for n := range customers {
-						if s.row(n, 2).State != topup.Settled {
+						if s.row(n, 2).State != topup.Credited {
 							return false
 						}
 					}
@@ -246,7 +246,7 @@ func TestStoryCreditsOfOthersEndTogether(t *testing.T) {
 			s.dashboard(http.MethodPost, "/v1/customers/"+c.ID+"/credits/"+c.Product+"/topup", emulator.DefaultToken,
 				`{"credit_count":500,"expires_at":"`+began.Add(end).Format(time.RFC3339)+`"}`)
 		}
-		s.endBy(end+10*time.Minute, time.Minute, s.everybodySettled(customers))
+		s.endBy(end+10*time.Minute, time.Minute, s.everybodyCredited(customers))
 	})
 	if s.judge.held != customers || len(s.ending.rows) != customers {
 		t.Errorf("%d held, %d purchases for %d customers", s.judge.held, len(s.ending.rows), customers)
@@ -391,7 +391,7 @@ func TestStoryAWalletThatIsEmpty(t *testing.T) {
 	s := play(t, alone(2, 0, 1), func(s *script) {
 		s.nobody = true
 		s.at(5*time.Minute, func() { s.balance(0, "0") })
-		s.endBy(9*time.Minute, time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(9*time.Minute, time.Minute, s.is(0, 1, topup.Credited))
 	})
 	if p := s.ending.rows[0]; p.PlannedAt.Sub(began) < 6*time.Minute || s.judge.held != 0 {
 		t.Errorf("bought for after %s, %d held", p.PlannedAt.Sub(began)-5*time.Minute, s.judge.held)

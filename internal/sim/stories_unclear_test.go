@@ -9,14 +9,14 @@ import (
 	"topupd/topup"
 )
 
-// settledBy is what became of a purchase of unknown outcome that went well.
-func settledBy(by, of string, requests int) outcome {
-	return outcome{Path: "planned sent confirmed settled", Payment: topup.PaymentPaid, By: by, Of: of, Requests: requests}
+// creditedBy is what became of a purchase of unknown outcome that went well.
+func creditedBy(by, of string, requests int) outcome {
+	return outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: by, Of: of, Requests: requests}
 }
 
 // TestStoryTheQuietPeriodCountsFromTheLastSend: P3, P4. The process is killed
 // before it writes, and the repeat is slow. Nobody may say "not charged" while
-// the repeat may still run, and it is not parked: what it made is found.
+// the repeat may still run, and it is not in review: what it made is found.
 func TestStoryTheQuietPeriodCountsFromTheLastSend(t *testing.T) {
 	s := play(t, alone(2, 1, 0), func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
@@ -25,16 +25,16 @@ func TestStoryTheQuietPeriodCountsFromTheLastSend(t *testing.T) {
 		s.when(func() bool { return s.row(0, 1).Repeats == 1 }, func() {
 			s.after(9*time.Minute, func() {
 				p := s.row(0, 1)
-				p.State = topup.Parked // as if it had been parked at once
+				p.State = topup.NeedsReview // as if it had needed review at once
 				_, err := topup.Resolved(p, topup.Resolution{Note: "not in the books", By: "sim"}, s.dbNow())
 				if s.row(0, 1).State != topup.Sent || err == nil || len(s.ordered(0)) != 0 {
 					t.Errorf("%s, resolving says %v, %d orders: want it sent, and no word of a person taken yet", s.row(0, 1).State, err, len(s.ordered(0)))
 				}
 			})
 		})
-		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", settledBy("evidence", "api", 2))
+	s.want("api 1", creditedBy("evidence", "api", 2))
 }
 
 // TestStoryTheReadBeforeARepeatSeesOurOwnRow: P4. Both looks were empty, and the
@@ -54,10 +54,10 @@ func TestStoryTheReadBeforeARepeatSeesOurOwnRow(t *testing.T) {
 			s.hold(s.visit("standing", 0), func() bool { return used }) // of the repeat
 		})
 		s.when(s.is(0, 1, topup.Confirmed), func() { s.balance(0, "150") })
-		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
 	s.told("not repeated", "which may be this purchase")
-	s.want("api 1", settledBy("evidence", "api", 1))
+	s.want("api 1", creditedBy("evidence", "api", 1))
 	if list := s.ending.foreign[topup.CustomerID(s.customers[0].ID)]; len(list) != 0 {
 		t.Errorf("imported as the customer's: %v", list)
 	}
@@ -100,11 +100,11 @@ func TestStoryTheBalanceIsLateAfterThePurchaseOfAnother(t *testing.T) {
 
 // TestStoryTheBooksCannotBeReadForTwelveHours: P3, P16. Balances are read well,
 // one list is not: the look is never complete. The reason is trouble after 15
-// minutes, after 12 hours the purchase is parked, and when the list is back,
+// minutes, after 12 hours the purchase needs review, and when the list is back,
 // what it shows takes the purchase up again.
 func TestStoryTheBooksCannotBeReadForTwelveHours(t *testing.T) {
 	h := alone(1, 1, 0)
-	h.Sweep = time.Minute
+	h.Poll = time.Minute
 	s := play(t, h, func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.request(0, 1, "charge_then_drop", 0)
@@ -120,11 +120,11 @@ func TestStoryTheBooksCannotBeReadForTwelveHours(t *testing.T) {
 				t.Errorf("%s before 12 hours are over, want sent", got)
 			}
 		})
-		s.endBy(15*time.Hour, 5*time.Minute, s.is(0, 2, topup.Settled))
+		s.endBy(15*time.Hour, 5*time.Minute, s.is(0, 2, topup.Credited))
 	})
-	late := settledBy("evidence", "api", 1)
-	late.Path = "planned sent parked confirmed settled"
-	s.want("api 2", late, settledBy("answer", "api", 1)) // the second is what the customer has needed since
+	late := creditedBy("evidence", "api", 1)
+	late.Path = "planned sent needs_review confirmed credited"
+	s.want("api 2", late, creditedBy("answer", "api", 1)) // the second is what the customer has needed since
 }
 
 // TestStoryTheProvidersOwnTopUpDoesNotDeliver: P8, P16. It is switched on, so
@@ -153,18 +153,18 @@ func TestStoryTheProvidersOwnTopUpDoesNotDeliver(t *testing.T) {
 // never seen, and the need is met by a new one.
 func TestStoryARepeatIsDecidedAndTheProcessStopsForADay(t *testing.T) {
 	h := alone(1, 1, 0)
-	h.Sweep = time.Minute
+	h.Poll = time.Minute
 	s := play(t, h, func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.request(0, 1, "hang_without_charging", 0)
 		decided := func(v *visitor) bool { return v.what == "step connected" && v.about == "repeat" }
 		s.moments = append(s.moments, moment{what: decided, do: func(v *visitor) { s.freeze(v.by.n, 24*time.Hour) }})
-		s.endBy(26*time.Hour, time.Minute, s.is(0, 2, topup.Settled))
+		s.endBy(26*time.Hour, time.Minute, s.is(0, 2, topup.Credited))
 	})
 	s.told("repeating the request", "asking for the permit")
 	s.want("api 1",
 		outcome{Path: "planned sent declined", Payment: topup.PaymentNone, Reason: topup.FailedNotFound, Requests: 1},
-		settledBy("answer", "api", 1))
+		creditedBy("answer", "api", 1))
 }
 
 // TestStoryTwoIdenticalPurchasesAMinuteApart: P1, P5. Ours was confirmed and
@@ -175,9 +175,9 @@ func TestStoryTwoIdenticalPurchasesAMinuteApart(t *testing.T) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.request(0, 2, "charge_then_drop", 0)
 		s.at(2*time.Minute, func() { s.balance(0, "90") })
-		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 2, topup.Settled))
+		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 2, topup.Credited))
 	})
-	s.want("api 2", settledBy("answer", "api", 1), settledBy("evidence", "api", 1))
+	s.want("api 2", creditedBy("answer", "api", 1), creditedBy("evidence", "api", 1))
 	if rows := s.ending.rows; len(rows) == 2 && (rows[0].Reference == rows[1].Reference || rows[1].PlannedAt.Sub(rows[0].PlannedAt) > 75*time.Second) {
 		t.Errorf("%s and %s, %s apart: want two invoices a minute apart", rows[0].Reference, rows[1].Reference, rows[1].PlannedAt.Sub(rows[0].PlannedAt))
 	}
@@ -191,9 +191,9 @@ func TestStoryAPortalPurchaseInTheWindowAndOurs(t *testing.T) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.request(0, 1, "charge_then_drop", 0)
 		s.at(2*time.Minute, func() { s.portal(0, emulator.SmallPack) })
-		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1, portal 1", settledBy("evidence", "api", 1))
+	s.want("api 1, portal 1", creditedBy("evidence", "api", 1))
 	if got := len(s.ending.foreign[topup.CustomerID(s.customers[0].ID)]); got != 1 {
 		t.Errorf("%d additions are known as the customer's, want the one", got)
 	}
@@ -206,9 +206,9 @@ func TestStoryAPortalPurchaseInTheWindowAndNotOurs(t *testing.T) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.request(0, 1, "drop_without_charging", 0)
 		s.at(2*time.Minute, func() { s.portal(0, emulator.SmallPack) })
-		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("portal 1", settledBy("evidence", "portal", 1))
+	s.want("portal 1", creditedBy("evidence", "portal", 1))
 }
 
 // TestStoryAnInvoiceWithoutALedgerRow: P3, P9. The answer is lost, and the order
@@ -225,9 +225,9 @@ func TestStoryAnInvoiceWithoutALedgerRow(t *testing.T) {
 				t.Errorf("%s, payment %s, row at %v: want it confirmed by the invoice alone", p.State, p.Payment, p.RowAt)
 			}
 		})
-		s.endBy(4*time.Hour, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(4*time.Hour, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", settledBy("evidence", "api", 1))
+	s.want("api 1", creditedBy("evidence", "api", 1))
 }
 
 // TestStoryALedgerRowTenMinutesLate: P5. The answer is a clear yes, and neither
@@ -237,15 +237,15 @@ func TestStoryALedgerRowTenMinutesLate(t *testing.T) {
 	h.ListLate, h.Seed = 10*time.Minute, 19 // which draws an early invoice, and almost all of it for the rest
 	s := play(t, h, func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
-		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", settledBy("answer", "api", 1))
+	s.want("api 1", creditedBy("answer", "api", 1))
 	if len(s.ending.books.Charges) != 1 {
 		return // said by now
 	}
 	charge := s.ending.books.Charges[0]
 	if late := charge.VisibleAt.Sub(charge.At); late < 9*time.Minute || s.ending.rows[0].FinishedAt.Before(charge.VisibleAt) {
-		t.Errorf("it showed after %s and was settled %s: want minutes, and settled afterwards", late, s.ending.rows[0].FinishedAt)
+		t.Errorf("it showed after %s and was credited %s: want minutes, and credited afterwards", late, s.ending.rows[0].FinishedAt)
 	}
 }
 
@@ -255,7 +255,7 @@ func TestStoryAChargeIsAcceptedAfterOurTimeout(t *testing.T) {
 	s := play(t, alone(2, 1, 0), func(s *script) {
 		s.at(time.Minute, func() { s.balance(0, "90") })
 		s.request(0, 1, "none", 5*time.Minute)
-		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Settled))
+		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
-	s.want("api 1", settledBy("evidence", "api", 1))
+	s.want("api 1", creditedBy("evidence", "api", 1))
 }

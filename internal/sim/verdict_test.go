@@ -15,9 +15,9 @@ import (
 // tally counts what happened, over one history or many.
 type tally struct {
 	histories, planned, captured, repeats      int
-	settled, declined, cancelled, confirmed    int
-	parkedHyperline, hyperline                 int
-	parkedTalkover, talkover                   int
+	credited, declined, cancelled, confirmed   int
+	hyperlineInReview, hyperline               int
+	talkoverInReview, talkover                 int
 	unclearTalkover, unclearCharged, unclearPk int
 	held, resolved, steps                      int
 	refunds, restores                          int
@@ -29,13 +29,13 @@ func (t *tally) add(o tally) {
 	t.planned += o.planned
 	t.captured += o.captured
 	t.repeats += o.repeats
-	t.settled += o.settled
+	t.credited += o.credited
 	t.declined += o.declined
 	t.cancelled += o.cancelled
 	t.confirmed += o.confirmed
-	t.parkedHyperline += o.parkedHyperline
+	t.hyperlineInReview += o.hyperlineInReview
 	t.hyperline += o.hyperline
-	t.parkedTalkover += o.parkedTalkover
+	t.talkoverInReview += o.talkoverInReview
 	t.talkover += o.talkover
 	t.unclearTalkover += o.unclearTalkover
 	t.unclearCharged += o.unclearCharged
@@ -108,13 +108,13 @@ func (j *judge) one(p topup.Purchase, charges []emulator.Charge) {
 	case p.State == topup.Sent && len(charges) == 0 && j.waits(p): // until it is needed again, or 12 hours have passed
 	case p.State == topup.Planned || p.State == topup.Sent:
 		j.breach("lost", p.Target.Customer, "%s is still %s hours after everything worked again", p.Short(), p.State)
-	case p.State == topup.Settled && len(charges) == 0 && p.ReferenceBy == "answer":
-		j.breach("P3", p.Target.Customer, "%s is settled by an answer, and was never executed", p.Short())
+	case p.State == topup.Credited && len(charges) == 0 && p.ReferenceBy == "answer":
+		j.breach("P3", p.Target.Customer, "%s is credited by an answer, and was never executed", p.Short())
 	}
 	for _, c := range charges {
 		// When the customer bought the same pack beside it at the right price, nobody
 		// can tell the two bills apart: the earliest is taken for ours.
-		if c.Invoice == p.Reference && c.AmountMinor != p.Price.Minor && p.Charged == nil && c.Captured && p.State == topup.Settled && p.Payment == topup.PaymentPaid && p.Target.Provider == hyperlineID {
+		if c.Invoice == p.Reference && c.AmountMinor != p.Price.Minor && p.Charged == nil && c.Captured && p.State == topup.Credited && p.Payment == topup.PaymentPaid && p.Target.Provider == hyperlineID {
 			j.breach("P10", p.Target.Customer, "%s cost %s instead of %s, and the ledger does not say so", p.Short(), c.Amount, p.Price)
 		}
 	}
@@ -151,39 +151,39 @@ func (j *judge) needed(books emulator.Books, f *file, c emulator.Charge) {
 func (j *judge) count(p topup.Purchase, charges []emulator.Charge) {
 	t := &j.tally
 	switch p.State {
-	case topup.Settled:
-		t.settled++
+	case topup.Credited:
+		t.credited++
 	case topup.Declined:
 		t.declined++
 	case topup.Cancelled:
 		t.cancelled++
 	case topup.Confirmed:
 		t.confirmed++
-	case topup.Planned, topup.Sent, topup.Parked, topup.Held:
+	case topup.Planned, topup.Sent, topup.NeedsReview, topup.Held:
 	}
-	parked := p.State == topup.Parked || p.ResolvedBy != ""
-	if p.Target.Provider == hyperlineID && j.w.h.Park {
-		return // parking is what its rule asks for
+	inReview := p.State == topup.NeedsReview || p.ResolvedBy != ""
+	if p.Target.Provider == hyperlineID && j.w.h.Review {
+		return // asking for review is what its rule asks for
 	}
 	if p.Target.Provider == hyperlineID {
 		t.hyperline++
-		if parked {
-			t.parkedHyperline++
+		if inReview {
+			t.hyperlineInReview++
 		}
 		return
 	}
 	t.talkover++
-	if parked {
-		t.parkedTalkover++
+	if inReview {
+		t.talkoverInReview++
 	}
-	byAnswer := p.ReferenceBy == "answer" || p.State == topup.Cancelled || p.State == topup.Declined && !parked
+	byAnswer := p.ReferenceBy == "answer" || p.State == topup.Cancelled || p.State == topup.Declined && !inReview
 	if len(j.rows[p.ID].arrivals) == 0 || byAnswer {
 		return
 	}
 	t.unclearTalkover++
 	if len(charges) > 0 {
 		t.unclearCharged++
-		if parked {
+		if inReview {
 			t.unclearPk++
 		}
 	}
@@ -238,7 +238,7 @@ func (j *judge) silent(id topup.CustomerID, now time.Time) {
 	dry, isDry := j.drySince[id]
 	s, seen := j.states[id]
 	blind := len(j.w.windows) > 0 || j.w.away.Load() || j.w.dbSkew.get() != 0 || j.w.theirSkew.get() != 0 || now.Sub(j.w.readsBad) < lowPatience
-	if !seen || now.Sub(s.at) > 10*time.Minute || blind { // no sweeps for long is an alert of its own
+	if !seen || now.Sub(s.at) > 10*time.Minute || blind { // no polls for long is an alert of its own
 		return
 	}
 	open := j.open[s.Target] != ""

@@ -190,7 +190,7 @@ func (c *comparison) purchase(p *topup.Purchase) {
 		return
 	}
 	if p.Reference == "" {
-		if p.State == topup.Settled {
+		if p.State == topup.Credited {
 			c.report.Unnamed++
 		}
 		return
@@ -205,8 +205,8 @@ func (c *comparison) purchase(p *topup.Purchase) {
 	if !c.Books {
 		return
 	}
-	if p.State == topup.Settled {
-		c.settled(p)
+	if p.State == topup.Credited {
+		c.credited(p)
 		return
 	}
 	if i := c.invoices[p.Reference]; i != nil && i.Payment == topup.PaymentPaid && i.RefundedAt.IsZero() {
@@ -217,8 +217,8 @@ func (c *comparison) purchase(p *topup.Purchase) {
 	}
 }
 
-// settled compares a purchase that is over with its bill and its ledger row.
-func (c *comparison) settled(p *topup.Purchase) {
+// credited compares a purchase that is over with its bill and its ledger row.
+func (c *comparison) credited(p *topup.Purchase) {
 	i := c.invoices[p.Reference]
 	if i == nil {
 		if c.Gone[p.Reference] {
@@ -343,10 +343,10 @@ func (c *comparison) answers() {
 			f.Theirs += ", which explains an older purchase"
 			c.add(f)
 		case c.Books: // the bill itself is looked at
-		case p.State == topup.Settled && p.Reference != "":
+		case p.State == topup.Credited && p.Reference != "":
 			f.Kind = DoubleCharge
 			c.add(f)
-		case p.State != topup.Settled:
+		case p.State != topup.Credited:
 			f.Kind = ChargedAfterNo
 			c.add(f)
 		}

@@ -218,7 +218,7 @@ func TestEachKindIsFound(t *testing.T) {
 		}, []string{"double_charge|purchase-0001||inv_again|"}},
 		{"a bill around an open purchase may be its own", func(b *books) {
 			p := &b.Purchases[0]
-			p.State, p.Reference, p.FinishedAt, b.Answers = topup.Parked, "", nil, nil
+			p.State, p.Reference, p.FinishedAt, b.Answers = topup.NeedsReview, "", nil, nil
 		}, nil},
 		{"a bill around a young purchase may be its own", func(b *books) {
 			p := b.buy(2, "cus_2", noon.Add(-16*time.Minute))

@@ -111,7 +111,7 @@ type Report struct {
 	Purchases  int // judged
 	Open       int // not ended: not judged
 	Young      int // ended, quiet period not over: not judged
-	Unnamed    int // settled without a reference: nothing to compare with
+	Unnamed    int // credited without a reference: nothing to compare with
 	Invoices   int // for credits, judged
 	Rows       int // judged
 	Imported   int // of somebody else, and known as such

@@ -40,7 +40,7 @@ func (b *books) buy(n int, customer topup.CustomerID, at time.Time) *topup.Purch
 	b.Purchases = append(b.Purchases, topup.Purchase{
 		ID: fmt.Sprintf("purchase-%04d", n), Target: target(customer), Credits: 120 * topup.Credit, Price: eur(200_00), PriceID: "pri_small",
 		ExpiresAt: &expires, PlannedAt: at, SentAt: &at, LastSentAt: &at, QuietPeriod: quiet, PurchaseTimeout: 75 * time.Second,
-		State: topup.Settled, Payment: topup.PaymentPaid, Reference: invoice, FinishedAt: &finished, Attempts: 1,
+		State: topup.Credited, Payment: topup.PaymentPaid, Reference: invoice, FinishedAt: &finished, Attempts: 1,
 	})
 	b.Answers = append(b.Answers, Answer{fmt.Sprintf("purchase-%04d", n), invoice})
 	b.bill(invoice, customer, at.Add(time.Second))

@@ -96,7 +96,7 @@ func (k Kind) Next() string {
 	case ClaimedTwice:
 		return "see both with topupd purchases show ID --evidence: one of them was answered with the other's charge; ask the provider which was executed"
 	case MissingInvoice:
-		return "look for the bill at the provider under another id; if there is none, nothing was charged although the purchase is settled: ask the provider"
+		return "look for the bill at the provider under another id; if there is none, nothing was charged although the purchase is credited: ask the provider"
 	case MissingRow:
 		return "the customer paid and got nothing: ask the provider to book the credits, or refund the bill"
 	case CreditedTwice:

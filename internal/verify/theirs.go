@@ -75,7 +75,7 @@ func (c *comparison) source(i *topup.Invoice) string {
 // suspect is the purchase of ours that an unexplained bill may be a second
 // charge of, or the charge of after all: one whose answer named it, or one of
 // the same customer, product and price around the same time. A purchase that
-// settled without a reference takes the bill as its own.
+// credited without a reference takes the bill as its own.
 func (c *comparison) suspect(i *topup.Invoice) *topup.Purchase {
 	if p := c.answered[i.ID]; p != nil {
 		return p
@@ -112,9 +112,9 @@ func rank(p *topup.Purchase) int {
 	switch {
 	case p.State.Open():
 		return 0
-	case p.State == topup.Settled && p.Reference == "":
+	case p.State == topup.Credited && p.Reference == "":
 		return 1
-	case p.State != topup.Settled:
+	case p.State != topup.Credited:
 		return 2
 	default:
 		return 3
@@ -125,14 +125,14 @@ func rank(p *topup.Purchase) int {
 // belongs to.
 func (c *comparison) blame(p *topup.Purchase, i *topup.Invoice) {
 	named := c.invoices[p.Reference] // nil: none, or not read
-	if p.State == topup.Settled && !c.explained[p.ID] && (p.Reference == "" || named != nil && undone(named)) {
+	if p.State == topup.Credited && !c.explained[p.ID] && (p.Reference == "" || named != nil && undone(named)) {
 		// A person knew that it was charged, not under which id; or the bill that
 		// it had was taken back, and this is the one charge that is left.
 		c.explained[p.ID] = true
 		return
 	}
 	f := of(ChargedAfterNo, p)
-	if p.State == topup.Settled {
+	if p.State == topup.Credited {
 		f.Kind = DoubleCharge
 	}
 	f.Invoice, f.At = i.ID, i.At

@@ -17,7 +17,7 @@ var advancing = map[string]func(*testing.T, Opener){
 	"what was ordered cannot be changed":                             orderIsFrozen,
 	"an older revision is overtaken":                                 olderRevision,
 	"only steps on the chart are taken":                              onlyTheChart,
-	"nothing is parked before the quiet period is over":              parkedAfterQuiet,
+	"nothing needs review before the quiet period is over":           reviewAfterQuiet,
 	"nothing is confirmed without a reference or a person":           confirmedNeedsReference,
 	"a purchase that ends is seen in its target":                     endsAreSeen,
 	"a decline is asked about less and less, then not at all":        declinesAddUp,
@@ -26,7 +26,7 @@ var advancing = map[string]func(*testing.T, Opener){
 	"a changed payment method lifts a suspension":                    newCardLifts,
 	"one reference explains one purchase":                            oneReference,
 	"a claim can move to another reference":                          claimMoves,
-	"a payment is followed after the purchase settled":               paymentAfterSettled,
+	"a payment is followed after the purchase credited":              paymentAfterCredited,
 	"what no column takes is refused, not tried for ever":            untakeableIsRefused,
 	"a refusal keeps the row sent, and looks later make it declined": refusedThenDeclined,
 }
@@ -37,7 +37,7 @@ func everyFieldMoves(t *testing.T, open Opener) {
 	d.clock.forward(p.QuietPeriod)
 	at := func(n int) *time.Time { m := noon.Add(time.Duration(n) * time.Minute); return &m }
 	want := p
-	want.State, want.Payment, want.Reason, want.Detail = topup.Parked, topup.PaymentFailed, topup.FailedTimeout, "no answer in 75 s"
+	want.State, want.Payment, want.Reason, want.Detail = topup.NeedsReview, topup.PaymentFailed, topup.FailedTimeout, "no answer in 75 s"
 	want.LastSentAt, want.Attempts, want.Repeats, want.Refused, want.NeverRepeat = at(0), 3, 2, true, true
 	want.Reference, want.ReferenceBy, want.RowAt = "inv_9", "evidence", at(3)
 	want.Charged, want.ConfirmedAt = &topup.Money{Minor: 901_00, Currency: "USD"}, at(4)
@@ -79,7 +79,7 @@ func olderRevision(t *testing.T, open Opener) {
 	}
 	missing := p
 	missing.ID = "00000000-0000-7000-8000-000000000000"
-	if _, err := d.store.Advance(t.Context(), step(missing, settled)); !errors.Is(err, topup.ErrNotFound) {
+	if _, err := d.store.Advance(t.Context(), step(missing, credited)); !errors.Is(err, topup.ErrNotFound) {
 		t.Errorf("a purchase that does not exist: %v, want ErrNotFound", err)
 	}
 }
@@ -111,17 +111,17 @@ func onlyTheChart(t *testing.T, open Opener) {
 	}
 }
 
-func parkedAfterQuiet(t *testing.T, open Opener) {
+func reviewAfterQuiet(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	park := func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther }
+	review := func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.NeedsReview, topup.FailedOther }
 	p := d.send(acme)
 	d.clock.forward(p.QuietPeriod - time.Microsecond)
-	_, err := d.store.Advance(t.Context(), step(p, park))
-	if refusal, ok := errors.AsType[*ledger.RefusedError](err); !ok || refusal.Rule != "purchase_parked_after_quiet_period" {
-		t.Errorf("a microsecond early: %v, want a refusal by purchase_parked_after_quiet_period", err)
+	_, err := d.store.Advance(t.Context(), step(p, review))
+	if refusal, ok := errors.AsType[*ledger.RefusedError](err); !ok || refusal.Rule != "purchase_reviewed_after_quiet_period" {
+		t.Errorf("a microsecond early: %v, want a refusal by purchase_reviewed_after_quiet_period", err)
 	}
 	d.clock.forward(time.Microsecond)
-	if got := d.advance(p, park); got.State != topup.Parked {
+	if got := d.advance(p, review); got.State != topup.NeedsReview {
 		t.Errorf("on time: %s", got.State)
 	}
 }
@@ -150,11 +150,11 @@ func endsAreSeen(t *testing.T, open Opener) {
 		end  func(*desk) topup.Purchase
 		want topup.State
 	}{
-		{"settled", func(d *desk) topup.Purchase {
+		{"credited", func(d *desk) topup.Purchase {
 			p := d.advance(d.send(acme), confirmed("inv_1"))
 			d.clock.forward(time.Minute)
-			return d.advance(p, func(c *topup.Change) { row := noon.Add(time.Second); c.Next.RowAt = &row; settled(c) })
-		}, topup.Settled},
+			return d.advance(p, func(c *topup.Change) { row := noon.Add(time.Second); c.Next.RowAt = &row; credited(c) })
+		}, topup.Credited},
 		{"declined", func(d *desk) topup.Purchase {
 			p := d.send(acme)
 			d.clock.forward(time.Minute)
@@ -178,8 +178,8 @@ func endsAreSeen(t *testing.T, open Opener) {
 			if s.Open != nil || s.EndedState != tt.want || s.EndedAt == nil || !s.EndedAt.Equal(at) || s.Version != 2 {
 				t.Errorf("standing: open %v, ended %q at %v, version %d", s.Open, s.EndedState, s.EndedAt, s.Version)
 			}
-			if (s.SettledAt != nil) != (tt.want == topup.Settled) || (s.NewestRowAt != nil) != (tt.want == topup.Settled) {
-				t.Errorf("settled at %v, newest row at %v", s.SettledAt, s.NewestRowAt)
+			if (s.CreditedAt != nil) != (tt.want == topup.Credited) || (s.NewestRowAt != nil) != (tt.want == topup.Credited) {
+				t.Errorf("credited at %v, newest row at %v", s.CreditedAt, s.NewestRowAt)
 			}
 		})
 	}
@@ -301,14 +301,14 @@ func claimMoves(t *testing.T, open Opener) {
 	}
 }
 
-func paymentAfterSettled(t *testing.T, open Opener) {
+func paymentAfterCredited(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	p := d.advance(d.advance(d.send(acme), confirmed("inv_1")), settled)
+	p := d.advance(d.advance(d.send(acme), confirmed("inv_1")), credited)
 	version := d.standing(acme).Version
 	p = d.advance(p, func(c *topup.Change) {
 		c.Next.Payment, c.Next.Reason, c.Decline = topup.PaymentFailed, topup.FailedDeclined, true
 	})
-	if p.State != topup.Settled || p.Payment != topup.PaymentFailed || p.FinishedAt == nil {
+	if p.State != topup.Credited || p.Payment != topup.PaymentFailed || p.FinishedAt == nil {
 		t.Errorf("after a failed payment: %s, %s", p.State, p.Payment)
 	}
 	if s := d.standing(acme); s.Declines != 1 || s.Version != version {

@@ -136,7 +136,7 @@ func failedKeepsItsPlace(t *testing.T, open Opener) {
 		c.Next.State, c.Next.Payment, c.Next.Reason = topup.Declined, topup.PaymentVoid, topup.FailedDeclined
 	})
 	d.spent(2, 0)
-	d.advance(d.advance(d.send(acme), confirmed("inv_2")), settled)
+	d.advance(d.advance(d.send(acme), confirmed("inv_2")), credited)
 	d.spent(3, 900_00)
 }
 
@@ -222,7 +222,7 @@ func capIsNamed(t *testing.T, open Opener) {
 
 func spendingNow(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	d.advance(d.advance(d.send(customer(1)), confirmed("inv_1")), settled)
+	d.advance(d.advance(d.send(customer(1)), confirmed("inv_1")), credited)
 	d.plan(customer(2))
 	d.advance(d.send(customer(3)), refused)
 	d.advance(d.plan(customer(4)), cancelled)
@@ -268,7 +268,7 @@ func nearTheirCap(t *testing.T, open Opener) {
 		}
 	}
 	for n := range 4 {
-		d.advance(d.advance(d.send(customer(1)), confirmed(fmt.Sprint("inv_", n))), settled)
+		d.advance(d.advance(d.send(customer(1)), confirmed(fmt.Sprint("inv_", n))), credited)
 	}
 	d.plan(customer(2))
 	for n := range 2 {

@@ -14,7 +14,7 @@ import (
 var changing = map[string]func(*testing.T, Opener){
 	"a change that makes many low is bought for a few at once":  changeHolds,
 	"a tenth of a large rule is bought for at once":             changeOfManyHolds,
-	"a change is seen before the sweep's decisions are kept":    changeUnrecorded,
+	"a change is seen before the poll's decisions are kept":     changeUnrecorded,
 	"whoever falls below the old threshold is bought for":       changeBelowOld,
 	"a change in small steps is one change":                     changeInSteps,
 	"a rehearsal is no change, and neither is its end":          changeRehearsed,
@@ -30,7 +30,7 @@ var changing = map[string]func(*testing.T, Opener){
 	"a purchase that came to nothing is not counted once again": changeTriedAgain,
 }
 
-// judge records what a sweep decides about targets at a balance.
+// judge records what a poll decides about targets at a balance.
 func (d *desk) judge(threshold, balance int64, change func(*topup.Evaluation), targets ...topup.Target) {
 	d.t.Helper()
 	var list []topup.Evaluation

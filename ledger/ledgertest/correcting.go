@@ -35,10 +35,10 @@ func (d *desk) correct(p topup.Purchase, r topup.Resolution) topup.Purchase {
 	return stored
 }
 
-// bought is a purchase that settled under the reference.
+// bought is a purchase that credited under the reference.
 func (d *desk) bought(target topup.Target, reference string) topup.Purchase {
 	d.t.Helper()
-	p := d.advance(d.advance(d.send(target), confirmed(reference)), settled)
+	p := d.advance(d.advance(d.send(target), confirmed(reference)), credited)
 	d.clock.forward(p.QuietPeriod)
 	d.must(d.renewed(target.Provider))
 	return p
@@ -54,7 +54,7 @@ func correctedToCharged(t *testing.T, open Opener) {
 	d.clock.forward(10 * time.Minute)
 	seen := topup.Match{ID: "inv_9", Row: &row, Invoice: &topup.Invoice{ID: "inv_9", Amount: p.Price, Payment: topup.PaymentPending}, At: row.At}
 	after := d.correct(p, topup.Resolution{Charged: true, Reference: "inv_9", Seen: &seen})
-	if after.State != topup.Settled || after.Reference != "inv_9" || after.ReferenceBy != "person" || after.Payment != topup.PaymentPending || after.NextLookAt == nil {
+	if after.State != topup.Credited || after.Reference != "inv_9" || after.ReferenceBy != "person" || after.Payment != topup.PaymentPending || after.NextLookAt == nil {
 		t.Errorf("%s, %q by %q, payment %s, next look %v", after.State, after.Reference, after.ReferenceBy, after.Payment, after.NextLookAt)
 	}
 	if !after.FinishedAt.Equal(*p.FinishedAt) {
@@ -72,12 +72,12 @@ func correctedToCharged(t *testing.T, open Opener) {
 	evidence, err := d.store.Evidence(d.ctx(), p.ID)
 	d.must(err)
 	last := evidence[len(evidence)-1]
-	if last.Kind != topup.EvidenceCorrected || last.From != topup.Declined || last.To != topup.Settled || !strings.Contains(last.Text, "bea says charged as inv_9") {
+	if last.Kind != topup.EvidenceCorrected || last.From != topup.Declined || last.To != topup.Credited || !strings.Contains(last.Text, "bea says charged as inv_9") {
 		t.Errorf("the entry: %+v", last)
 	}
 	actions, err := d.store.Actions(d.ctx(), 1)
 	d.must(err)
-	if actions[0].Kind != ledger.ActionCorrect || actions[0].Effect != "declined → settled" || actions[0].By != "bea" || actions[0].Subject != p.ID {
+	if actions[0].Kind != ledger.ActionCorrect || actions[0].Effect != "declined → credited" || actions[0].By != "bea" || actions[0].Subject != p.ID {
 		t.Errorf("the action: %+v", actions[0])
 	}
 }
@@ -109,7 +109,7 @@ func correctedReference(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	p := d.bought(acme, "inv_1")
 	after := d.correct(p, topup.Resolution{Charged: true, Reference: "inv_2"})
-	if after.State != topup.Settled || after.Reference != "inv_2" {
+	if after.State != topup.Credited || after.Reference != "inv_2" {
 		t.Errorf("%s, %q", after.State, after.Reference)
 	}
 	d.spent(1, 900_00)

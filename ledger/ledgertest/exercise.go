@@ -162,7 +162,7 @@ func (d *desk) request(target topup.Target, change ...func(*topup.PlanRequest)) 
 			ID: id, Target: target, ProviderName: "hyperline", CustomerName: "Acme", ProductName: "API credits",
 			Rule: "api-credits", RuleVersion: "v1", Terms: []byte(`{"name":"api-credits"}`),
 			Credits: 600 * topup.Credit, Price: eur(900_00), PriceID: "pri_9large", ExpiresAt: &expires,
-			Key: key, Request: request, Fingerprint: request.Fingerprint(), Policy: topup.PolicyReplay,
+			Key: key, Request: request, Fingerprint: request.Fingerprint(), Policy: topup.PolicyRetry,
 			QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second,
 			Declines:      topup.DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4},
 			MaxReadingAge: 2 * time.Minute, BalanceBefore: 41_200_000, Threshold: 100 * topup.Credit,
@@ -266,7 +266,7 @@ func confirmed(reference string) func(*topup.Change) {
 	}
 }
 
-func settled(c *topup.Change) { c.Next.State, c.Next.NextLookAt = topup.Settled, nil }
+func credited(c *topup.Change) { c.Next.State, c.Next.NextLookAt = topup.Credited, nil }
 
 func cancelled(c *topup.Change) {
 	c.Next.State, c.Next.NextLookAt, c.Next.Reason = topup.Cancelled, nil, topup.FailedThrottled

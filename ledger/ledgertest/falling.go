@@ -295,7 +295,7 @@ func expiringListed(t *testing.T, open Opener) {
 	expires := func(at time.Time) func(*topup.PlanRequest) {
 		return func(r *topup.PlanRequest) { r.Purchase.ExpiresAt = &at }
 	}
-	d.advance(d.advance(d.send(acme, expires(end)), confirmed("inv_1")), settled)
+	d.advance(d.advance(d.send(acme, expires(end)), confirmed("inv_1")), credited)
 	d.advance(d.send(customer(1), expires(end)), confirmed("inv_2"))
 	d.advance(d.send(customer(2), expires(end)), refused) // bought nothing, or is not known to have
 	d.plan(customer(3), expires(end))

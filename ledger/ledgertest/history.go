@@ -73,7 +73,7 @@ func listIsFiltered(t *testing.T, open Opener) {
 		{"by customer", ledger.Filter{Customer: "cus_2"}, []int{2}},
 		{"by product", ledger.Filter{Product: acme.Product}, []int{3, 2, 1, 0}},
 		{"by label", ledger.Filter{ProviderName: "another"}, nil},
-		{"by states", ledger.Filter{States: []topup.State{topup.Cancelled, topup.Settled}}, []int{0}},
+		{"by states", ledger.Filter{States: []topup.State{topup.Cancelled, topup.Credited}}, []int{0}},
 		{"by payments", ledger.Filter{Payments: []topup.Payment{topup.PaymentFailed, topup.PaymentPending}}, nil},
 		{"by payments and states", ledger.Filter{Payments: []topup.Payment{topup.PaymentNone}, States: []topup.State{topup.Planned}, Limit: 2}, []int{3, 2}},
 		{"since, inclusive", ledger.Filter{Since: noon.Add(2 * time.Second)}, []int{3, 2}},
@@ -200,12 +200,12 @@ func dueInOrder(t *testing.T, open Opener) {
 	early := at(d.send(customer(2)), 2*time.Second)
 	at(d.send(customer(3)), time.Minute)
 	unpaid := d.advance(d.advance(d.send(customer(4)), confirmed("inv_4")), func(c *topup.Change) {
-		settled(c)
+		credited(c)
 		next := noon.Add(4 * time.Second)
 		c.Next.NextLookAt = &next
 	})
 	paid := d.advance(d.send(customer(5)), confirmed("inv_5"))
-	d.advance(paid, func(c *topup.Change) { c.Next.State, c.Next.Payment = topup.Settled, topup.PaymentPaid })
+	d.advance(paid, func(c *topup.Change) { c.Next.State, c.Next.Payment = topup.Credited, topup.PaymentPaid })
 	d.advance(d.send(customer(6)), func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Cancelled, topup.FailedThrottled })
 
 	d.clock.forward(3*time.Second - time.Microsecond)

@@ -66,9 +66,9 @@ func explainedIsOurs(t *testing.T, open Opener) {
 	if s.ForeignAt != nil || s.Version != version+1 || s.NewestRowAt == nil || !s.NewestRowAt.Equal(ours.At) {
 		t.Errorf("our own row: foreign at %v, version %d, newest row %v", s.ForeignAt, s.Version, s.NewestRowAt)
 	}
-	settledOne := d.advance(p, settled)
+	creditedOne := d.advance(p, credited)
 	d.clock.forward(time.Hour)
-	d.imports(0, ours, topup.Topup{ID: settledOne.Reference, At: noon})
+	d.imports(0, ours, topup.Topup{ID: creditedOne.Reference, At: noon})
 }
 
 func windowIsLeftAlone(t *testing.T, open Opener) {
@@ -85,7 +85,7 @@ func windowIsLeftAlone(t *testing.T, open Opener) {
 		addition("after", at.Add(topup.MatchAfter+time.Microsecond)))
 	p = d.advance(p, confirmed("inv_mine"))
 	d.imports(0, inside...) // the claim may still move
-	d.advance(p, settled)
+	d.advance(p, credited)
 	d.imports(2, inside...)
 }
 
@@ -124,13 +124,13 @@ func declaredForeign(t *testing.T, open Opener) {
 	}
 }
 
-// oursMakesFactsOld: a person settled a purchase whose row was never seen. The
+// oursMakesFactsOld: a person credited a purchase whose row was never seen. The
 // row turns up in a confirm read; a decision made without it must not buy.
 func oursMakesFactsOld(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	p := d.silent(d.send(acme))
-	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther })
-	for range 2 { // parked → confirmed → settled
+	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.NeedsReview, topup.FailedOther })
+	for range 2 { // in review → confirmed → credited
 		c, err := topup.Resolved(p, topup.Resolution{Charged: true, Reference: "inv_9", Note: "seen", By: "me"}, d.clock.Now())
 		d.must(err)
 		if p, err = d.store.Advance(d.ctx(), c); err != nil {
@@ -181,7 +181,7 @@ func contradictedByABill(t *testing.T, open Opener) {
 func (d *desk) denied() topup.Purchase {
 	d.t.Helper()
 	p := d.silent(d.send(acme))
-	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther })
+	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.NeedsReview, topup.FailedOther })
 	d.clock.forward(20 * time.Minute)
 	d.must(d.renewed(hyperline))
 	c, err := topup.Resolved(p, topup.Resolution{Note: "support says no", By: "ada"}, d.clock.Now())
@@ -240,11 +240,11 @@ func billsStand(t *testing.T, open Opener) {
 }
 
 // externalBill: it may stay unpaid for months, and must not block both ways out
-// of a parked purchase.
+// of a purchase that needs review.
 func externalBill(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	p := d.silent(d.send(acme))
-	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.Parked, topup.FailedOther })
+	p = d.advance(p, func(c *topup.Change) { c.Next.State, c.Next.Reason = topup.NeedsReview, topup.FailedOther })
 	bill := topup.Invoice{ID: "inv_theirs", Amount: eur(200_00), Payment: topup.PaymentPending, At: noon.Add(time.Minute)}
 	c, err := topup.Resolved(p, topup.Resolution{Note: "their own order", By: "ada", External: []topup.Invoice{bill}}, d.clock.Now())
 	d.must(err)

@@ -40,7 +40,7 @@ const numbers = `WITH RECURSIVE num(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM 
 
 // Fill writes a large ledger into an empty, migrated database: rows purchases,
 // one per customer and minute, the last of them planned now, all but the newest
-// settled, with their evidence and permits, as many additions by somebody else,
+// credited, with their evidence and permits, as many additions by somebody else,
 // and the evaluations of as many targets. The database's statistics are current
 // where it keeps any.
 func Fill(t testing.TB, url string, rows int, now time.Time) Large {
@@ -121,8 +121,8 @@ func (f *filler) fill(l Large) {
 	planned := fmt.Sprintf(`(%d - (%d - i) * CAST(%d AS BIGINT))`, f.now, l.Rows, f.minute)
 	target := fmt.Sprintf(`'%s', 'cus_' || i, '%s'`, l.Provider, LargeProduct)
 	old := fmt.Sprintf(`i <= %d`, l.Rows-l.Open)
-	when := func(settled, sent string) string {
-		return `CASE WHEN ` + old + ` THEN ` + settled + ` ELSE ` + sent + ` END`
+	when := func(credited, sent string) string {
+		return `CASE WHEN ` + old + ` THEN ` + credited + ` ELSE ` + sent + ` END`
 	}
 
 	f.do(fmt.Sprintf(`INSERT INTO provider (id, name, type, first_seen_at, known_at) VALUES ('%s', 'large', 'hyperline', 1, 1)`, l.Provider))
@@ -136,9 +136,9 @@ func (f *filler) fill(l Large) {
 			finished_at, changed_at, next_look_at, counted) ` + count + `
 		SELECT 'purchase-' || i, 4, ` + target + `, 'large', 'Customer', 'Credits', 'rule-' || (i % 1000), 'v1', '{}',
 			600000000, 90000, 'EUR', '', '', 'key-key-key-key-' || i, 'POST', '/v1/purchase',
-			'{}', 'f', 'replay', 900000000, 75000000, 3600000000, 86400000000, 4,
+			'{}', 'f', 'retry', 900000000, 75000000, 3600000000, 86400000000, 4,
 			120000000, 41000000, 100000000, '[]', ` + planned + `,
-			` + when(`'settled'`, `'sent'`) + `, ` + when(`'paid'`, `'none'`) + `, 'permit-permit-permit-' || i, ` + planned + `, ` + planned + `, ` + planned + `, 1,
+			` + when(`'credited'`, `'sent'`) + `, ` + when(`'paid'`, `'none'`) + `, 'permit-permit-permit-' || i, ` + planned + `, ` + planned + `, ` + planned + `, 1,
 			` + when(`'inv_' || i`, `NULL`) + `, ` + when(`'answer'`, `''`) + `, ` + when(planned, `NULL`) + `, ` + when(planned, `NULL`) + `,
 			` + when(planned+` + 30000000`, `NULL`) + `, ` + planned + `, ` + when(`NULL`, planned) + `, ` + when(`1`, `0`) + ` FROM num`)
 	f.do(`INSERT INTO permit (purchase_id, n, token, replica, at, idempotency_key, fingerprint, token_fingerprint, term) ` + count + `

@@ -168,7 +168,7 @@ func endedMakesRoom(t *testing.T, open Opener) {
 	if _, err := d.store.Plan(t.Context(), d.request(acme)); !errors.Is(err, topup.ErrPurchaseOpen) {
 		t.Errorf("Plan beside a confirmed purchase = %v, want ErrPurchaseOpen", err)
 	}
-	d.advance(p, settled)
+	d.advance(p, credited)
 	d.plan(acme)
 }
 

@@ -90,7 +90,7 @@ func canaryEnds(t *testing.T, open Opener) {
 
 func shownForADay(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	d.advance(d.advance(d.permit(d.permission(d.tries("the first", 1, true))), confirmed("inv_1")), settled)
+	d.advance(d.advance(d.permit(d.permission(d.tries("the first", 1, true))), confirmed("inv_1")), credited)
 	for range topup.CanaryFor / (30 * time.Minute) {
 		d.clock.forward(30 * time.Minute)
 		d.must(d.renewed(hyperline))

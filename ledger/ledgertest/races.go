@@ -22,7 +22,7 @@ var races = map[string]func(*testing.T, Opener){
 	"evidence appended at once is all kept":                 appendAtOnce,
 	"finished purchases are handed out once to many":        takeAtOnce,
 	"a row is imported once by many":                        importAtOnce,
-	"evaluations of many sweeps at once do not deadlock":    evaluateAtOnce,
+	"evaluations of many polls at once do not deadlock":     evaluateAtOnce,
 	"whole lives beside each other leave the caps balanced": wholeLives,
 }
 
@@ -275,7 +275,7 @@ func evaluateAtOnce(t *testing.T, open Opener) {
 	together(6, func(i int) {
 		var list []topup.Evaluation
 		for n := range 40 {
-			list = append(list, evaluation(customer((n*(i+1))%40), topup.Enough)) // every sweep in another order
+			list = append(list, evaluation(customer((n*(i+1))%40), topup.Enough)) // every poll in another order
 		}
 		if err := d.store.RecordEvaluations(t.Context(), list); err != nil {
 			t.Error(err)
@@ -300,7 +300,7 @@ func wholeLives(t *testing.T, open Opener) {
 		if p.State != topup.Cancelled {
 			purchases++
 		}
-		if p.State == topup.Settled || p.State.Open() {
+		if p.State == topup.Credited || p.State.Open() {
 			minor += p.Price.Minor
 		}
 	}
@@ -324,7 +324,7 @@ func (d *desk) carryOn(i int, p topup.Purchase, err error) {
 		_, err = d.store.Advance(ctx, step(p, refused))
 	default:
 		if p, err = d.store.Advance(ctx, step(p, confirmed("inv_"+p.ID))); err == nil {
-			_, err = d.store.Advance(ctx, step(p, settled))
+			_, err = d.store.Advance(ctx, step(p, credited))
 		}
 	}
 	if err != nil {

@@ -17,7 +17,7 @@ var refunding = map[string]func(*testing.T, Opener){
 // refundHolds: P12. And once released, the same refund holds nobody again.
 func refundHolds(t *testing.T, open Opener) {
 	d := newDesk(t, open)
-	d.advance(d.advance(d.send(acme), confirmed("inv_1")), settled)
+	d.advance(d.advance(d.send(acme), confirmed("inv_1")), credited)
 	planned := d.plan(acme)
 	d.must(d.store.HoldRefunded(t.Context(), acme, "inv_1", "inv_1 was refunded"))
 	d.must(d.store.HoldRefunded(t.Context(), acme, "inv_1", "seen again"))
@@ -59,10 +59,10 @@ func lastStood(t *testing.T, open Opener) {
 	want("")
 	first = d.advance(first, confirmed("inv_1"))
 	want("inv_1")
-	d.advance(first, settled)
+	d.advance(first, credited)
 	d.advance(d.send(acme), refused)
 	want("inv_1")
-	second := d.advance(d.advance(d.send(acme), confirmed("inv_2")), settled)
+	second := d.advance(d.advance(d.send(acme), confirmed("inv_2")), credited)
 	want("inv_2")
 	d.advance(second, func(c *topup.Change) { c.Next.Payment = topup.PaymentVoid })
 	want("inv_1")

@@ -142,7 +142,7 @@ func (d *desk) lived(target topup.Target, payment topup.Payment) topup.Purchase 
 		}
 	})
 	return d.advance(p, func(c *topup.Change) {
-		settled(c)
+		credited(c)
 		c.Next.Payment = payment
 	})
 }

@@ -21,7 +21,7 @@ func rewound(t *testing.T, open Opener) {
 	unclear := d.send(customer(1)) // sent by the right clock
 	d.clock.forward(day)
 	d.takeLease()
-	d.advance(d.advance(d.send(customer(2)), confirmed("inv_2")), settled)
+	d.advance(d.advance(d.send(customer(2)), confirmed("inv_2")), credited)
 	for range 2 {
 		d.advance(d.send(customer(3)), refused)
 	}
@@ -37,8 +37,8 @@ func rewound(t *testing.T, open Opener) {
 	}
 	now := d.clock.Now()
 	s := d.standing(customer(2))
-	if s.EndedAt == nil || !s.EndedAt.Equal(now) || s.SettledAt == nil || !s.SettledAt.Equal(now) {
-		t.Errorf("ended at %v, settled at %v; want both now: the cooldown begins", s.EndedAt, s.SettledAt)
+	if s.EndedAt == nil || !s.EndedAt.Equal(now) || s.CreditedAt == nil || !s.CreditedAt.Equal(now) {
+		t.Errorf("ended at %v, credited at %v; want both now: the cooldown begins", s.EndedAt, s.CreditedAt)
 	}
 	if s = d.standing(customer(3)); s.Declines != 2 || s.BackoffUntil == nil || s.BackoffUntil.Sub(now) > day || !s.BackoffUntil.After(now) {
 		t.Errorf("%d declines, back-off until %v; want 2 and within a day", s.Declines, s.BackoffUntil)

@@ -36,7 +36,7 @@ func manyAreEach(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	d.plan(customer(1))
 	d.send(customer(2))
-	d.advance(d.advance(d.send(customer(3)), confirmed("inv_3")), settled)
+	d.advance(d.advance(d.send(customer(3)), confirmed("inv_3")), credited)
 	d.advance(d.send(customer(4)), refused)
 	d.doubt(customer(5), customer(6), customer(7), customer(8))
 	d.plan(topup.Target{Provider: voice, Customer: "env-1", Product: "credits"})

@@ -62,7 +62,7 @@ func unjudgedOldest(t *testing.T, open Opener) {
 		}
 	}
 	unjudged(noon, time.Time{})
-	over := d.advance(d.advance(d.send(customer(1)), confirmed("inv_1")), settled)
+	over := d.advance(d.advance(d.send(customer(1)), confirmed("inv_1")), credited)
 	d.clock.forward(50 * time.Minute)
 	d.must(d.renewed(hyperline))
 	unjudged(d.clock.Now(), time.Time{})
@@ -73,7 +73,7 @@ func unjudgedOldest(t *testing.T, open Opener) {
 	blocked := d.advance(d.send(customer(2)), confirmed("inv_2"))
 	d.clock.forward(3 * 24 * time.Hour)
 	unjudged(d.clock.Now(), blocked.PlannedAt) // still open
-	d.advance(blocked, settled)
+	d.advance(blocked, credited)
 	unjudged(d.clock.Now().Add(-time.Hour), blocked.PlannedAt) // it was open then
 	unjudged(d.clock.Now().Add(time.Hour), time.Time{})
 	got, err := d.store.Unjudged(t.Context(), voice, noon, nil)

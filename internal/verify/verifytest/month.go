@@ -66,7 +66,7 @@ func NewMonthIn(t testing.TB, database string, customers int) *Month {
 	m.Provider = config.Provider{
 		Name: "hyperline", Type: topup.Hyperline, BaseURL: base, Token: config.NewSecret(emulator.DefaultToken),
 		RateLimit:       config.RateLimit{Reads: config.Rate{Count: 999_999, Window: time.Second}, Writes: config.Rate{Count: 999_999, Window: time.Second}, SharePercent: 100},
-		PurchaseTimeout: 75 * time.Second, Unclear: config.Unclear{Policy: config.Replay, QuietPeriod: 15 * time.Minute},
+		PurchaseTimeout: 75 * time.Second, UnknownOutcome: config.UnknownOutcome{Policy: config.Retry, QuietPeriod: 15 * time.Minute},
 	}
 	m.URL = server.URL
 	m.Store, err = ledger.Open(t.Context(), database, ledger.Options{Now: clock})
@@ -132,7 +132,7 @@ func (m *Month) Send(customer string, expires *time.Time) topup.Purchase {
 		Purchase: topup.Purchase{
 			ID: id, Key: key, Target: target, ProviderName: "hyperline", Rule: "api-credits", RuleVersion: "v1", Terms: []byte(`{}`),
 			Credits: 120 * topup.Credit, Price: topup.Money{Minor: 200_00, Currency: "EUR"}, PriceID: emulator.SmallPack, ExpiresAt: expires,
-			Request: request, Fingerprint: request.Fingerprint(), Policy: topup.PolicyReplay,
+			Request: request, Fingerprint: request.Fingerprint(), Policy: topup.PolicyRetry,
 			QuietPeriod: 15 * time.Minute, PurchaseTimeout: 75 * time.Second, MaxReadingAge: 2 * time.Minute,
 			Declines:      topup.DeclineTerms{Backoff: time.Hour, MaxBackoff: 24 * time.Hour, SuspendAfter: 4},
 			BalanceBefore: 40 * topup.Credit, Threshold: 100 * topup.Credit, ReadAt: m.Now, RefreshedAt: m.Now,

@@ -92,7 +92,7 @@ CREATE TRIGGER purchase_transition_kept BEFORE UPDATE OR DELETE ON purchase_tran
 CREATE FUNCTION evidence_deleted() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
   IF OLD.kind NOT IN ('planned', 'look', 'payment', 'state') OR NOT EXISTS
-     (SELECT 1 FROM purchase p WHERE p.id = OLD.purchase_id AND p.state IN ('settled', 'declined', 'cancelled') AND p.payment NOT IN ('pending', 'failed')
+     (SELECT 1 FROM purchase p WHERE p.id = OLD.purchase_id AND p.state IN ('credited', 'declined', 'cancelled') AND p.payment NOT IN ('pending', 'failed')
       AND p.finished_at < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - 7776000000000) THEN
     PERFORM topupd_refuse('evidence_is_kept');
   END IF;
@@ -153,5 +153,5 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER purchase_corrected BEFORE UPDATE ON purchase FOR EACH ROW
-  WHEN (OLD.state IN ('settled', 'declined', 'cancelled') AND NEW.state <> OLD.state OR NEW.corrected_at IS DISTINCT FROM OLD.corrected_at)
+  WHEN (OLD.state IN ('credited', 'declined', 'cancelled') AND NEW.state <> OLD.state OR NEW.corrected_at IS DISTINCT FROM OLD.corrected_at)
   EXECUTE FUNCTION purchase_corrected();

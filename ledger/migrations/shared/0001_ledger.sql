@@ -42,9 +42,9 @@ CREATE TABLE target (
   payment_fingerprint TEXT   NOT NULL DEFAULT '' CONSTRAINT target_payment_fingerprint_bounded CHECK (length(payment_fingerprint) <= 2000),
   newest_row_at       BIGINT,                  -- provider time of the newest addition of credits, whoever made it
   foreign_at          BIGINT,                  -- the same of the newest addition that is not ours
-  settled_at          BIGINT,
+  credited_at          BIGINT,
   ended_at            BIGINT,
-  ended_state         TEXT   NOT NULL DEFAULT '' CONSTRAINT target_ended_state_known CHECK (ended_state IN ('', 'settled', 'declined', 'cancelled')),
+  ended_state         TEXT   NOT NULL DEFAULT '' CONSTRAINT target_ended_state_known CHECK (ended_state IN ('', 'credited', 'declined', 'cancelled')),
   implausible         TEXT   NOT NULL DEFAULT '' CONSTRAINT target_implausible_bounded CHECK (length(implausible) <= 2000),
   -- Whole requests that the provider turned away before they ran: in a row, no next
   -- one before, and how many on the UTC day that begins then.
@@ -95,7 +95,7 @@ CREATE TABLE purchase (
   request_path        TEXT   NOT NULL CONSTRAINT purchase_path_bounded CHECK (length(request_path) BETWEEN 1 AND 4000),
   request_body        BYTEA  NOT NULL CONSTRAINT purchase_body_bounded CHECK (length(request_body) <= 100000),
   fingerprint         TEXT   NOT NULL CONSTRAINT purchase_fingerprint_bounded CHECK (length(fingerprint) BETWEEN 1 AND 128),
-  policy              TEXT   NOT NULL CONSTRAINT purchase_policy_known CHECK (policy IN ('replay', 'park')),
+  policy              TEXT   NOT NULL CONSTRAINT purchase_policy_known CHECK (policy IN ('retry', 'review')),
   quiet_period_us     BIGINT NOT NULL CONSTRAINT purchase_quiet_period_in_range CHECK (quiet_period_us BETWEEN 0 AND 604800000000),
   purchase_timeout_us BIGINT NOT NULL CONSTRAINT purchase_timeout_in_range CHECK (purchase_timeout_us BETWEEN 0 AND 86400000000),
   backoff_us          BIGINT NOT NULL CONSTRAINT purchase_backoff_in_range CHECK (backoff_us BETWEEN 0 AND 31622400000000),
@@ -109,7 +109,7 @@ CREATE TABLE purchase (
   baseline            TEXT   NOT NULL CONSTRAINT purchase_baseline_bounded CHECK (length(baseline) <= 1000000),
   planned_at          BIGINT NOT NULL,
 
-  state               TEXT   NOT NULL CONSTRAINT purchase_state_known CHECK (state IN ('planned', 'held', 'sent', 'confirmed', 'parked', 'settled', 'declined', 'cancelled')),
+  state               TEXT   NOT NULL CONSTRAINT purchase_state_known CHECK (state IN ('planned', 'held', 'sent', 'confirmed', 'needs_review', 'credited', 'declined', 'cancelled')),
   payment             TEXT   NOT NULL CONSTRAINT purchase_payment_known CHECK (payment IN ('none', 'pending', 'paid', 'failed', 'void')),
   reason              TEXT   NOT NULL DEFAULT '' CONSTRAINT purchase_reason_bounded CHECK (length(reason) <= 50),
   detail              TEXT   NOT NULL DEFAULT '' CONSTRAINT purchase_detail_bounded CHECK (length(detail) <= 4000),
@@ -150,24 +150,24 @@ CREATE TABLE purchase (
   -- A person's correcting entry: the newest is on the row, each is in the history
   -- for ever. It goes between final states, so that nothing is opened again.
   corrected_at        BIGINT,
-  corrected_from      TEXT   NOT NULL DEFAULT '' CONSTRAINT purchase_corrected_from_known CHECK (corrected_from IN ('', 'confirmed', 'settled', 'declined', 'cancelled')),
+  corrected_from      TEXT   NOT NULL DEFAULT '' CONSTRAINT purchase_corrected_from_known CHECK (corrected_from IN ('', 'confirmed', 'credited', 'declined', 'cancelled')),
 
   FOREIGN KEY (provider, customer, product) REFERENCES target (provider, customer, product),
   -- Nothing counts as bought without the provider's own id or a person's name.
-  CONSTRAINT purchase_confirmed_by_reference_or_person CHECK (state NOT IN ('confirmed', 'settled') OR reference IS NOT NULL OR resolved_by <> ''),
+  CONSTRAINT purchase_confirmed_by_reference_or_person CHECK (state NOT IN ('confirmed', 'credited') OR reference IS NOT NULL OR resolved_by <> ''),
   CONSTRAINT purchase_declined_has_a_reason CHECK (state <> 'declined' OR reason <> '' OR resolved_by <> ''),
   CONSTRAINT purchase_resolved_with_a_note CHECK (resolved_by = '' OR note <> ''),
   -- Nobody may tell what became of a request before it had a permit.
   CONSTRAINT purchase_sent_has_times CHECK (state IN ('planned', 'held', 'cancelled') OR (sent_at IS NOT NULL AND last_sent_at IS NOT NULL)),
   -- Absence proves nothing while the request may still run; 12 hours after the first one it is a person's turn.
-  CONSTRAINT purchase_parked_after_quiet_period CHECK (state <> 'parked' OR changed_at >= last_sent_at + quiet_period_us OR changed_at > sent_at + 43200000000),
-  CONSTRAINT purchase_finished_when_final CHECK ((state IN ('settled', 'declined', 'cancelled')) = (finished_at IS NOT NULL))
+  CONSTRAINT purchase_reviewed_after_quiet_period CHECK (state <> 'needs_review' OR changed_at >= last_sent_at + quiet_period_us OR changed_at > sent_at + 43200000000),
+  CONSTRAINT purchase_finished_when_final CHECK ((state IN ('credited', 'declined', 'cancelled')) = (finished_at IS NOT NULL))
 );
 
 -- P1: at most one open purchase per target, however many processes run. A
 -- state that this index does not know blocks.
 CREATE UNIQUE INDEX purchase_one_open ON purchase (provider, customer, product)
-  WHERE state NOT IN ('settled', 'declined', 'cancelled');
+  WHERE state NOT IN ('credited', 'declined', 'cancelled');
 -- One charge at the provider explains one purchase.
 CREATE UNIQUE INDEX purchase_reference ON purchase (provider, reference) WHERE reference IS NOT NULL;
 CREATE UNIQUE INDEX purchase_key ON purchase (idempotency_key);
@@ -522,7 +522,7 @@ CREATE TABLE change_count (
 );
 
 -- Balances that became zero or unreadable although nothing explains it (P14): one
--- row per target, from the sweep that saw it. Rows of two minutes are counted, of
+-- row per target, from the poll that saw it. Rows of two minutes are counted, of
 -- all accounts of a host where a provider is one account, so that processes agree
 -- on a crowd. A row is open until the balance is back, or believed because a
 -- person or an expiry at the provider says that it is true.
@@ -553,8 +553,8 @@ CREATE TABLE purchase_transition (
 INSERT INTO purchase_transition (from_state, to_state) VALUES
   ('planned', 'sent'), ('planned', 'cancelled'),
   ('held', 'planned'), ('held', 'cancelled'),
-  ('sent', 'confirmed'), ('sent', 'declined'), ('sent', 'cancelled'), ('sent', 'parked'),
-  ('confirmed', 'settled'), ('confirmed', 'declined'),
-  ('parked', 'confirmed'), ('parked', 'declined'),
+  ('sent', 'confirmed'), ('sent', 'declined'), ('sent', 'cancelled'), ('sent', 'needs_review'),
+  ('confirmed', 'credited'), ('confirmed', 'declined'),
+  ('needs_review', 'confirmed'), ('needs_review', 'declined'),
   -- A person's correction.
-  ('settled', 'declined'), ('declined', 'settled'), ('cancelled', 'settled');
+  ('credited', 'declined'), ('declined', 'credited'), ('cancelled', 'credited');

@@ -76,7 +76,7 @@ END;
 -- +goose StatementBegin
 CREATE TRIGGER evidence_kept BEFORE DELETE ON evidence FOR EACH ROW BEGIN
   SELECT RAISE(ABORT, 'evidence_is_kept') WHERE OLD.kind NOT IN ('planned', 'look', 'payment', 'state') OR NOT EXISTS
-    (SELECT 1 FROM purchase p WHERE p.id = OLD.purchase_id AND p.state IN ('settled', 'declined', 'cancelled') AND p.payment NOT IN ('pending', 'failed')
+    (SELECT 1 FROM purchase p WHERE p.id = OLD.purchase_id AND p.state IN ('credited', 'declined', 'cancelled') AND p.payment NOT IN ('pending', 'failed')
      AND p.finished_at < CAST(unixepoch('now') AS INTEGER) * 1000000 - 7776000000000);
 END;
 -- +goose StatementEnd
@@ -166,7 +166,7 @@ END;
 -- A purchase ends once. Only a person's correction, with its entry in the history, makes another end of it.
 -- +goose StatementBegin
 CREATE TRIGGER purchase_corrected BEFORE UPDATE ON purchase FOR EACH ROW
-WHEN OLD.state IN ('settled', 'declined', 'cancelled') AND NEW.state <> OLD.state OR NEW.corrected_at IS NOT OLD.corrected_at BEGIN
+WHEN OLD.state IN ('credited', 'declined', 'cancelled') AND NEW.state <> OLD.state OR NEW.corrected_at IS NOT OLD.corrected_at BEGIN
   SELECT RAISE(ABORT, 'purchase_ends_once_or_is_corrected') WHERE NEW.resolved_by = '' OR NEW.corrected_at IS NOT NEW.changed_at
     OR NEW.corrected_from <> OLD.state OR NOT EXISTS
     (SELECT 1 FROM evidence e WHERE e.purchase_id = NEW.id AND e.kind = 'corrected' AND e.at = NEW.corrected_at

@@ -15,42 +15,42 @@ import (
 	"topupd/topup"
 )
 
-func TestSweepOfAThousandCustomers(t *testing.T) {
+func TestPollOfAThousandCustomers(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 1000, MissingCards: 0.05, DeclinedCards: 0.05, Native: 0.1}})
 	c := w.client(t)
-	sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
-	if !sweep.Complete || len(sweep.Readings) != 1000 {
-		t.Fatalf("complete %v with %d readings, want all 1000", sweep.Complete, len(sweep.Readings))
+	if !poll.Complete || len(poll.Readings) != 1000 {
+		t.Fatalf("complete %v with %d readings, want all 1000", poll.Complete, len(poll.Readings))
 	}
-	if sweep.Reads > 25 || sweep.Reads != w.reads() {
-		t.Errorf("%d reads (%d on the wire), want at most 25", sweep.Reads, w.reads())
+	if poll.Reads > 25 || poll.Reads != w.reads() {
+		t.Errorf("%d reads (%d on the wire), want at most 25", poll.Reads, w.reads())
 	}
-	compare(t, w, sweep)
+	compare(t, w, poll)
 
 	before := w.reads()
 	_, err = clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	if again := w.reads() - before; again != 10 {
-		t.Errorf("the next sweep within a minute took %d reads, want 10: the balances alone", again)
+		t.Errorf("the next poll within a minute took %d reads, want 10: the balances alone", again)
 	}
 	w.pass(61 * time.Second)
 	before = w.reads()
 	_, err = clients.Gather(t.Context(), c, []topup.ProductID{product})
 	must(t, err)
 	if again := w.reads() - before; again <= 15 || again > 25 {
-		t.Errorf("a sweep a minute later took %d reads, want the customers too", again)
+		t.Errorf("a poll a minute later took %d reads, want the customers too", again)
 	}
 }
 
 // compare holds every reading to the truth.
-func compare(t *testing.T, w *world, sweep clients.Whole) {
+func compare(t *testing.T, w *world, poll clients.Whole) {
 	t.Helper()
 	truth := map[topup.CustomerID]emulator.Customer{}
 	for _, c := range w.Customers() {
 		truth[topup.CustomerID(c.ID)] = c
 	}
-	for _, r := range sweep.Readings {
+	for _, r := range poll.Readings {
 		want := truth[r.Target.Customer]
 		balance, err := topup.ParseCredits(want.Balance)
 		must(t, err)
@@ -77,7 +77,7 @@ func compare(t *testing.T, w *world, sweep clients.Whole) {
 	}
 }
 
-func TestSweepUnderFaults(t *testing.T) {
+func TestPollUnderFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		faults   emulator.Faults
@@ -91,10 +91,10 @@ func TestSweepUnderFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, emulator.Options{Faults: tt.faults, Hyperline: emulator.HyperlineOptions{Customers: tt.count}})
-			sweep, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
 			must(t, err)
-			if sweep.Complete != tt.complete || tt.complete && len(sweep.Readings) != tt.count {
-				t.Errorf("complete %v with %d readings in %d reads, want %v", sweep.Complete, len(sweep.Readings), sweep.Reads, tt.complete)
+			if poll.Complete != tt.complete || tt.complete && len(poll.Readings) != tt.count {
+				t.Errorf("complete %v with %d readings in %d reads, want %v", poll.Complete, len(poll.Readings), poll.Reads, tt.complete)
 			}
 		})
 	}
@@ -107,16 +107,16 @@ func TestABadBalanceIsBadAlone(t *testing.T) {
 				Faults:    emulator.Faults{GlitchValue: value, Next: []string{"glitch_balance"}},
 				Hyperline: emulator.HyperlineOptions{Customers: 5},
 			})
-			sweep, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
 			must(t, err)
 			bad := 0
-			for _, r := range sweep.Readings {
+			for _, r := range poll.Readings {
 				if r.Bad != "" {
 					bad++
 				}
 			}
-			if bad != 1 || len(sweep.Readings) != 5 || !sweep.Complete {
-				t.Errorf("%d of %d readings are bad, complete %v; want 1 of 5", bad, len(sweep.Readings), sweep.Complete)
+			if bad != 1 || len(poll.Readings) != 5 || !poll.Complete {
+				t.Errorf("%d of %d readings are bad, complete %v; want 1 of 5", bad, len(poll.Readings), poll.Complete)
 			}
 		})
 	}
@@ -179,12 +179,12 @@ func TestHostileRows(t *testing.T) {
 		{"a total that promises more is not reached", []string{row("cus_a", `"current_balance":5`)}, 2, "", "5", 1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			sweep, err := clients.Gather(t.Context(), serve(t, list(tt.total, tt.rows, "cus_a")), []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), serve(t, list(tt.total, tt.rows, "cus_a")), []topup.ProductID{product})
 			must(t, err)
-			if len(sweep.Readings) != tt.readings || sweep.Complete != tt.complete {
-				t.Fatalf("%d readings, complete %v; want %d, %v", len(sweep.Readings), sweep.Complete, tt.readings, tt.complete)
+			if len(poll.Readings) != tt.readings || poll.Complete != tt.complete {
+				t.Fatalf("%d readings, complete %v; want %d, %v", len(poll.Readings), poll.Complete, tt.readings, tt.complete)
 			}
-			r := sweep.Readings[0]
+			r := poll.Readings[0]
 			if tt.bad == "" && (r.Bad != "" || r.Balance.String() != tt.balance) || !strings.Contains(r.Bad, tt.bad) {
 				t.Errorf("balance %s, bad %q; want %s, %q", r.Balance, r.Bad, tt.balance, tt.bad)
 			}
@@ -206,7 +206,7 @@ func TestUnreadableListsAreErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, tt.body) })
 			if _, err := clients.Gather(t.Context(), serve(t, h), []topup.ProductID{product}); !contains(err, tt.want) {
-				t.Errorf("Sweep = %v, want %q", err, tt.want)
+				t.Errorf("Poll = %v, want %q", err, tt.want)
 			}
 		})
 	}
@@ -214,10 +214,10 @@ func TestUnreadableListsAreErrors(t *testing.T) {
 
 func TestRowsOfOtherProductsAreLeftOut(t *testing.T) {
 	rows := []string{row("cus_a", `"current_balance":5`), strings.ReplaceAll(row("cus_a", `"current_balance":7`), string(product), "itm_other")}
-	sweep, err := clients.Gather(t.Context(), serve(t, list(2, rows, "cus_a")), []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), serve(t, list(2, rows, "cus_a")), []topup.ProductID{product})
 	must(t, err)
-	if len(sweep.Readings) != 1 || sweep.Readings[0].Target.Product != product || !sweep.Complete {
-		t.Errorf("readings %+v, complete %v", sweep.Readings, sweep.Complete)
+	if len(poll.Readings) != 1 || poll.Readings[0].Target.Product != product || !poll.Complete {
+		t.Errorf("readings %+v, complete %v", poll.Readings, poll.Complete)
 	}
 }
 
@@ -232,11 +232,11 @@ func TestAnIgnoredPaymentMethodFilterIsNoticed(t *testing.T) {
 		}
 		w.Handler().ServeHTTP(rw, r)
 	})
-	sweep, err := clients.Gather(t.Context(), serve(t, server), []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), serve(t, server), []topup.ProductID{product})
 	must(t, err)
-	known := slices.ContainsFunc(sweep.Readings, func(r topup.Reading) bool { return r.Account.PaymentMethod != topup.PaymentUnknown })
-	if known || len(sweep.Readings) != 250 || !sweep.Complete {
-		t.Errorf("%d readings, complete %v, payment methods known: %v", len(sweep.Readings), sweep.Complete, known)
+	known := slices.ContainsFunc(poll.Readings, func(r topup.Reading) bool { return r.Account.PaymentMethod != topup.PaymentUnknown })
+	if known || len(poll.Readings) != 250 || !poll.Complete {
+		t.Errorf("%d readings, complete %v, payment methods known: %v", len(poll.Readings), poll.Complete, known)
 	}
 	if lists.Load() > 6 { // the whole list from both ends, and the first page that gives it away
 		t.Errorf("%d pages of customers were read, want 4, or 2 more where the ends meet", lists.Load())
@@ -257,15 +257,15 @@ func TestCustomersThatNoPartListsAreReadByThemselves(t *testing.T) {
 				}
 				w.Handler().ServeHTTP(rw, r)
 			}))
-			sweep, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), c, []topup.ProductID{product})
 			must(t, err)
-			for _, r := range sweep.Readings {
+			for _, r := range poll.Readings {
 				if r.Account.Currency != "EUR" || r.Account.Inactive != "" || r.Account.PaymentMethod != topup.PaymentUnknown {
 					t.Fatalf("account %+v", r.Account)
 				}
 			}
-			if len(sweep.Readings) != tt.count || sweep.Reads > 12 {
-				t.Errorf("%d readings in %d reads", len(sweep.Readings), sweep.Reads)
+			if len(poll.Readings) != tt.count || poll.Reads > 12 {
+				t.Errorf("%d readings in %d reads", len(poll.Readings), poll.Reads)
 			}
 		})
 	}
@@ -274,15 +274,15 @@ func TestCustomersThatNoPartListsAreReadByThemselves(t *testing.T) {
 func TestAnArchivedCustomerIsInactive(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 3}})
 	must(t, w.Archive(string(aCard)))
-	sweep, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), w.client(t), []topup.ProductID{product})
 	must(t, err)
-	compare(t, w, sweep)
+	compare(t, w, poll)
 }
 
 func TestAnUnlistedCustomerIsInactive(t *testing.T) {
-	sweep, err := clients.Gather(t.Context(), serve(t, list(1, []string{row("cus_gone", `"current_balance":5`)})), []topup.ProductID{product})
+	poll, err := clients.Gather(t.Context(), serve(t, list(1, []string{row("cus_gone", `"current_balance":5`)})), []topup.ProductID{product})
 	must(t, err)
-	if r := sweep.Readings[0]; !strings.Contains(r.Account.Inactive, "does not know the customer") {
+	if r := poll.Readings[0]; !strings.Contains(r.Account.Inactive, "does not know the customer") {
 		t.Errorf("account %+v", r.Account)
 	}
 }
@@ -326,9 +326,9 @@ func TestTheProductsMarkIsUsedWhereTheCustomerHasNone(t *testing.T) {
 			mux.HandleFunc("/v1/products/", func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = fmt.Fprintf(w, `{"id":%q,"name":"API credits","status":"active","type":"credit","low_credits_threshold":%s,"price_configurations":[]}`, product, tt.mark)
 			})
-			sweep, err := clients.Gather(t.Context(), serve(t, mux), []topup.ProductID{product})
+			poll, err := clients.Gather(t.Context(), serve(t, mux), []topup.ProductID{product})
 			must(t, err)
-			r := sweep.Readings[0]
+			r := poll.Readings[0]
 			got := ""
 			if r.Threshold != nil {
 				got = r.Threshold.String()

@@ -139,14 +139,14 @@ func TestWhoWasDryAndGotCreditsIsHeldBesideTheCrowd(t *testing.T) {
 				w.run(t, "a")
 				after(7 * time.Second)
 				w.balance("cus_11", 0)
-				after(topup.FallWindow + sweepTime) // it fell by itself, not with the others
+				after(topup.FallWindow + pollTime) // it fell by itself, not with the others
 				if tt.row != 0 {
-					at := time.Now().Add(tt.row - topup.FallWindow - sweepTime/2)
+					at := time.Now().Add(tt.row - topup.FallWindow - pollTime/2)
 					w.ledger.of("cus_11", func(s *topup.Standing) { s.NewestRowAt = &at })
 				}
 				after(time.Second)
 				w.empty(tt.crowd)
-				after(sweepTime)
+				after(pollTime)
 				if held := w.ledger.held("cus_11"); held == tt.bought {
 					t.Errorf("held: %t, want %t", held, !tt.bought)
 				}
@@ -198,9 +198,9 @@ func TestAHoldThatTheLedgerDoesNotTakeHoldsAllTheSame(t *testing.T) {
 			t.Fatalf("bought for %d customers whose hold could not be stored", n)
 		}
 		w.ledger.do(func(m *memory) { m.holdErr = nil })
-		after(sweepTime)
+		after(pollTime)
 		if !w.ledger.held("cus_05") || p.board.state("cus_05").Reason != topup.Implausible {
-			t.Error("the next sweep did not try again")
+			t.Error("the next poll did not try again")
 		}
 		w.resume()
 		after(30 * time.Second)
@@ -250,7 +250,7 @@ func TestATargetThatIsNotShownAnyMore(t *testing.T) {
 		p := w.run(t, "a")
 		after(7 * time.Second)
 		w.set("gone", func(a *account) { a.hidden = true })
-		after(sweepTime)
+		after(pollTime)
 		s := p.board.state("gone")
 		if s.Reason != topup.NotSeen || s.Balance == nil || *s.Balance != 50*topup.Credit || s.TroubleSince.IsZero() {
 			t.Errorf("state %+v, want not_seen with the last balance, in trouble", s)
@@ -258,15 +258,15 @@ func TestATargetThatIsNotShownAnyMore(t *testing.T) {
 		w.do(func(at *provider) { at.incomplete = true })
 		after(2 * time.Hour)
 		if got := p.board.state("gone").Reason; got != topup.NotSeen {
-			t.Errorf("incomplete sweeps prove nothing, but it is %q", got)
+			t.Errorf("incomplete polls prove nothing, but it is %q", got)
 		}
 		w.do(func(at *provider) { at.incomplete = false })
-		after(2 * sweepTime)
+		after(2 * pollTime)
 		if p.board.shows("gone") {
-			t.Error("after an hour and a complete sweep it counts as taken off")
+			t.Error("after an hour and a complete poll it counts as taken off")
 		}
-		if results := p.board.sweeps(); results[0] != SweptOK || !slices.Contains(results, SweptIncomplete) {
-			t.Errorf("sweeps: %v", results[:5])
+		if results := p.board.polls(); results[0] != SweptOK || !slices.Contains(results, SweptIncomplete) {
+			t.Errorf("polls: %v", results[:5])
 		}
 	})
 }
@@ -284,7 +284,7 @@ func TestAProviderThatCannotBeRead(t *testing.T) {
 		if got := p.board.state("full").Reason; got != topup.Enough {
 			t.Errorf("a reading younger than max_reading_age still counts, got %q", got)
 		}
-		after(time.Minute + 2*sweepTime)
+		after(time.Minute + 2*pollTime)
 		for _, customer := range []topup.CustomerID{"low", "full"} {
 			if got := p.board.state(customer).Reason; got != topup.ProviderUnavailable {
 				t.Errorf("%s: %q, want provider_unavailable", customer, got)
@@ -297,11 +297,11 @@ func TestAProviderThatCannotBeRead(t *testing.T) {
 		if !p.board.state("full").TroubleSince.IsZero() {
 			t.Error("a customer who had enough is not low because nobody can look")
 		}
-		if results := p.board.sweeps(); results[len(results)-1] != SweptError {
-			t.Errorf("sweeps: %v", results)
+		if results := p.board.polls(); results[len(results)-1] != SweptError {
+			t.Errorf("polls: %v", results)
 		}
-		if p.LastSweep().Sub(w.start) > 10*time.Second {
-			t.Errorf("a failed sweep counted as one that gave readings")
+		if p.LastPoll().Sub(w.start) > 10*time.Second {
+			t.Errorf("a failed poll counted as one that gave readings")
 		}
 	})
 }
@@ -370,13 +370,13 @@ func TestTheDecisionLogHasEveryChangeAndOneLineAMinute(t *testing.T) {
 			}
 		})
 		w.balance("cus", 50)
-		after(sweepTime)
+		after(pollTime)
 		e := w.ledger.last("cus")
 		if e.Reason != topup.Paused || !e.Since.Equal(w.start.Add(125*time.Second)) || len(e.Detail) == 0 {
 			t.Errorf("a change is recorded at once: %+v", e)
 		}
 		w.reload(func(r *rules.Rule) { r.Version = "v2" })
-		after(sweepTime)
+		after(pollTime)
 		if e := w.ledger.last("cus"); e.RuleVersion != "v2" {
 			t.Errorf("a new version of the rule is recorded at once: %+v", e)
 		}
@@ -419,8 +419,8 @@ func TestADatabaseThatIsAwayStopsNothingElse(t *testing.T) {
 		w.balance("cus", 50)
 		w.ledger.do(func(m *memory) { m.away = errors.New("connection refused") })
 		after(8 * time.Second)
-		if got := p.board.sweeps(); got[len(got)-1] != SweptError || len(p.journal.find("sweep", nil)) == 0 {
-			t.Errorf("sweeps %v: a sweep without the ledger is a failed one", got)
+		if got := p.board.polls(); got[len(got)-1] != SweptError || len(p.journal.find("poll", nil)) == 0 {
+			t.Errorf("polls %v: a poll without the ledger is a failed one", got)
 		}
 		w.ledger.do(func(m *memory) { m.away = nil })
 		after(30 * time.Second)

@@ -11,22 +11,22 @@ import (
 	"topupd/topup"
 )
 
-// The results of a sweep, as the metric has them.
+// The results of a poll, as the metric has them.
 const (
 	SweptOK         = "ok"
 	SweptIncomplete = "incomplete" // rows moved: what was not seen may still exist
 	SweptError      = "error"
 )
 
-// sweep reads every balance once and decides about each. It buys nothing: what
+// poll reads every balance once and decides about each. It buys nothing: what
 // is low goes to the queue for its confirm read.
-func (w *Watch) sweep(ctx context.Context) {
+func (w *Watch) poll(ctx context.Context) {
 	lease, held := w.holding.current()
 	if !held {
 		return
 	}
 	started := w.Now()
-	result, err := w.sweepUnder(ctx, lease)
+	result, err := w.pollUnder(ctx, lease)
 	if ctx.Err() != nil || result == "" {
 		return
 	}
@@ -35,14 +35,14 @@ func (w *Watch) sweep(ctx context.Context) {
 	w.lastEnd = ended
 	w.mu.Unlock()
 	if err != nil {
-		w.Log.LogAttrs(ctx, slog.LevelError, "sweep", slog.String("provider", w.Name), slog.Any("err", err))
+		w.Log.LogAttrs(ctx, slog.LevelError, "poll", slog.String("provider", w.Name), slog.Any("err", err))
 	}
-	w.Observer.Swept(w.Name, result, ended.Sub(started), ended)
+	w.Observer.Polled(w.Name, result, ended.Sub(started), ended)
 }
 
-// sweepUnder sweeps under one holding of the lease. The result is "" when
+// pollUnder polls under one holding of the lease. The result is "" when
 // nothing came of it; err is trouble with the ledger.
-func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result string, err error) {
+func (w *Watch) pollUnder(ctx context.Context, lease topup.Lease) (result string, err error) {
 	if err := w.remember(ctx, lease.Term); err != nil {
 		return SweptError, err
 	}
@@ -56,7 +56,7 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 		}
 	}
 	w.beginPass()
-	sweep, failed := w.Reader.Sweep(ctx, w.products(w.Rulebook()), func(page topup.Page) error {
+	poll, failed := w.Reader.Poll(ctx, w.products(w.Rulebook()), func(page topup.Page) error {
 		p.err = p.take(ctx, page)
 		return p.err
 	})
@@ -75,12 +75,12 @@ func (w *Watch) sweepUnder(ctx context.Context, lease topup.Lease) (result strin
 	switch {
 	case failed != nil:
 		result = SweptError
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "sweep", slog.String("provider", w.Name), slog.Any("err", failed))
-	case !sweep.Complete:
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "poll", slog.String("provider", w.Name), slog.Any("err", failed))
+	case !poll.Complete:
 		result = SweptIncomplete
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "sweep", slog.String("provider", w.Name), slog.String("missing", sweep.Missing))
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "poll", slog.String("provider", w.Name), slog.String("missing", poll.Missing))
 	}
-	if err := p.end(ctx, sweep, failed); err != nil {
+	if err := p.end(ctx, poll, failed); err != nil {
 		return result, err
 	}
 	w.weighRefusals(ctx)
@@ -111,7 +111,7 @@ func (w *Watch) decide(book *Rulebook, target topup.Target, t *tracked, standing
 }
 
 // products are what rules buy, and what an open purchase bought under a rule
-// that is gone: it needs readings to be settled by.
+// that is gone: it needs readings to be credited by.
 func (w *Watch) products(book *Rulebook) []topup.ProductID {
 	products := book.Products(w.Name)
 	w.mu.Lock()

@@ -24,11 +24,11 @@ const (
 	retryRefused = 10 * time.Minute
 )
 
-// Sweep reads every balance of the products and hands each page over as it was
+// Poll reads every balance of the products and hands each page over as it was
 // read. It is complete only if the list was read consistently to its end: a target
-// that is absent from an incomplete sweep may still exist. Reads does not count
+// that is absent from an incomplete poll may still exist. Reads does not count
 // repeated tries.
-func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Sweep, error) {
+func (c *Client) Poll(ctx context.Context, products []topup.ProductID, page func(topup.Page) error) (topup.Poll, error) {
 	p := &pass{reader: c.polling(), wanted: products, page: page, products: map[topup.ProductID]*offered{}}
 	p.progress = func() error {
 		if err := page(topup.Page{}); err != nil {
@@ -37,12 +37,12 @@ func (c *Client) Sweep(ctx context.Context, products []topup.ProductID, page fun
 		return nil
 	}
 	err := p.credits(ctx)
-	sweep := topup.Sweep{Complete: p.missing == "" && err == nil, Missing: p.missing, Reads: p.reads}
+	poll := topup.Poll{Complete: p.missing == "" && err == nil, Missing: p.missing, Reads: p.reads}
 	if err != nil {
-		return sweep, fmt.Errorf("%s: reading balances: %w", c.name, err)
+		return poll, fmt.Errorf("%s: reading balances: %w", c.name, err)
 	}
 	c.noteTwice(p.twice)
-	return sweep, nil
+	return poll, nil
 }
 
 // pass is one reading of every balance.
@@ -105,7 +105,7 @@ func (p *pass) hand(ctx context.Context, credits []credit) error {
 }
 
 // defaultThreshold falls back to the mark of the product. One that cannot be read
-// leaves the reading without a mark; the sweep goes on.
+// leaves the reading without a mark; the poll goes on.
 func (p *pass) defaultThreshold(ctx context.Context, reading *topup.Reading) {
 	if reading.Threshold != nil {
 		return
@@ -183,7 +183,7 @@ var errCutShort = errors.New("the list is longer than may be skipped")
 const skipLimit = 10_000
 
 // bulk reads the whole list, and again where it did not show everything. A long
-// list is not: the next sweep begins at once.
+// list is not: the next poll begins at once.
 func (p *pass) bulk(ctx context.Context) error {
 	for range maxScans {
 		s := p.scan("credits", bulkPath, "", p.hand)
