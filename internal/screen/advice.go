@@ -24,7 +24,7 @@ var reasonWords = map[topup.Reason]Words{
 	},
 	topup.StillOpen: {
 		"an earlier purchase has not ended yet",
-		"wait; topupd purchases show tells what it waits for. A purchase that needs review needs you: topupd purchases resolve.",
+		"wait; topupd purchases show tells what it waits for. One that needs review waits for you: topupd purchases resolve.",
 	},
 	topup.CoolingDown: {
 		"the last purchase ended a moment ago",
