@@ -22,6 +22,11 @@ var retired = []struct {
 	{regexp.MustCompile(`\btopup_([a-su-z]|t[a-df-z])`), "topupd_ in metrics"},
 	{regexp.MustCompile(`\bunclear: \{`), "unknown_outcome"},
 	{regexp.MustCompile(`policy: (replay|park)\b`), "policy: retry or review"},
+	{regexp.MustCompile(`\bforeign([_ ][^k]|[^_ ]|$)|[a-z]Foreign`), "external"},
+	{regexp.MustCompile(`\brise@`), "balance-increase@"},
+	{regexp.MustCompile(`topupd_(target|targets|customers)_dry`), "out_of_credits"},
+	{regexp.MustCompile(`per_target: low\b`), "per_target: below_threshold"},
+	{regexp.MustCompile(`reason="?confirming`), "rechecking"},
 }
 
 // exempt are files with a provider's own words, or with the table of the renames.

@@ -97,7 +97,7 @@ type PerTarget string
 // The choices.
 const (
 	PerTargetAll  PerTarget = "all"
-	PerTargetLow  PerTarget = "low" // below their threshold
+	PerTargetLow  PerTarget = "below_threshold" // below their threshold
 	PerTargetNone PerTarget = "none"
 )
 

@@ -30,7 +30,7 @@ func TestAnswersThatSayNothing(t *testing.T) {
 			p.emu.SetFaults(emulator.Faults{Next: []string{fault}})
 			d := p.started()
 			p.settles(1)
-			if !d.has("purchase", map[string]any{"verdict": "unclear"}) {
+			if !d.has("purchase", map[string]any{"verdict": "unknown"}) {
 				t.Errorf("no answer was called unclear:\n%s", d.tail(10))
 			}
 			if all := p.purchases(); len(all) != 1 || all[0].Attempts != attempts {
@@ -48,7 +48,7 @@ func TestAGatewayThatCompressesUnasked(t *testing.T) {
 	p.emu.SetFaults(emulator.Faults{Gzip: 1})
 	d := p.started()
 	p.settles(1)
-	if all := p.purchases(); len(all) != 1 || all[0].Attempts != 1 || d.has("purchase", map[string]any{"verdict": "unclear"}) {
+	if all := p.purchases(); len(all) != 1 || all[0].Attempts != 1 || d.has("purchase", map[string]any{"verdict": "unknown"}) {
 		t.Errorf("purchases: %+v\n%s", all, d.tail(10))
 	}
 }
@@ -100,7 +100,7 @@ func TestAnAnswerByteByByteIsUnclear(t *testing.T) {
 	})
 	d := p.started()
 	p.settles(1)
-	if n := p.asked(); n != 1 || !d.has("purchase", map[string]any{"verdict": "unclear", "reason": "timeout"}) {
+	if n := p.asked(); n != 1 || !d.has("purchase", map[string]any{"verdict": "unknown", "reason": "timeout"}) {
 		t.Errorf("%d requests reached the provider:\n%s", n, d.tail(10))
 	}
 }
@@ -152,7 +152,7 @@ func TestTheProviderChargesTwiceByItself(t *testing.T) {
 	until(t, 30*time.Second, "both charges", func() bool { return p.captured() == 2 && p.open() == 0 })
 	both := time.Now()
 	until(t, 30*time.Second, "the other charge to be told of", func() bool {
-		return d.has("foreign", map[string]any{"level": "WARN", "imported": 1.0})
+		return d.has("external", map[string]any{"level": "WARN", "imported": 1.0})
 	})
 	until(t, 30*time.Second, "the next purchase", func() bool { return p.captured() == 3 }) // 340 is still below 500
 	if waited := time.Since(both); waited < 5*time.Second {
@@ -227,7 +227,7 @@ func TestPurchasesGoFirstWhenTheLimitIsNearlySpent(t *testing.T) {
 	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Confirm: "4s"})
 	m := p.meddled(t)
 	d := p.started()
-	d.decides("confirming")
+	d.decides("rechecking")
 	var polls atomic.Int64
 	m.set(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodGet && r.URL.Path == "/v1/customers/credits" {

@@ -107,17 +107,17 @@ func (k *killing) forgetsNothing(since time.Time, daemons ...*process) {
 // returns how many were imported.
 func (k *killing) known() (imported int) {
 	k.t.Helper()
-	claimed, foreign := map[string]bool{}, map[string]bool{}
+	claimed, external := map[string]bool{}, map[string]bool{}
 	for _, row := range k.rows(`SELECT reference FROM purchase WHERE reference IS NOT NULL`) {
 		claimed[row[0]] = true
 	}
-	for _, row := range k.rows(`SELECT invoice FROM foreign_topup WHERE invoice <> ''`) {
-		foreign[row[0]] = true
+	for _, row := range k.rows(`SELECT invoice FROM external_topup WHERE invoice <> ''`) {
+		external[row[0]] = true
 	}
 	for _, c := range k.emu.Books().Captured() {
 		switch {
 		case c.Source != emulator.SourceAPI || claimed[c.Invoice]:
-		case foreign[c.Invoice]:
+		case external[c.Invoice]:
 			imported++
 		default:
 			k.t.Errorf("payment %s of %s at %s is neither a purchase nor imported", c.Invoice, c.Customer, c.At)

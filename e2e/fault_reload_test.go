@@ -73,7 +73,7 @@ func TestACustomerIsTakenOutOfTheRulesDuringAPurchase(t *testing.T) {
 	p := newPlace(t, sqliteURL(t), quiet(1, 100), settings{Quiet: "4s", PurchaseTimeout: "1s", Bundles: smallPack})
 	p.emu.SetFaults(emulator.Faults{Provider: "hyperline", Next: []string{"charge_then_drop"}})
 	d := p.started()
-	until(t, 30*time.Second, "an unclear answer", func() bool { return d.has("purchase", map[string]any{"verdict": "unclear"}) })
+	until(t, 30*time.Second, "an unclear answer", func() bool { return d.has("purchase", map[string]any{"verdict": "unknown"}) })
 	p.edit("rules.yml", "match: {all: true}", "match: {all: true, exclude_ids: ["+emulator.FirstCustomer+"]}")
 	if status, body := d.reload(); status != http.StatusOK {
 		t.Fatalf("reload: %d %s", status, body)

@@ -524,7 +524,7 @@ func (p *place) judge() (captured int) {
 	for _, b := range p.purchases() {
 		_, charged := byReference[deref(b.Reference)]
 		switch {
-		case strings.HasPrefix(deref(b.Reference), "rise@"):
+		case strings.HasPrefix(deref(b.Reference), "balance-increase@"):
 			risen[b.Customer]++
 			charged = true // held against the payments below
 		case b.Reference != nil:

@@ -27,7 +27,7 @@ func TestAPurchaseInThePortalIsNotBoughtOnTopOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.setBalance(emulator.FirstCustomer, 220)
-	d.below("foreign_topup", 1)
+	d.below("external_topup", 1)
 	if n := p.asked(); n != 0 {
 		t.Fatalf("%d purchases were asked for", n)
 	}

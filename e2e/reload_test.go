@@ -108,7 +108,7 @@ func (p *place) unclear() {
 	p.t.Helper()
 	p.emu.SetFaults(emulator.Faults{Provider: "hyperline", Next: []string{"charge_then_drop"}})
 	d := p.started()
-	until(p.t, 30*time.Second, "an unclear answer", func() bool { return d.has("purchase", map[string]any{"verdict": "unclear"}) })
+	until(p.t, 30*time.Second, "an unclear answer", func() bool { return d.has("purchase", map[string]any{"verdict": "unknown"}) })
 	d.kill()
 }
 

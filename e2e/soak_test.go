@@ -131,7 +131,7 @@ func (p *place) silentTrouble(d *process) time.Duration {
 var troubleReasons = map[string]bool{
 	"stale_reading": true, "bad_reading": true, "not_seen": true, "no_threshold": true, "price_mismatch": true,
 	"currency_mismatch": true, "customer_inactive": true, "no_payment_method": true, "invoice_unpaid": true,
-	"foreign_topup": true, "environment_changed": true, "over_cap": true, "backing_off": true, "suspended": true,
+	"external_topup": true, "environment_changed": true, "over_cap": true, "backing_off": true, "suspended": true,
 	"quarantined": true, "implausible": true, "provider_unavailable": true,
 }
 

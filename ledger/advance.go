@@ -87,7 +87,7 @@ func (s *step) store(ctx context.Context) error {
 	if err := s.storePurchase(ctx); err != nil {
 		return err
 	}
-	if _, err := s.tx.importTopups(ctx, &s.target, s.before.target(), s.Foreign, s.now, false); err != nil {
+	if _, err := s.tx.importTopups(ctx, &s.target, s.before.target(), s.External, s.now, false); err != nil {
 		return err
 	}
 	s.follow()

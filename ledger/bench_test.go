@@ -66,7 +66,7 @@ func buyOne(b *testing.B, s *ledger.Store, lease topup.Lease, target topup.Targe
 		Lease: lease, Facts: topup.Facts{Version: standing.Version, At: standing.Now, MaxAge: time.Minute},
 	}))
 	p = must(s.Permit(ctx, topup.PermitRequest{Purchase: p, Token: token, Replica: "bench", Lease: lease}))
-	yes := topup.Answer{Verdict: topup.Yes, Reference: "inv_" + id, Written: 1}
+	yes := topup.Answer{Verdict: topup.Accepted, Reference: "inv_" + id, Written: 1}
 	p = must(s.Answer(ctx, topup.AnswerRequest{Purchase: p, Permit: token, Answer: yes, Change: func(row topup.Purchase, now time.Time) topup.Change {
 		return topup.Answered(row, yes, true, now)
 	}}))

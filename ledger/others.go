@@ -26,10 +26,10 @@ func (s *Store) Others(ctx context.Context, p topup.Purchase, since time.Time) (
 		if err != nil {
 			return err
 		}
-		o.Foreign, err = v.foreignSince(ctx, p.Target, since)
+		o.External, err = v.externalSince(ctx, p.Target, since)
 		return err
 	})
-	if err == nil && max(len(o.Purchases), len(o.Foreign)) > maxOthers {
+	if err == nil && max(len(o.Purchases), len(o.External)) > maxOthers {
 		err = fmt.Errorf("more than %d since %s: nobody can tell which raised the balance", maxOthers, since.UTC().Format(time.RFC3339))
 	}
 	return o, err
@@ -64,7 +64,7 @@ func (s *Store) Elsewhere(ctx context.Context, p topup.Purchase, since time.Time
 	return list, err
 }
 
-func (v view) foreignSince(ctx context.Context, target topup.Target, since time.Time) ([]topup.Topup, error) {
+func (v view) externalSince(ctx context.Context, target topup.Target, since time.Time) ([]topup.Topup, error) {
 	var rows []struct {
 		ID      string `db:"id"`
 		Invoice string `db:"invoice"`
@@ -72,7 +72,7 @@ func (v view) foreignSince(ctx context.Context, target topup.Target, since time.
 		Source  string `db:"source"`
 		At      int64  `db:"at"`
 	}
-	err := v.list(ctx, &rows, `SELECT id, invoice, credits_micro, source, at FROM foreign_topup
+	err := v.list(ctx, &rows, `SELECT id, invoice, credits_micro, source, at FROM external_topup
 		WHERE provider = ? AND customer = ? AND product = ? AND at >= ? ORDER BY at, id LIMIT ?`,
 		string(target.Provider), string(target.Customer), string(target.Product), micros(since), maxOthers+1)
 	var list []topup.Topup

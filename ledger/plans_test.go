@@ -20,7 +20,7 @@ import (
 // largeTables grow with the customers or with the years. A statement that reads
 // one of them from end to end gets slower until it passes its time limit, or
 // holds a lock for longer than a lease lives.
-var largeTables = []string{"purchase", "target", "permit", "evidence", "foreign_topup", "snapshot", "evaluation", "fall"}
+var largeTables = []string{"purchase", "target", "permit", "evidence", "external_topup", "snapshot", "evaluation", "fall"}
 
 // mostRows bounds what one step of a plan reads: the largest page.
 const mostRows = 2500
@@ -189,7 +189,7 @@ func (o *operator) buying() []operation {
 			return err
 		}},
 		{"answer", func(ctx context.Context) (err error) {
-			yes := topup.Answer{Verdict: topup.Yes, Reference: "inv_new", Written: 1}
+			yes := topup.Answer{Verdict: topup.Accepted, Reference: "inv_new", Written: 1}
 			o.p, err = o.s.Answer(ctx, topup.AnswerRequest{
 				Purchase: o.p, Permit: token, Answer: yes,
 				Change: func(row topup.Purchase, now time.Time) topup.Change { return topup.Answered(row, yes, true, now) },
@@ -199,7 +199,7 @@ func (o *operator) buying() []operation {
 		{"advance to the end", func(ctx context.Context) error {
 			next := o.p
 			next.State, next.Payment, next.RowAt, next.NextLookAt = topup.Credited, topup.PaymentPaid, &o.now, nil
-			_, err := o.s.Advance(ctx, topup.Change{Next: next, Foreign: []topup.Topup{{ID: "row_new1", Invoice: "bill_new1", At: o.now}}})
+			_, err := o.s.Advance(ctx, topup.Change{Next: next, External: []topup.Topup{{ID: "row_new1", Invoice: "bill_new1", At: o.now}}})
 			return err
 		}},
 		{"append", func(ctx context.Context) error {

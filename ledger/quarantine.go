@@ -58,7 +58,7 @@ func (s *Store) EndQuarantine(ctx context.Context, e topup.QuarantineEnd) (why s
 			ID string `db:"id"`
 			At int64  `db:"at"`
 		}
-		found, err := t.find(ctx, &other, `SELECT id, at FROM foreign_topup WHERE provider = ? AND invoice <> '' AND at > ? ORDER BY at, id LIMIT 1`,
+		found, err := t.find(ctx, &other, `SELECT id, at FROM external_topup WHERE provider = ? AND invoice <> '' AND at > ? ORDER BY at, id LIMIT 1`,
 			row.ID, micros(e.Others))
 		if err != nil {
 			return err

@@ -97,7 +97,7 @@ func (v view) targetsAhead(ctx context.Context, provider topup.ProviderID, now t
 	var rows []targetRow
 	at := micros(now)
 	err = v.list(ctx, &rows, `SELECT `+targetColumns+` FROM target WHERE provider = ?
-		AND (ended_at > ? OR credited_at > ? OR foreign_at > ? OR unused_until > ? OR backoff_until > ?)`,
+		AND (ended_at > ? OR credited_at > ? OR external_at > ? OR unused_until > ? OR backoff_until > ?)`,
 		string(provider), at, at, at, at, at)
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (s *Store) rewindTarget(ctx context.Context, target topup.Target) error {
 // held against the terms of the target's newest purchase.
 func (v view) rewind(ctx context.Context, target topup.Target, row *targetRow, now time.Time) (wrong bool, err error) {
 	at := micros(now)
-	for _, past := range []**int64{&row.EndedAt, &row.CreditedAt, &row.ForeignAt} {
+	for _, past := range []**int64{&row.EndedAt, &row.CreditedAt, &row.ExternalAt} {
 		if topup.Ahead(pointer(*past), now) {
 			*past, wrong = &at, true
 		}

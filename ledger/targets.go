@@ -25,7 +25,7 @@ type targetRow struct {
 	SuspendedAt        *int64 `db:"suspended_at"`
 	PaymentFingerprint string `db:"payment_fingerprint"`
 	NewestRowAt        *int64 `db:"newest_row_at"`
-	ForeignAt          *int64 `db:"foreign_at"`
+	ExternalAt         *int64 `db:"external_at"`
 	CreditedAt         *int64 `db:"credited_at"`
 	EndedAt            *int64 `db:"ended_at"`
 	EndedState         string `db:"ended_state"`
@@ -42,12 +42,12 @@ type targetRow struct {
 }
 
 const targetColumns = `customer, product, version, declines, backoff_until, suspended_at, payment_fingerprint,
-	newest_row_at, foreign_at, credited_at, ended_at, ended_state, implausible, doubted_at, refusals, refusal, refusal_rule, refusal_version,
+	newest_row_at, external_at, credited_at, ended_at, ended_state, implausible, doubted_at, refusals, refusal, refusal_rule, refusal_version,
 	unused, unused_until, unused_day, unused_today`
 
 // updateTarget stores everything of a target that the caller has locked.
 const updateTarget = `UPDATE target SET version = ?, declines = ?, backoff_until = ?, suspended_at = ?, payment_fingerprint = ?,
-	newest_row_at = ?, foreign_at = ?, credited_at = ?, ended_at = ?, ended_state = ?, implausible = ?, doubted_at = ?,
+	newest_row_at = ?, external_at = ?, credited_at = ?, ended_at = ?, ended_state = ?, implausible = ?, doubted_at = ?,
 	refusals = ?, refusal = ?, refusal_rule = ?, refusal_version = ?, unused = ?, unused_until = ?, unused_day = ?, unused_today = ?
 	WHERE provider = ? AND customer = ? AND product = ?`
 
@@ -66,7 +66,7 @@ func (t tx) lockTarget(ctx context.Context, target topup.Target) (targetRow, err
 func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) error {
 	return t.one(ctx, "storing the target", updateTarget,
 		r.Version, r.Declines, r.BackoffUntil, r.SuspendedAt, r.PaymentFingerprint,
-		r.NewestRowAt, r.ForeignAt, r.CreditedAt, r.EndedAt, r.EndedState, r.Implausible, r.DoubtedAt,
+		r.NewestRowAt, r.ExternalAt, r.CreditedAt, r.EndedAt, r.EndedState, r.Implausible, r.DoubtedAt,
 		r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion,
 		r.Unused, r.UnusedUntil, r.UnusedDay, r.UnusedToday,
 		string(target.Provider), string(target.Customer), string(target.Product))
@@ -76,7 +76,7 @@ func (t tx) storeTarget(ctx context.Context, target topup.Target, r targetRow) e
 func (r targetRow) into(s *topup.Standing) {
 	s.Version = r.Version
 	s.CreditedAt, s.EndedAt, s.EndedState = pointer(r.CreditedAt), pointer(r.EndedAt), topup.State(r.EndedState)
-	s.NewestRowAt, s.ForeignAt = pointer(r.NewestRowAt), pointer(r.ForeignAt)
+	s.NewestRowAt, s.ExternalAt = pointer(r.NewestRowAt), pointer(r.ExternalAt)
 	s.Declines, s.BackoffUntil, s.SuspendedAt = r.Declines, pointer(r.BackoffUntil), pointer(r.SuspendedAt)
 	s.Implausible, s.DoubtedAt = r.Implausible, pointer(r.DoubtedAt)
 	s.Refusals, s.Refusal, s.RefusalRule, s.RefusalVersion = r.Refusals, r.Refusal, r.RefusalRule, r.RefusalVersion
@@ -124,7 +124,7 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 		if err := v.refunds(ctx, target, &standing); err != nil {
 			return err
 		}
-		if standing.ForeignBills, err = v.foreignBills(ctx, target, now); err != nil {
+		if standing.ExternalBills, err = v.externalBills(ctx, target, now); err != nil {
 			return err
 		}
 		falls, err := v.falls(ctx, `provider = ? AND customer = ? AND product = ?`, string(target.Provider), string(target.Customer), string(target.Product))
@@ -136,23 +136,23 @@ func (s *Store) Standing(ctx context.Context, target topup.Target) (topup.Standi
 	return standing, err
 }
 
-// maxForeignBills bounds the bills of one target that are looked at, newest first.
-const maxForeignBills = 100
+// maxExternalBills bounds the bills of one target that are looked at, newest first.
+const maxExternalBills = 100
 
-// foreignBills lists what was imported by its bill alone, from the books of the
+// externalBills lists what was imported by its bill alone, from the books of the
 // account, or as a match without a row that was not ours, and that no purchase
 // explains: a correction may have found out later whose it is.
-func (v view) foreignBills(ctx context.Context, target topup.Target, now time.Time) (ids []string, err error) {
-	err = v.list(ctx, &ids, `SELECT id FROM foreign_topup
+func (v view) externalBills(ctx context.Context, target topup.Target, now time.Time) (ids []string, err error) {
+	err = v.list(ctx, &ids, `SELECT id FROM external_topup
 		WHERE provider = ? AND customer = ? AND product = ? AND id = invoice AND at >= ?
-		AND NOT EXISTS (SELECT 1 FROM purchase p WHERE p.provider = foreign_topup.provider AND p.reference = foreign_topup.id) ORDER BY at DESC, id LIMIT ?`,
-		string(target.Provider), string(target.Customer), string(target.Product), micros(now.Add(-topup.BillsFor)), maxForeignBills)
+		AND NOT EXISTS (SELECT 1 FROM purchase p WHERE p.provider = external_topup.provider AND p.reference = external_topup.id) ORDER BY at DESC, id LIMIT ?`,
+		string(target.Provider), string(target.Customer), string(target.Product), micros(now.Add(-topup.BillsFor)), maxExternalBills)
 	return ids, err
 }
 
 // Standings is what the ledger knows about every target of a provider: known
 // holds those that it has stored something for or that a pause names, base is
-// the standing of all others. ForeignBills, LastStood and Released are left out: they count after a
+// the standing of all others. ExternalBills, LastStood and Released are left out: they count after a
 // confirm read, whose decision is made on Standing.
 func (s *Store) Standings(ctx context.Context, provider topup.ProviderID) (known map[topup.Target]topup.Standing, base topup.Standing, err error) {
 	known = map[topup.Target]topup.Standing{}

@@ -153,8 +153,8 @@ func (s *Store) Imports(ctx context.Context, provider topup.ProviderID, since ti
 		At      int64  `db:"at"`
 	}
 	err := s.read(ctx, "imports", func(ctx context.Context, v view) error {
-		return v.list(ctx, &rows, `SELECT id, invoice, credits_micro, source, at FROM foreign_topup WHERE provider = ? AND at >= ?
-			UNION SELECT id, invoice, credits_micro, source, at FROM foreign_topup WHERE provider = ? AND imported_at >= ?
+		return v.list(ctx, &rows, `SELECT id, invoice, credits_micro, source, at FROM external_topup WHERE provider = ? AND at >= ?
+			UNION SELECT id, invoice, credits_micro, source, at FROM external_topup WHERE provider = ? AND imported_at >= ?
 			ORDER BY at, id LIMIT ?`, string(provider), micros(since), string(provider), micros(since), most)
 	})
 	if err == nil && len(rows) == most {

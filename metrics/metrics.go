@@ -11,9 +11,9 @@ import (
 
 // What Options.PerTarget may say.
 const (
-	PerTargetAll  = "all"  // every target has its gauges
-	PerTargetLow  = "low"  // only targets below their threshold, or with no credits left
-	PerTargetNone = "none" // no target has
+	PerTargetAll  = "all"             // every target has its gauges
+	PerTargetLow  = "below_threshold" // only targets below their threshold, or with no credits left
+	PerTargetNone = "none"            // no target has
 )
 
 // Options say what is shown and what the build information is.

@@ -66,7 +66,7 @@ func TestWhichTargetsAreShownOneByOne(t *testing.T) {
 			}
 			// The sums know every target, shown or not.
 			f.has(t, `topupd_targets{provider="hyperline"} 7`)
-			f.has(t, `topupd_targets_dry{provider="hyperline"} 2`)
+			f.has(t, `topupd_targets_out_of_credits{provider="hyperline"} 2`)
 			f.has(t, `topupd_targets_below_threshold{provider="hyperline",reason="buy"} 2`)
 			f.has(t, `topupd_targets_below_threshold{provider="hyperline",reason="enough"} 0`)
 		})
@@ -112,7 +112,7 @@ func TestAReplicaWithoutTheLeaseShowsNoTargets(t *testing.T) {
 	f.Targets("other", noon, []metrics.TargetState{target("b", 1, 2, topup.Buy)})
 	f.LeaseHeld("p", false)
 	f.has(t, `topupd_targets{provider="p"} 0`)
-	f.has(t, `topupd_targets_dry_oldest_timestamp_seconds{provider="p"} 0`)
+	f.has(t, `topupd_targets_out_of_credits_oldest_timestamp_seconds{provider="p"} 0`)
 	f.has(t, `topupd_targets_trouble_oldest_timestamp_seconds{provider="p",reason="over_cap"} 0`)
 	if diff := cmp.Diff([]string{"b"}, customers(t, f)); diff != "" {
 		t.Errorf("shown (-want +got):\n%s", diff)
@@ -147,7 +147,7 @@ func TestTheOldestTimes(t *testing.T) {
 			f := setup(t, metrics.Options{})
 			f.Targets("p", noon, tt.states)
 			f.has(t, `topupd_targets_trouble_oldest_timestamp_seconds{provider="p",reason="over_cap"} `+tt.trouble)
-			f.has(t, `topupd_targets_dry_oldest_timestamp_seconds{provider="p"} `+tt.dry)
+			f.has(t, `topupd_targets_out_of_credits_oldest_timestamp_seconds{provider="p"} `+tt.dry)
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"topupd/topup"
 )
 
-// Whoever nobody buys for is empty for ever: it set the age of TopupCustomerDry,
+// Whoever nobody buys for is empty for ever: it set the age of TopupCustomerOutOfCredits,
 // paged for ever and hid the next one.
 func TestWhoIsNotServedCountsApart(t *testing.T) {
 	t.Parallel()
@@ -24,12 +24,12 @@ func TestWhoIsNotServedCountsApart(t *testing.T) {
 	empty := target("cus_empty", 0, 500, topup.StillOpen)
 	empty.DrySince = noon.Add(-time.Minute)
 	names := []string{
-		"topupd_targets_dry", "topupd_targets_dry_oldest_timestamp_seconds", "topupd_targets_dry_unserved", "topupd_target_low",
-		"topupd_target_dry_timestamp_seconds", "topupd_targets_paused_oldest_timestamp_seconds",
+		"topupd_targets_out_of_credits", "topupd_targets_out_of_credits_oldest_timestamp_seconds", "topupd_targets_out_of_credits_unserved", "topupd_target_below_threshold",
+		"topupd_target_out_of_credits_timestamp_seconds", "topupd_targets_paused_oldest_timestamp_seconds",
 	}
-	none := `topupd_targets_dry{provider="hyperline"} 0
-topupd_targets_dry_oldest_timestamp_seconds{provider="hyperline"} 0
-topupd_targets_dry_unserved{provider="hyperline"} 2
+	none := `topupd_targets_out_of_credits{provider="hyperline"} 0
+topupd_targets_out_of_credits_oldest_timestamp_seconds{provider="hyperline"} 0
+topupd_targets_out_of_credits_unserved{provider="hyperline"} 2
 topupd_targets_paused_oldest_timestamp_seconds{provider="hyperline"} 0
 `
 	f.Targets("hyperline", noon, []metrics.TargetState{archived, dryRun})
@@ -38,12 +38,12 @@ topupd_targets_paused_oldest_timestamp_seconds{provider="hyperline"} 0
 	}
 	f.has(t, `topupd_targets_trouble_oldest_timestamp_seconds{provider="hyperline",reason="no_payment_method"} 0`)
 	f.Targets("hyperline", noon, []metrics.TargetState{archived, dryRun, empty})
-	f.has(t, `topupd_targets_dry{provider="hyperline"} 1`)
-	f.has(t, `topupd_targets_dry_unserved{provider="hyperline"} 2`)
-	want := `topupd_target_dry_timestamp_seconds{customer="cus_empty",product="itm_1",provider="hyperline"} 1.79517594e+09
-topupd_target_low{customer="cus_empty",product="itm_1",provider="hyperline"} 1
+	f.has(t, `topupd_targets_out_of_credits{provider="hyperline"} 1`)
+	f.has(t, `topupd_targets_out_of_credits_unserved{provider="hyperline"} 2`)
+	want := `topupd_target_below_threshold{customer="cus_empty",product="itm_1",provider="hyperline"} 1
+topupd_target_out_of_credits_timestamp_seconds{customer="cus_empty",product="itm_1",provider="hyperline"} 1.79517594e+09
 `
-	if diff := cmp.Diff(want, f.series(t, "topupd_target_dry_timestamp_seconds", "topupd_target_low")); diff != "" {
+	if diff := cmp.Diff(want, f.series(t, "topupd_target_out_of_credits_timestamp_seconds", "topupd_target_below_threshold")); diff != "" {
 		t.Errorf("who is served (-want +got):\n%s", diff)
 	}
 }
@@ -76,7 +76,7 @@ func TestEachDryCustomerIsToldApart(t *testing.T) {
 			t.Parallel()
 			f := setup(t, tt.options)
 			f.Targets("hyperline", noon, dry(tt.dry))
-			shown := f.series(t, "topupd_target_dry_timestamp_seconds")
+			shown := f.series(t, "topupd_target_out_of_credits_timestamp_seconds")
 			if got := strings.Count(shown, "\n"); got != tt.want {
 				t.Errorf("%d are shown, want %d", got, tt.want)
 			}
@@ -84,7 +84,7 @@ func TestEachDryCustomerIsToldApart(t *testing.T) {
 				t.Errorf("names are shown: %t\n%s", named, shown)
 			}
 			f.LeaseHeld("hyperline", false)
-			if shown := f.series(t, "topupd_target_dry_timestamp_seconds"); shown != "" {
+			if shown := f.series(t, "topupd_target_out_of_credits_timestamp_seconds"); shown != "" {
 				t.Errorf("a standby shows\n%s", shown)
 			}
 		})

@@ -274,8 +274,8 @@ func rested(f *Facts, d *Decision) bool {
 		return d.say(topup.ProviderUnavailable, "the provider turned %d purchase requests away today before they ran: no more before midnight UTC, or until a person resumes the customer", s.UnusedToday)
 	case s.UnusedUntil != nil && s.Now.Before(*s.UnusedUntil):
 		return d.say(topup.ProviderUnavailable, "the provider turned the last %d purchase requests away before they ran; next one at %s", s.Unused, clock(*s.UnusedUntil))
-	case s.ForeignAt != nil && s.Now.Before(s.ForeignAt.Add(f.Rule.Cooldown)):
-		return d.say(topup.ForeignTopup, "somebody else added credits at %s; waiting %s for the balance to show them", clock(*s.ForeignAt), f.Rule.Cooldown)
+	case s.ExternalAt != nil && s.Now.Before(s.ExternalAt.Add(f.Rule.Cooldown)):
+		return d.say(topup.ExternalTopup, "somebody else added credits at %s; waiting %s for the balance to show them", clock(*s.ExternalAt), f.Rule.Cooldown)
 	case s.CreditedAt != nil && s.Now.Before(s.CreditedAt.Add(f.Rule.Cooldown)):
 		return d.say(topup.CoolingDown, "the last purchase was credited at %s; cooldown %s, until %s", clock(*s.CreditedAt), f.Rule.Cooldown, clock(s.CreditedAt.Add(f.Rule.Cooldown)))
 	case s.EndedAt != nil && s.Now.Before(s.EndedAt.Add(restAfter(s.EndedState, f.Rule.Cooldown))):

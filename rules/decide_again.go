@@ -12,9 +12,9 @@ func confirmed(f *Facts, d *Decision) bool {
 	c := f.Confirmation
 	switch {
 	case c == nil:
-		return d.say(topup.Confirming, "low; reading again %s after the first time", f.Rule.ConfirmAfter)
+		return d.say(topup.Rechecking, "low; reading again %s after the first time", f.Rule.ConfirmAfter)
 	case f.FirstLow == nil || c.Reading.ReadAt.Sub(*f.FirstLow) < f.Rule.ConfirmAfter:
-		return d.say(topup.Confirming, "the second low reading came sooner than %s after the first", f.Rule.ConfirmAfter)
+		return d.say(topup.Rechecking, "the second low reading came sooner than %s after the first", f.Rule.ConfirmAfter)
 	default:
 		return false
 	}
@@ -35,7 +35,7 @@ func stillTrue(f *Facts, d *Decision) bool {
 	case c.Reading.Native != "" && !f.AllowNative:
 		return d.say(topup.NativeAutoTopup, "the provider tops this customer up itself: %s", c.Reading.Native)
 	case c.NativeProblem != "":
-		return d.say(topup.ForeignTopup, "%s", c.NativeProblem)
+		return d.say(topup.ExternalTopup, "%s", c.NativeProblem)
 	case c.CurrencyProblem != "":
 		return d.say(topup.CurrencyMismatch, "%s", c.CurrencyProblem)
 	case c.PriceProblem != "":
@@ -93,8 +93,8 @@ func notRefunded(f *Facts, d *Decision) bool {
 // would block until its credits are seen, so this one does.
 func creditsCame(f *Facts, d *Decision) bool {
 	for _, i := range f.Confirmation.Invoices {
-		if i.Stands() && slices.Contains(f.Standing.ForeignBills, i.ID) && !f.Confirmation.Credited(i) {
-			return d.say(topup.ForeignTopup, "invoice %s of %s (%s) is of no purchase that the ledger knows, and its credits have not come: it may be one that a lost database made; have it paid, or void it at the provider",
+		if i.Stands() && slices.Contains(f.Standing.ExternalBills, i.ID) && !f.Confirmation.Credited(i) {
+			return d.say(topup.ExternalTopup, "invoice %s of %s (%s) is of no purchase that the ledger knows, and its credits have not come: it may be one that a lost database made; have it paid, or void it at the provider",
 				i.ID, i.Amount, i.Status)
 		}
 	}

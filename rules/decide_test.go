@@ -143,10 +143,10 @@ var rowsOfReadings = []row{
 		f.Reading.RefreshedAt, f.Standing.NewestRowAt = time.Time{}, ago(time.Hour)
 	}, topup.StaleReading, ""},
 	{"enough is enough also before the newest row shows", func(f *Facts) { f.Standing.NewestRowAt = ago(0); both(f, 100*topup.Credit) }, topup.Enough, ""},
-	{"before the second reading", func(f *Facts) { f.Confirmation = nil }, topup.Confirming, "5s after"},
+	{"before the second reading", func(f *Facts) { f.Confirmation = nil }, topup.Rechecking, "5s after"},
 	{"two readings exactly confirm_after apart", func(f *Facts) { f.FirstLow = ago(6 * time.Second) }, topup.Buy, ""},
-	{"two readings a nanosecond too close", func(f *Facts) { f.FirstLow = ago(6*time.Second - 1) }, topup.Confirming, "sooner"},
-	{"a second reading without a first", func(f *Facts) { f.FirstLow = nil }, topup.Confirming, ""},
+	{"two readings a nanosecond too close", func(f *Facts) { f.FirstLow = ago(6*time.Second - 1) }, topup.Rechecking, "sooner"},
+	{"a second reading without a first", func(f *Facts) { f.FirstLow = nil }, topup.Rechecking, ""},
 }
 
 var rowsOfChoices = []row{
@@ -278,9 +278,9 @@ var rowsOfPurchases = []row{
 		canary(f, nil, "0193-first", hence(1), ago(time.Minute))
 		f.Standing.Canaries[0].Price.Minor++
 	}, topup.Buy, ""},
-	{"somebody helped a moment ago", func(f *Facts) { f.Standing.ForeignAt = ago(5*time.Minute - 1) }, topup.ForeignTopup, "somebody else"},
-	{"somebody helped a cooldown ago", func(f *Facts) { f.Standing.ForeignAt = ago(5 * time.Minute) }, topup.Buy, ""},
-	{"the provider is topping up right now", func(f *Facts) { f.Confirmation.NativeProblem = "a top-up is processing" }, topup.ForeignTopup, "processing"},
+	{"somebody helped a moment ago", func(f *Facts) { f.Standing.ExternalAt = ago(5*time.Minute - 1) }, topup.ExternalTopup, "somebody else"},
+	{"somebody helped a cooldown ago", func(f *Facts) { f.Standing.ExternalAt = ago(5 * time.Minute) }, topup.Buy, ""},
+	{"the provider is topping up right now", func(f *Facts) { f.Confirmation.NativeProblem = "a top-up is processing" }, topup.ExternalTopup, "processing"},
 }
 
 var rowsOfPaying = []row{
@@ -401,7 +401,7 @@ func TestDecideAboutARepeat(t *testing.T) {
 		{"an earlier invoice failed", func(f *Facts) { invoices(f, topup.PaymentFailed) }, topup.InvoiceUnpaid, ""},
 		{"an earlier decline was counted meanwhile", func(f *Facts) { f.Standing.Declines, f.Standing.BackoffUntil = 1, hence(time.Hour) }, topup.BackingOff, ""},
 		{"suspended meanwhile", func(f *Facts) { f.Standing.SuspendedAt = ago(time.Minute) }, topup.Suspended, ""},
-		{"somebody just helped", func(f *Facts) { f.Standing.ForeignAt = ago(time.Minute) }, topup.ForeignTopup, ""},
+		{"somebody just helped", func(f *Facts) { f.Standing.ExternalAt = ago(time.Minute) }, topup.ExternalTopup, ""},
 		{"the price has changed", func(f *Facts) { f.Confirmation.PriceProblem = "pri_large is gone" }, topup.PriceMismatch, ""},
 		{"another goes first at this price, which a repeat is not", func(f *Facts) { canary(f, nil, "0193-first", hence(time.Minute), ago(0)) }, topup.Buy, ""},
 		{"the frozen rule was in no dry run, whatever it says", func(f *Facts) { f.Rule.DryRun = true }, topup.Buy, ""},

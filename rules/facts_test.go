@@ -55,8 +55,8 @@ func TestABillOfNobodysHoldsUpUntilItsCreditsCome(t *testing.T) {
 		spoil func(f *Facts, i *topup.Invoice)
 		want  topup.Reason
 	}{
-		{"to be paid, no credits", func(*Facts, *topup.Invoice) {}, topup.ForeignTopup},
-		{"paid, and the credits are on their way", func(_ *Facts, i *topup.Invoice) { i.Payment = topup.PaymentPaid }, topup.ForeignTopup},
+		{"to be paid, no credits", func(*Facts, *topup.Invoice) {}, topup.ExternalTopup},
+		{"paid, and the credits are on their way", func(_ *Facts, i *topup.Invoice) { i.Payment = topup.PaymentPaid }, topup.ExternalTopup},
 		{"credited before it is paid", func(f *Facts, i *topup.Invoice) {
 			f.Confirmation.Topups = []topup.Topup{{ID: "cdt_1", Invoice: i.ID, At: i.At.Add(-time.Minute)}}
 		}, topup.Buy},
@@ -65,20 +65,20 @@ func TestABillOfNobodysHoldsUpUntilItsCreditsCome(t *testing.T) {
 		}, topup.Buy},
 		{"what came before it is not for it", func(f *Facts, i *topup.Invoice) {
 			f.Confirmation.Topups = []topup.Topup{{ID: "cdt_1", At: i.At.Add(-1)}, {ID: "cdt_2", Invoice: "inv_other", At: noon}}
-		}, topup.ForeignTopup},
+		}, topup.ExternalTopup},
 		{"voided", func(_ *Facts, i *topup.Invoice) { i.Payment = topup.PaymentVoid }, topup.Buy},
 		{"refunded", func(_ *Facts, i *topup.Invoice) { i.Payment, i.RefundedAt = topup.PaymentPaid, noon }, topup.Buy},
 		{"failed is to pay", func(_ *Facts, i *topup.Invoice) { i.Payment = topup.PaymentFailed }, topup.InvoiceUnpaid},
-		{"known with its credits, or ours", func(f *Facts, _ *topup.Invoice) { f.Standing.ForeignBills = []string{"inv_other"} }, topup.Buy},
-		{"paid with a parent's bill", func(_ *Facts, i *topup.Invoice) { i.Uncounted = true }, topup.ForeignTopup},
+		{"known with its credits, or ours", func(f *Facts, _ *topup.Invoice) { f.Standing.ExternalBills = []string{"inv_other"} }, topup.Buy},
+		{"paid with a parent's bill", func(_ *Facts, i *topup.Invoice) { i.Uncounted = true }, topup.ExternalTopup},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, i := low(), bill
 			f.Confirmation.Reading.Account.PaymentMethod = topup.PaymentOther // two may be pending
-			f.Standing.ForeignBills = []string{"inv_older", "inv_lost"}
+			f.Standing.ExternalBills = []string{"inv_older", "inv_lost"}
 			tt.spoil(&f, &i)
 			f.Confirmation.Invoices = []topup.Invoice{i}
-			if d := Decide(f); d.Reason != tt.want || tt.want == topup.ForeignTopup && !strings.Contains(d.Text, "inv_lost of 900.00 EUR (to_pay)") {
+			if d := Decide(f); d.Reason != tt.want || tt.want == topup.ExternalTopup && !strings.Contains(d.Text, "inv_lost of 900.00 EUR (to_pay)") {
 				t.Errorf("%s (%s), want %s", d.Reason, d.Text, tt.want)
 			}
 		})

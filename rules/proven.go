@@ -24,7 +24,7 @@ func proven(f *Facts, d *Decision) bool {
 		d.Unproven = true
 		return false
 	}
-	return d.say(topup.Confirming, "fell from %s to zero at once (read %s, as of %s): waiting for a reading with a stamp %s later, or for %s of zero without a break; topupd resume --provider says that it is true",
+	return d.say(topup.Rechecking, "fell from %s to zero at once (read %s, as of %s): waiting for a reading with a stamp %s later, or for %s of zero without a break; topupd resume --provider says that it is true",
 		fall.Before, clock(fall.ReadAt), stamp(fall.AsOf), topup.ZeroApart, topup.ZeroUnbroken)
 }
 

@@ -21,24 +21,24 @@ func TestAZeroOfAnAccountIsSeenTwice(t *testing.T) {
 		want     topup.Reason
 		unproven bool
 	}{
-		{"five seconds later", 5 * time.Second, 5 * time.Second, 5 * time.Second, nil, topup.Confirming, false},
-		{"a minute later, the same stamp", time.Minute, 0, time.Minute, nil, topup.Confirming, false},
-		{"a minute later, a stamp of half a minute later", time.Minute, 30 * time.Second, time.Minute, nil, topup.Confirming, false},
-		{"a minute later, an older stamp", time.Minute, -time.Minute, time.Minute, nil, topup.Confirming, false},
-		{"a stamp that jumps, in one answer", 5 * time.Second, time.Hour, 5 * time.Second, nil, topup.Confirming, false},
-		{"just not a minute", time.Minute - 1, time.Minute, 0, nil, topup.Confirming, false},
-		{"just not a minute by the stamps", time.Minute, time.Minute - 1, 0, nil, topup.Confirming, false},
+		{"five seconds later", 5 * time.Second, 5 * time.Second, 5 * time.Second, nil, topup.Rechecking, false},
+		{"a minute later, the same stamp", time.Minute, 0, time.Minute, nil, topup.Rechecking, false},
+		{"a minute later, a stamp of half a minute later", time.Minute, 30 * time.Second, time.Minute, nil, topup.Rechecking, false},
+		{"a minute later, an older stamp", time.Minute, -time.Minute, time.Minute, nil, topup.Rechecking, false},
+		{"a stamp that jumps, in one answer", 5 * time.Second, time.Hour, 5 * time.Second, nil, topup.Rechecking, false},
+		{"just not a minute", time.Minute - 1, time.Minute, 0, nil, topup.Rechecking, false},
+		{"just not a minute by the stamps", time.Minute, time.Minute - 1, 0, nil, topup.Rechecking, false},
 		{"a minute later, a stamp of a minute later", time.Minute, time.Minute, 0, nil, topup.Buy, false},
 		{"ten minutes of the same stamp", 10 * time.Minute, 0, 10 * time.Minute, nil, topup.Buy, true},
-		{"ten minutes of the same stamp, with a break", time.Hour, 0, 10*time.Minute - 1, nil, topup.Confirming, false},
-		{"ten minutes, and nobody knows whether without a break", time.Hour, 0, 0, nil, topup.Confirming, false},
+		{"ten minutes of the same stamp, with a break", time.Hour, 0, 10*time.Minute - 1, nil, topup.Rechecking, false},
+		{"ten minutes, and nobody knows whether without a break", time.Hour, 0, 0, nil, topup.Rechecking, false},
 		{"no stamps at all", time.Hour, 0, 0, func(f *Facts) {
 			f.Standing.Fall.AsOf, f.Confirmation.Reading.RefreshedAt = time.Time{}, time.Time{}
-		}, topup.Confirming, false},
-		{"no stamp on the fall", time.Hour, time.Hour, 0, func(f *Facts) { f.Standing.Fall.AsOf = time.Time{} }, topup.Confirming, false},
-		{"it was unreadable first", time.Hour, time.Hour, 0, func(f *Facts) { f.Standing.Fall.Bad = true }, topup.Confirming, false},
+		}, topup.Rechecking, false},
+		{"no stamp on the fall", time.Hour, time.Hour, 0, func(f *Facts) { f.Standing.Fall.AsOf = time.Time{} }, topup.Rechecking, false},
+		{"it was unreadable first", time.Hour, time.Hour, 0, func(f *Facts) { f.Standing.Fall.Bad = true }, topup.Rechecking, false},
 
-		{"from exactly the threshold", 5 * time.Second, 0, 0, func(f *Facts) { f.Standing.Fall.Before = enough }, topup.Confirming, false},
+		{"from exactly the threshold", 5 * time.Second, 0, 0, func(f *Facts) { f.Standing.Fall.Before = enough }, topup.Rechecking, false},
 		{"from below the threshold", 5 * time.Second, 0, 0, func(f *Facts) { f.Standing.Fall.Before = enough - 1 }, topup.Buy, false},
 		{"not to zero", 5 * time.Second, 0, 0, func(f *Facts) { f.Confirmation.Reading.Balance = 1 }, topup.Buy, false},
 		{"into debt", 5 * time.Second, 0, 0, func(f *Facts) { f.Confirmation.Reading.Balance = -1 }, topup.Buy, false},
@@ -62,7 +62,7 @@ func TestAZeroOfAnAccountIsSeenTwice(t *testing.T) {
 			if d.Reason != tt.want || d.Unproven != tt.unproven {
 				t.Errorf("%s (%s), unproven %t, want %s, %t", d.Reason, d.Text, d.Unproven, tt.want, tt.unproven)
 			}
-			if d.Reason == topup.Confirming && !strings.Contains(d.Text, "resume --provider") {
+			if d.Reason == topup.Rechecking && !strings.Contains(d.Text, "resume --provider") {
 				t.Errorf("nobody learns what they can do: %s", d.Text)
 			}
 		})
@@ -89,7 +89,7 @@ func TestAnAgedAnswerIsNoFreshReading(t *testing.T) {
 			first := f.Now.Add(-20 * time.Minute)
 			f.FirstLow = &first
 		}, topup.Buy},
-		{"the same answer twice is one reading", func(f *Facts) { f.Confirmation.Reading.ReadAt = *f.FirstLow }, topup.Confirming},
+		{"the same answer twice is one reading", func(f *Facts) { f.Confirmation.Reading.ReadAt = *f.FirstLow }, topup.Rechecking},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := low()

@@ -79,7 +79,7 @@ func TestAgain(t *testing.T) {
 				if tt.want == topup.Buy && (got.Facts.Version != 7 || !got.Facts.At.Equal(w.start) || got.Facts.MaxAge != 2*time.Minute || got.ServerTime.IsZero()) {
 					t.Errorf("facts for the permit: %+v", got)
 				}
-				if n := len(w.ledger.foreign); n != 0 {
+				if n := len(w.ledger.external); n != 0 {
 					t.Errorf("%d rows were imported: before a repeat they are evidence", n)
 				}
 			})

@@ -55,8 +55,8 @@ func TestALostPurchaseBlocksUntilItsCreditsCome(t *testing.T) {
 		w.reload(func(r *rules.Rule) { r.Unpaid = rules.Unpaid{Other: 2} })
 		p := w.run(t, "a", withBooks)
 		after(24 * time.Hour)
-		if s := p.board.state("cus_lost"); len(w.charged()) != 0 || s.Reason != topup.ForeignTopup || s.TroubleSince.IsZero() {
-			t.Fatalf("charged %v; shown as %+v, want foreign_topup as trouble", w.charged(), s)
+		if s := p.board.state("cus_lost"); len(w.charged()) != 0 || s.Reason != topup.ExternalTopup || s.TroubleSince.IsZero() {
+			t.Fatalf("charged %v; shown as %+v, want external_topup as trouble", w.charged(), s)
 		}
 		w.provider.do(func(p *provider) { owed.Payment = topup.PaymentVoid })
 		after(lastingMost + time.Minute)

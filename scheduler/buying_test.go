@@ -30,7 +30,7 @@ func TestALowCustomerIsReadAgainAndBoughtForOnce(t *testing.T) {
 		if got := w.polled(w.start)[:3]; !slices.Equal(got, []time.Duration{0, 5 * time.Second, 10 * time.Second}) {
 			t.Errorf("polled at %v, want at once and every 5 s", got)
 		}
-		want := []topup.Reason{topup.Confirming, topup.Buy}
+		want := []topup.Reason{topup.Rechecking, topup.Buy}
 		if diff := cmp.Diff(want, w.ledger.decisions("low")[:2]); diff != "" {
 			t.Errorf("decisions (-want +got):\n%s", diff)
 		}
@@ -108,7 +108,7 @@ func TestABalanceThatRecoversBeforeTheSecondReadingStartsAnew(t *testing.T) {
 	})
 }
 
-func TestAForeignRowDelaysThePurchaseByACooldown(t *testing.T) {
+func TestAExternalRowDelaysThePurchaseByACooldown(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.balance("cus", 99)
 		w.confirming = func(_ topup.Order, c *topup.Confirmation) {
@@ -122,8 +122,8 @@ func TestAForeignRowDelaysThePurchaseByACooldown(t *testing.T) {
 		if n := len(w.ledger.planned()); n != 0 {
 			t.Errorf("the ledger was asked for %d plans on them", n)
 		}
-		if got := p.board.state("cus").Reason; got != topup.ForeignTopup {
-			t.Errorf("reason %q, want foreign_topup", got)
+		if got := p.board.state("cus").Reason; got != topup.ExternalTopup {
+			t.Errorf("reason %q, want external_topup", got)
 		}
 		after(5 * time.Minute)
 		if diff := cmp.Diff([]topup.CustomerID{"cus"}, w.charged()); diff != "" {
@@ -146,11 +146,11 @@ func TestARefusedPlanIsAReason(t *testing.T) {
 		{"a rule stopped meanwhile", topup.ErrRuleStopped, topup.RuleStopped},
 		{"held after a change", topup.ErrChangeHeld, topup.ChangeHeld},
 		{"a hold meanwhile", topup.ErrHeld, topup.Implausible},
-		{"a purchase opened meanwhile", topup.ErrPurchaseOpen, topup.Confirming},
-		{"the first hold by the database clock", topup.ErrFirstHold, topup.Confirming},
+		{"a purchase opened meanwhile", topup.ErrPurchaseOpen, topup.Rechecking},
+		{"the first hold by the database clock", topup.ErrFirstHold, topup.Rechecking},
 		{"a token refused meanwhile", topup.ErrProviderStopped, topup.ProviderUnavailable},
-		{"facts that another purchase overtook", topup.ErrFactsOvertaken, topup.Confirming},
-		{"a lease lost meanwhile", topup.ErrLeaseLost, topup.Confirming},
+		{"facts that another purchase overtook", topup.ErrFactsOvertaken, topup.Rechecking},
+		{"a lease lost meanwhile", topup.ErrLeaseLost, topup.Rechecking},
 		{"facts too old by the database clock", topup.ErrFactsTooOld, topup.StaleReading},
 		{"a commit in doubt", topup.ErrInDoubt, topup.ProviderUnavailable},
 		{"anything else is trouble, not silence", errors.New("disk full"), topup.ProviderUnavailable},
@@ -175,7 +175,7 @@ func TestARefusedPlanIsAReason(t *testing.T) {
 func TestRefusalWords(t *testing.T) {
 	for err, want := range map[error]topup.Reason{
 		topup.ErrPurchaseOpen: topup.StillOpen, topup.ErrFirstHold: topup.FirstHold,
-		topup.ErrFactsOvertaken: topup.Confirming, topup.ErrLeaseLost: topup.Confirming,
+		topup.ErrFactsOvertaken: topup.Rechecking, topup.ErrLeaseLost: topup.Rechecking,
 	} {
 		d, unknown := refusal(rules.Decision{Reason: topup.Buy}, err)
 		if d.Reason != want || d.Text != err.Error() || unknown != nil {

@@ -75,7 +75,7 @@ func (c *confirm) run(ctx context.Context) (rules.Decision, error) {
 		return d, c.tryExplain(ctx)
 	case d.Reason == topup.StaleReading && rule != nil && c.facts.Now.Sub(c.t.reading.ReadAt) > rule.MaxReadingAge:
 		return c.readFirst(ctx, d)
-	case d.Reason != topup.Confirming:
+	case d.Reason != topup.Rechecking:
 		return d, nil
 	}
 	d.Order.Patient = c.class != first
@@ -100,7 +100,7 @@ func (c *confirm) readFirst(ctx context.Context, stale rules.Decision) (rules.De
 	then := c.facts
 	then.Now = c.t.reading.ReadAt
 	d := rules.Decide(then)
-	if d.Reason != topup.Confirming {
+	if d.Reason != topup.Rechecking {
 		return stale, nil
 	}
 	d.Order.Patient = c.class != first
@@ -128,7 +128,7 @@ func (c *confirm) read(ctx context.Context, d rules.Decision) (rules.Decision, e
 			return d, err
 		}
 	}
-	d.Reason, d.Text = topup.Confirming, "the balance moved from bundle to bundle while it was read; deciding again"
+	d.Reason, d.Text = topup.Rechecking, "the balance moved from bundle to bundle while it was read; deciding again"
 	return d, nil
 }
 
@@ -151,13 +151,13 @@ func (c *confirm) readFor(ctx context.Context, d rules.Decision) (rules.Decision
 		return d, fmt.Errorf("importing credit additions: %w", err)
 	}
 	if imported > 0 { // the facts are overtaken by what was just learnt
-		w.Log.LogAttrs(ctx, slog.LevelWarn, "foreign", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
+		w.Log.LogAttrs(ctx, slog.LevelWarn, "external", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
 			slog.String("product", string(c.target.Product)), slog.Int("imported", imported))
 		if s, err := w.Standings.Standing(ctx, c.target); err == nil && s.Implausible != "" {
 			w.Log.LogAttrs(ctx, slog.LevelError, "held", slog.String("provider", w.Name), slog.String("customer", string(c.target.Customer)),
 				slog.String("product", string(c.target.Product)), slog.String("reason", s.Implausible))
 		}
-		d.Reason, d.Text = topup.Confirming, fmt.Sprintf("%d credit additions by others were imported; deciding again", imported)
+		d.Reason, d.Text = topup.Rechecking, fmt.Sprintf("%d credit additions by others were imported; deciding again", imported)
 		return d, nil
 	}
 	c.facts.Now, c.facts.Confirmation = w.Now(), &read
@@ -256,7 +256,7 @@ func refusal(d rules.Decision, err error) (rules.Decision, error) {
 	case errors.Is(err, topup.ErrLedgerUnfit):
 		d.Reason = topup.Quarantined
 	case errors.Is(err, topup.ErrFactsOvertaken), errors.Is(err, topup.ErrLeaseLost):
-		d.Reason = topup.Confirming
+		d.Reason = topup.Rechecking
 	case errors.Is(err, topup.ErrFactsTooOld):
 		d.Reason = topup.StaleReading
 	default:

@@ -52,7 +52,7 @@ func (w *Watch) learn(c *confirm, d rules.Decision) (e topup.Evaluation, record 
 	}
 	t.spell = t.spell.after(d.Reason, d.Text, c.began, now)
 	t.recalled, t.order = "", d.Order
-	if d.Reason == topup.Confirming {
+	if d.Reason == topup.Rechecking {
 		return e, false
 	}
 	if d.Reason == topup.Buy {

@@ -28,7 +28,7 @@ type memory struct {
 	accounts, otherFalls int                         // at the host
 	holding              func()                      // runs before a hold is stored
 	overCap              *topup.CapError
-	foreign              map[string]bool
+	external             map[string]bool
 	cards                map[topup.Target]string
 	news                 map[topup.Target]topup.Evaluation
 	recorded             []topup.Evaluation
@@ -41,7 +41,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{
-		standing: map[topup.Target]*topup.Standing{}, foreign: map[string]bool{},
+		standing: map[topup.Target]*topup.Standing{}, external: map[string]bool{},
 		cards: map[topup.Target]string{}, fell: map[topup.Target]topup.Fall{}, news: map[topup.Target]topup.Evaluation{},
 	}
 }
@@ -210,15 +210,15 @@ func (m *memory) Import(_ context.Context, t topup.Target, rows []topup.Topup) (
 	defer m.mu.Unlock()
 	n := 0
 	for _, r := range rows {
-		if m.foreign[r.ID] {
+		if m.external[r.ID] {
 			continue
 		}
-		m.foreign[r.ID] = true
+		m.external[r.ID] = true
 		row := m.row(t)
 		row.Version++
-		row.ForeignAt, row.NewestRowAt = &r.At, &r.At
+		row.ExternalAt, row.NewestRowAt = &r.At, &r.At
 		if r.ID == r.Invoice {
-			row.ForeignBills = append(row.ForeignBills, r.ID)
+			row.ExternalBills = append(row.ExternalBills, r.ID)
 		}
 		n++
 	}

@@ -102,7 +102,7 @@ func firstSet(times ...time.Time) time.Time {
 func (w *Watch) note(t *tracked, d rules.Decision, f rules.Facts) (topup.Evaluation, bool) {
 	w.times(t, d, f.Now)
 	e := evaluation(w.Name, &t.reading, d, f, f.Now)
-	if d.Reason == topup.Confirming && t.stands() != "" {
+	if d.Reason == topup.Rechecking && t.stands() != "" {
 		if t.spell.stands() == "" {
 			return e, false // what the ledger knew stands until the first check
 		}
@@ -171,9 +171,9 @@ func since(began time.Time, so bool, now time.Time) time.Time {
 }
 
 // reason is the decision's reason; what the last check found stands for
-// "confirming" until the next one.
+// "rechecking" until the next one.
 func (t *tracked) reason(d rules.Decision) topup.Reason {
-	if stands := t.stands(); d.Reason == topup.Confirming && stands != "" {
+	if stands := t.stands(); d.Reason == topup.Rechecking && stands != "" {
 		return stands
 	}
 	return d.Reason
@@ -206,7 +206,7 @@ func sameAccount(a, b topup.Account) bool {
 // decide takes a poll's decision into memory.
 func (t *tracked) decide(d rules.Decision, f rules.Facts, moved bool) {
 	t.spell = t.spell.seen(d.Reason, t.reading.ReadAt, moved, f.Now)
-	if d.Reason != topup.Confirming {
+	if d.Reason != topup.Rechecking {
 		t.recalled = ""
 	}
 	if f.Standing.Unused > 0 { // one more try does not end the trouble of requests that are turned away

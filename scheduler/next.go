@@ -53,7 +53,7 @@ func next(s spell, decided topup.Reason, confirmAfter time.Duration, now time.Ti
 	switch {
 	case decided == topup.Suspended, decided == topup.Implausible:
 		return soonerOf(s.checked.Add(suspendedEvery), now.Add(suspendedEvery)), suspended
-	case decided != topup.Confirming:
+	case decided != topup.Rechecking:
 		return time.Time{}, idle
 	case s.found == "" || s.found == topup.Suspended: // its card has changed
 		return second, first
@@ -98,7 +98,7 @@ func takesPeople(found topup.Reason) bool {
 // something is new that a check's finding may hang on.
 func (s spell) seen(decided topup.Reason, readAt time.Time, changed bool, now time.Time) spell {
 	switch decided {
-	case topup.Confirming:
+	case topup.Rechecking:
 		if s.low.IsZero() {
 			s.low = readAt
 		}

@@ -24,26 +24,26 @@ func TestNext(t *testing.T) {
 	}{
 		{"enough", spell{}, topup.Enough, idle, 0},
 		{"paused while low", spell{low: now}, topup.Paused, idle, 0},
-		{"low for the first time", spell{low: now}, topup.Confirming, first, 5 * time.Second},
-		{"low, and due", spell{low: ago(time.Minute)}, topup.Confirming, first, -55 * time.Second},
-		{"may pass: soon", found(topup.ProviderUnavailable, 1, 0), topup.Confirming, again, 10 * time.Second},
-		{"may pass: later", found(topup.ProviderUnavailable, 3, 0), topup.Confirming, again, 40 * time.Second},
-		{"may pass: a ledger that was not fit", found(topup.Quarantined, 3, 0), topup.Confirming, again, 40 * time.Second},
-		{"may pass: at most", found(topup.OverCap, 99, 0), topup.Confirming, again, 2 * time.Minute},
-		{"read again after an import", found(topup.Confirming, 1, 0), topup.Confirming, first, 10 * time.Second},
-		{"another purchase goes first", found(topup.ProvingPrice, 2, 0), topup.Confirming, first, 20 * time.Second},
-		{"takes people: a minute", found(topup.InvoiceUnpaid, 1, 0), topup.Confirming, lasting, time.Minute},
-		{"takes people: later", found(topup.PriceMismatch, 3, 0), topup.Confirming, lasting, 4 * time.Minute},
-		{"takes people: at most", found(topup.NoPaymentMethod, 99, 0), topup.Confirming, lasting, 30 * time.Minute},
-		{"a dry run takes people", found(topup.DryRun, 99, 0), topup.Confirming, lasting, 30 * time.Minute},
-		{"woken since the check", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid, checks: 9, began: ago(time.Minute), checked: ago(time.Minute), woken: ago(time.Second)}, topup.Confirming, again, -time.Second},
-		{"woken while it was checked", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid, checks: 9, began: ago(3 * time.Second), checked: now, woken: ago(time.Second)}, topup.Confirming, again, -time.Second},
-		{"woken before the check", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid, checks: 9, began: ago(time.Minute), checked: ago(time.Minute), woken: ago(time.Hour)}, topup.Confirming, lasting, 29 * time.Minute},
-		{"the list of unpaid bills says it", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid}, topup.Confirming, lasting, -time.Hour + 5*time.Second},
+		{"low for the first time", spell{low: now}, topup.Rechecking, first, 5 * time.Second},
+		{"low, and due", spell{low: ago(time.Minute)}, topup.Rechecking, first, -55 * time.Second},
+		{"may pass: soon", found(topup.ProviderUnavailable, 1, 0), topup.Rechecking, again, 10 * time.Second},
+		{"may pass: later", found(topup.ProviderUnavailable, 3, 0), topup.Rechecking, again, 40 * time.Second},
+		{"may pass: a ledger that was not fit", found(topup.Quarantined, 3, 0), topup.Rechecking, again, 40 * time.Second},
+		{"may pass: at most", found(topup.OverCap, 99, 0), topup.Rechecking, again, 2 * time.Minute},
+		{"read again after an import", found(topup.Rechecking, 1, 0), topup.Rechecking, first, 10 * time.Second},
+		{"another purchase goes first", found(topup.ProvingPrice, 2, 0), topup.Rechecking, first, 20 * time.Second},
+		{"takes people: a minute", found(topup.InvoiceUnpaid, 1, 0), topup.Rechecking, lasting, time.Minute},
+		{"takes people: later", found(topup.PriceMismatch, 3, 0), topup.Rechecking, lasting, 4 * time.Minute},
+		{"takes people: at most", found(topup.NoPaymentMethod, 99, 0), topup.Rechecking, lasting, 30 * time.Minute},
+		{"a dry run takes people", found(topup.DryRun, 99, 0), topup.Rechecking, lasting, 30 * time.Minute},
+		{"woken since the check", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid, checks: 9, began: ago(time.Minute), checked: ago(time.Minute), woken: ago(time.Second)}, topup.Rechecking, again, -time.Second},
+		{"woken while it was checked", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid, checks: 9, began: ago(3 * time.Second), checked: now, woken: ago(time.Second)}, topup.Rechecking, again, -time.Second},
+		{"woken before the check", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid, checks: 9, began: ago(time.Minute), checked: ago(time.Minute), woken: ago(time.Hour)}, topup.Rechecking, lasting, 29 * time.Minute},
+		{"the list of unpaid bills says it", spell{low: ago(time.Hour), found: topup.InvoiceUnpaid}, topup.Rechecking, lasting, -time.Hour + 5*time.Second},
 		{"suspended, never asked", spell{}, topup.Suspended, suspended, -1 << 62},
 		{"suspended, asked", found(topup.Suspended, 7, time.Minute), topup.Suspended, suspended, 4 * time.Minute},
-		{"a suspension that was lifted", found(topup.Suspended, 7, time.Minute), topup.Confirming, first, -time.Hour + 5*time.Second},
-		{"a check that our clock puts into the future", found(topup.InvoiceUnpaid, 1, -24*time.Hour), topup.Confirming, lasting, 30 * time.Minute},
+		{"a suspension that was lifted", found(topup.Suspended, 7, time.Minute), topup.Rechecking, first, -time.Hour + 5*time.Second},
+		{"a check that our clock puts into the future", found(topup.InvoiceUnpaid, 1, -24*time.Hour), topup.Rechecking, lasting, 30 * time.Minute},
 		{"a suspension that our clock puts into the future", found(topup.Suspended, 1, -24*time.Hour), topup.Suspended, suspended, 5 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,8 +69,8 @@ func TestASpellEndsWithItsLowReadings(t *testing.T) {
 		changed bool
 		class   class
 	}{
-		{topup.Confirming, false, lasting},
-		{topup.Confirming, true, again},
+		{topup.Rechecking, false, lasting},
+		{topup.Rechecking, true, again},
 		{topup.Enough, false, first},
 		{topup.StillOpen, false, first},
 		{topup.CoolingDown, false, first},
@@ -81,8 +81,8 @@ func TestASpellEndsWithItsLowReadings(t *testing.T) {
 		{topup.Implausible, false, again},
 	} {
 		t.Run(string(tt.between), func(t *testing.T) {
-			s := was.seen(tt.between, now, tt.changed, now).seen(topup.Confirming, now.Add(time.Second), false, now.Add(time.Second))
-			if _, c := next(s, topup.Confirming, 5*time.Second, now.Add(time.Second)); c != tt.class {
+			s := was.seen(tt.between, now, tt.changed, now).seen(topup.Rechecking, now.Add(time.Second), false, now.Add(time.Second))
+			if _, c := next(s, topup.Rechecking, 5*time.Second, now.Add(time.Second)); c != tt.class {
 				t.Errorf("class %d, want %d (%+v)", c, tt.class, s)
 			}
 		})

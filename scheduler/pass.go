@@ -176,7 +176,7 @@ func (p *pass) one(book *Rulebook, target topup.Target, failed error, now time.T
 	}
 	t.decide(d, f, t.moved(standing, book))
 	t.explain = w.lists() && standing.DoubtedAt != nil && rules.Empty(t.reading)
-	if t.decided == topup.Confirming {
+	if t.decided == topup.Rechecking {
 		t.spell = t.spell.told(w.debt(target, t, now))
 	}
 	e, record = w.note(t, d, f)

@@ -59,7 +59,7 @@ func TestShutdownDuringAConfirmReadLearnsNothing(t *testing.T) {
 		if err := <-p.ended; err != nil {
 			t.Errorf("Run() = %v", err)
 		}
-		if n := len(w.ledger.planned()); n != 0 || !slices.Equal(w.ledger.decisions("cus"), []topup.Reason{topup.Confirming}) {
+		if n := len(w.ledger.planned()); n != 0 || !slices.Equal(w.ledger.decisions("cus"), []topup.Reason{topup.Rechecking}) {
 			t.Errorf("%d plans, decisions %v", n, w.ledger.decisions("cus"))
 		}
 	})

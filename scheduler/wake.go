@@ -97,7 +97,7 @@ func (w *Watch) ask(ctx context.Context) {
 }
 
 func byBill(found topup.Reason) bool {
-	return found == topup.InvoiceUnpaid || found == topup.ForeignTopup
+	return found == topup.InvoiceUnpaid || found == topup.ExternalTopup
 }
 
 func byPrice(found topup.Reason) bool { return found == topup.PriceMismatch }
@@ -107,7 +107,7 @@ func (w *Watch) stopped(by func(topup.Reason) bool) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range w.tracked {
-		if t.decided == topup.Confirming && by(t.spell.found) {
+		if t.decided == topup.Rechecking && by(t.spell.found) {
 			n++
 		}
 	}
@@ -122,7 +122,7 @@ func (w *Watch) owing(of map[topup.CustomerID]topup.Debt) {
 	before, now := w.debts, w.Now()
 	w.debts = debts{of: of, at: now}
 	for target, t := range w.tracked {
-		if t.decided != topup.Confirming {
+		if t.decided != topup.Rechecking {
 			continue
 		}
 		if !before.at.IsZero() && byBill(t.spell.found) && before.of[target.Customer] != of[target.Customer] {
@@ -168,7 +168,7 @@ func (w *Watch) reprice(ctx context.Context, seller Seller) {
 	wanted := map[topup.Order][]topup.Target{}
 	w.mu.Lock()
 	for target, t := range w.tracked {
-		if t.decided == topup.Confirming && byPrice(t.spell.found) {
+		if t.decided == topup.Rechecking && byPrice(t.spell.found) {
 			o := t.order
 			pack := topup.Order{Target: topup.Target{Provider: target.Provider, Product: target.Product}, Credits: o.Credits, Price: o.Price, PriceID: o.PriceID}
 			if _, known := wanted[pack]; known || len(wanted) < mostOffers {

@@ -7,10 +7,10 @@ type Verdict string
 
 // The verdicts.
 const (
-	Yes     Verdict = "yes"
-	No      Verdict = "no"      // a listed refusal, in the provider's own body shape
-	NotRun  Verdict = "not_run" // certainly not executed
-	Unclear Verdict = "unclear"
+	Accepted Verdict = "accepted"
+	Rejected Verdict = "rejected" // a listed refusal, in the provider's own body shape
+	NotRun   Verdict = "not_run"  // certainly not executed
+	Unknown  Verdict = "unknown"
 )
 
 // Answer is one request's outcome in our words.

@@ -12,7 +12,7 @@ func TestAnotherAmountFoundByEvidencePausesTheRule(t *testing.T) {
 	w := newWorld()
 	p := w.plan()
 	w.billed = Money{Minor: 25000, Currency: "EUR"}
-	w.fault = fault{execute: true, answer: Unclear}
+	w.fault = fault{execute: true, answer: Unknown}
 	_, _ = w.purchaser().Buy(context.Background(), p, Lease{})
 	r := w.reconciler()
 	for range 60 {
@@ -72,7 +72,7 @@ type slow struct {
 func (s slow) Connect(context.Context) (Sender, error) { return s, nil }
 func (s slow) Send(ctx context.Context, r Request, key string) Answer {
 	<-s.gate
-	return Answer{Verdict: Unclear, Written: 1}
+	return Answer{Verdict: Unknown, Written: 1}
 }
 
 func (s slow) Follow(_ context.Context, ps []Purchase, tell func(Purchase, Books, error)) {
@@ -88,7 +88,7 @@ func (s slow) Follow(_ context.Context, ps []Purchase, tell func(Purchase, Books
 func TestASlowRepeatHoldsUpNobody(t *testing.T) {
 	w := newWorld()
 	a := w.plan()
-	w.fault = fault{execute: false, answer: Unclear}
+	w.fault = fault{execute: false, answer: Unknown}
 	_, _ = w.purchaser().Buy(context.Background(), a, Lease{})
 	r := w.reconciler()
 	w.advance(20 * time.Minute)
@@ -132,7 +132,7 @@ func (d *doubtful) Answer(ctx context.Context, r AnswerRequest) (Purchase, error
 func TestARepeatThatDidNotRunIsGivenBackOnce(t *testing.T) {
 	w := newWorld()
 	p := w.plan()
-	w.fault = fault{execute: false, answer: Unclear}
+	w.fault = fault{execute: false, answer: Unknown}
 	_, _ = w.purchaser().Buy(context.Background(), p, Lease{})
 	row := w.ledger.rows[p.ID]
 	row.Repeats, row.Attempts = 1, 2
@@ -172,8 +172,8 @@ func TestALateYesOnADeclinedPurchaseIsTold(t *testing.T) {
 	}}
 	_, err := b.Buy(context.Background(), p, Lease{})
 	got := w.ledger.rows[p.ID]
-	t.Logf("row %s, err %v, foreign %d, event failure %q err %v", got.State, err, len(w.ledger.foreign), told[len(told)-1].Failure, told[len(told)-1].Err)
-	if err == nil && len(w.ledger.foreign) == 0 && told[len(told)-1].Failure == FailedNone {
+	t.Logf("row %s, err %v, external %d, event failure %q err %v", got.State, err, len(w.ledger.external), told[len(told)-1].Failure, told[len(told)-1].Err)
+	if err == nil && len(w.ledger.external) == 0 && told[len(told)-1].Failure == FailedNone {
 		t.Error("a captured payment on a declined row is told as a plain info line, and nothing holds the next purchase")
 	}
 }

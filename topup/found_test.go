@@ -24,13 +24,13 @@ func TestWhatWasFoundHoldsForPurchasesPlannedBefore(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld()
 			p := w.plan()
-			w.fault = fault{answer: Unclear}
+			w.fault = fault{answer: Unknown}
 			_, _ = w.purchaser().Buy(t.Context(), p, Lease{})
 			r := w.reconciler()
 			r.Found = func() Found { return tt.found }
 			for end := w.now.Add(tt.after); w.now.Before(end); {
 				w.advance(time.Minute)
-				w.fault = fault{answer: Unclear}
+				w.fault = fault{answer: Unknown}
 				if _, err := visited(t.Context(), r); err != nil {
 					t.Fatal(err)
 				}

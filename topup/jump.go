@@ -26,7 +26,7 @@ const (
 type Others struct {
 	Recharges []Topup    // of the provider's own top-up
 	Pending   []Topup    // of the same: begun, and not over
-	Foreign   []Topup    // of the target, imported
+	External  []Topup    // of the target, imported
 	Purchases []Purchase // sent, of the same or of another account at the same provider
 }
 
@@ -41,7 +41,7 @@ const othersSince = 24 * time.Hour
 // explain says what else may have made the jump, "" when nothing known has.
 func (o Others) explain(p Purchase, j Jump) string {
 	from, to := j.Before.at().Add(-othersBefore), j.After.at().Add(MatchBefore)
-	for _, t := range slices.Concat(o.Recharges, o.Foreign) {
+	for _, t := range slices.Concat(o.Recharges, o.External) {
 		if !t.At.Before(from) && !t.At.After(to) {
 			return fmt.Sprintf("%s of %s credits was added at %s", t.ID, t.Credits, t.At.UTC().Format(time.RFC3339))
 		}

@@ -166,7 +166,7 @@ func TestWhatElseMayHaveRaisedTheBalance(t *testing.T) {
 		{"a recharge half an hour before", Others{Recharges: row(5 - 30*60)}, NeedsReview},
 		{"one long before", Others{Recharges: row(5 - 30*60 - 1)}, Confirmed},
 		{"one long after", Others{Recharges: row(15 + 2*60 + 1)}, Confirmed},
-		{"an imported addition", Others{Foreign: row(0)}, NeedsReview},
+		{"an imported addition", Others{External: row(0)}, NeedsReview},
 		{"a recharge under way for days", Others{Pending: row(-100_000)}, NeedsReview},
 		{"a recharge that began afterwards", Others{Pending: row(600)}, Confirmed},
 		{"an earlier purchase that a person ended", Others{Purchases: bought(wallet, func(q *Purchase) { q.ResolvedBy = "ana" })}, NeedsReview},
@@ -233,7 +233,7 @@ func TestAnAnswerAboutAnotherAmountCountsOnceTheBalanceShowsIt(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.said.Verdict, tt.said.Reason = Unclear, FailedMismatch
+			tt.said.Verdict, tt.said.Reason = Unknown, FailedMismatch
 			p := Answered(unclear(), tt.said, false, confer).Next
 			got := run(p, &Others{}, look{5, 41 * Credit, nil}, look{15, 41*Credit + tt.rise, nil}, look{25, 41*Credit + tt.rise, nil})
 			if got.State != tt.want || (got.State == Confirmed) != (got.Reference == "txn_1") {
@@ -334,7 +334,7 @@ func TestARiseIsShownAtOnceAndClaimedWhenTheQuietPeriodIsOver(t *testing.T) {
 		t.Errorf("nobody could be asked: %s, next look %v; want another try", waits.Next.State, waits.Next.NextLookAt)
 	}
 	got := Weighed(c, &Others{}, now).Next
-	if got.State != Confirmed || got.Reference != "rise@2026-11-20T12:00:05Z" || got.ReferenceBy != "evidence" ||
+	if got.State != Confirmed || got.Reference != "balance-increase@2026-11-20T12:00:05Z" || got.ReferenceBy != "evidence" ||
 		got.Payment != PaymentNone || got.Reason != FailedNone || !got.RowAt.Equal(confer.Add(5*time.Second)) {
 		t.Errorf("claimed: %+v", got)
 	}
@@ -355,8 +355,8 @@ func TestALateYesNamesWhatARiseConfirmed(t *testing.T) {
 	p := run(unclear(), &Others{}, look{5, 141 * Credit, nil}, look{15, 141 * Credit, nil})
 	for _, state := range []State{Confirmed, Credited} {
 		p.State = state
-		c, failure := Replied(p, Reply{Answer: Answer{Verdict: Yes, Reference: "txn_1"}}, confer.Add(time.Hour))
-		if failure != FailedNone || c.Next.State != state || c.Next.Reference != "txn_1" || c.Next.ReferenceBy != "answer" || len(c.Foreign) > 0 {
+		c, failure := Replied(p, Reply{Answer: Answer{Verdict: Accepted, Reference: "txn_1"}}, confer.Add(time.Hour))
+		if failure != FailedNone || c.Next.State != state || c.Next.Reference != "txn_1" || c.Next.ReferenceBy != "answer" || len(c.External) > 0 {
 			t.Errorf("%s: %q, %+v", state, failure, c)
 		}
 		if !c.Next.rose() || !c.Next.RowAt.Equal(*p.RowAt) {
@@ -372,7 +372,7 @@ func TestAnAnswerInBetweenLeavesNoGap(t *testing.T) {
 	for _, answered := range []time.Duration{time.Second, 16 * time.Second, 75 * time.Second} {
 		now := confer.Add(answered)
 		c, _ := Sampled(unclear(), show(answered-500*time.Millisecond, 41*Credit), now.Add(-500*time.Millisecond))
-		got := Answered(c.Next, Answer{Verdict: Unclear, Reason: FailedTimeout, Written: 300}, false, now).Next
+		got := Answered(c.Next, Answer{Verdict: Unknown, Reason: FailedTimeout, Written: 300}, false, now).Next
 		if got.State != Sent || got.NextLookAt.After(now.Add(sampleAgain)) {
 			t.Errorf("answered after %s: %s, next look %v", answered, got.State, got.NextLookAt)
 		}
@@ -483,7 +483,7 @@ func TestACleanRiseAlwaysConfirms(t *testing.T) {
 			looks = append(looks, l)
 		}
 		got := run(p, &Others{}, looks...)
-		if got.State != Confirmed || !strings.HasPrefix(got.Reference, "rise@") {
+		if got.State != Confirmed || !strings.HasPrefix(got.Reference, "balance-increase@") {
 			t.Fatalf("%s: %s, %+v", got.State, got.Detail, got.Trail)
 		}
 	})

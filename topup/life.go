@@ -22,7 +22,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 	}
 	repeat := p.Repeats > 0
 	switch a.Verdict {
-	case Yes:
+	case Accepted:
 		next.confirm(a.Reference, "answer", now)
 		next.Reason, next.Detail = FailedNone, ""
 		next.Payment = PaymentPending
@@ -37,7 +37,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 			at = at.Truncate(time.Second).Add(time.Second)
 			next.RowAt = &at
 		}
-	case No:
+	case Rejected:
 		if repeat { // proves nothing about the earlier request
 			break
 		}
@@ -60,7 +60,7 @@ func Answered(p Purchase, a Answer, books bool, now time.Time) Change {
 			break
 		}
 		next.State = Cancelled
-	case Unclear:
+	case Unknown:
 		if a.NeverRepeat || a.Reference != "" { // a reference means that something was made
 			next.NeverRepeat = true
 		}
@@ -188,7 +188,7 @@ func (c *Change) claim(matches []Match, now time.Time) {
 	}
 	for _, other := range matches {
 		if other.ID != m.ID {
-			c.Foreign = append(c.Foreign, other.foreign(*next))
+			c.External = append(c.External, other.external(*next))
 		}
 	}
 	c.note(EvidenceLook, fmt.Sprintf("the provider's books show it: %s", m.ID), matches)

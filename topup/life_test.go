@@ -44,12 +44,12 @@ func TestWhatOneAnswerDoes(t *testing.T) {
 		attempts int
 	}{
 		{"a yes is credited when the books and the balance show it", fault{execute: true}, Credited, 1, 0, 1},
-		{"charged and answered with an error: found, never repeated", fault{execute: true, answer: Unclear}, Credited, 1, 0, 1},
-		{"charged late after a lost answer: found", fault{execute: true, late: 6 * time.Minute, answer: Unclear}, Credited, 1, 0, 1},
-		{"listed late after a lost answer: found", fault{execute: true, hidden: 10 * time.Minute, answer: Unclear}, Credited, 1, 0, 1},
-		{"never executed and no answer: repeated under its key", fault{answer: Unclear}, Credited, 1, 0, 2},
-		{"a listed no is declined after two empty looks", fault{answer: No}, Declined, 0, 1, 1},
-		{"a listed no that charged all the same is found", fault{execute: true, answer: No}, Credited, 1, 1, 1},
+		{"charged and answered with an error: found, never repeated", fault{execute: true, answer: Unknown}, Credited, 1, 0, 1},
+		{"charged late after a lost answer: found", fault{execute: true, late: 6 * time.Minute, answer: Unknown}, Credited, 1, 0, 1},
+		{"listed late after a lost answer: found", fault{execute: true, hidden: 10 * time.Minute, answer: Unknown}, Credited, 1, 0, 1},
+		{"never executed and no answer: repeated under its key", fault{answer: Unknown}, Credited, 1, 0, 2},
+		{"a listed no is declined after two empty looks", fault{answer: Rejected}, Declined, 0, 1, 1},
+		{"a listed no that charged all the same is found", fault{execute: true, answer: Rejected}, Credited, 1, 1, 1},
 		{"zero bytes written is cancelled", fault{answer: NotRun}, Cancelled, 0, 0, 0},
 		{"no connection is cancelled", fault{connect: errors.New("refused")}, Cancelled, 0, 0, 0},
 	} {
@@ -72,7 +72,7 @@ func TestWhatOneAnswerDoes(t *testing.T) {
 // charged at most once and ends without a person.
 func TestTheProcessDies(t *testing.T) {
 	for _, step := range []string{"planned", "connected", "permitted", "answered", "stored"} {
-		for _, answer := range []Verdict{"", Unclear} {
+		for _, answer := range []Verdict{"", Unknown} {
 			t.Run(fmt.Sprintf("after %s, answer %q", step, answer), func(t *testing.T) {
 				w := newWorld()
 				p := w.plan()
@@ -135,7 +135,7 @@ func TestAYesUnderAnotherPurchasesReferenceIsNeverRepeated(t *testing.T) {
 func TestAnUnclearAnswerWithAReferenceIsNeverRepeated(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	sent := Purchase{State: Sent, Attempts: 1, SentAt: &now, LastSentAt: &now, QuietPeriod: 15 * time.Minute, Policy: PolicyRetry}
-	c := Answered(sent, Answer{Verdict: Unclear, Reason: FailedMismatch, Reference: "inv_1", Written: 9}, true, now)
+	c := Answered(sent, Answer{Verdict: Unknown, Reason: FailedMismatch, Reference: "inv_1", Written: 9}, true, now)
 	if c.Next.State != Sent || !c.Next.NeverRepeat {
 		t.Errorf("%s, never repeated %t; want sent, never to be repeated", c.Next.State, c.Next.NeverRepeat)
 	}
@@ -180,7 +180,7 @@ func TestALookDoesNotCostTheAnswer(t *testing.T) {
 func TestEvidenceCountsFromTheEndOfTheQuietPeriod(t *testing.T) {
 	w := newWorld()
 	p := w.plan()
-	w.fault = fault{execute: true, late: 10 * time.Minute, answer: Unclear}
+	w.fault = fault{execute: true, late: 10 * time.Minute, answer: Unknown}
 	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +194,8 @@ func TestEvidenceCountsFromTheEndOfTheQuietPeriod(t *testing.T) {
 		t.Fatalf("after an early match: %s, found %q; want sent, and the match shown", got.State, got.Found)
 	}
 	w.settleAll(t)
-	if got := w.ledger.rows[p.ID]; got.State != Credited || len(w.ledger.foreign) != 1 {
-		t.Errorf("ended %s, %d imported; want credited, and the other match imported", got.State, len(w.ledger.foreign))
+	if got := w.ledger.rows[p.ID]; got.State != Credited || len(w.ledger.external) != 1 {
+		t.Errorf("ended %s, %d imported; want credited, and the other match imported", got.State, len(w.ledger.external))
 	}
 	if n := w.chargesOf(p.Key); n != 1 {
 		t.Errorf("charged %d times", n)
@@ -207,7 +207,7 @@ func TestABaselineOrClaimedIDIsNoEvidence(t *testing.T) {
 	w.charge("", 0, false) // seen by the confirm read
 	w.advance(time.Second)
 	p := w.plan()
-	w.fault = fault{answer: Unclear}
+	w.fault = fault{answer: Unknown}
 	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestABillOfAnotherAmountIsNoEmptyLook(t *testing.T) {
 func TestAReadingOfTheSameSecondShowsNothing(t *testing.T) {
 	at := time.Date(2026, 11, 20, 14, 24, 0, 0, time.UTC)
 	p := Purchase{State: Sent, LastSentAt: &at, SentAt: &at, Credits: 25 * Credit, BalanceBefore: 27 * Credit, QuietPeriod: 15 * time.Minute}
-	p = Answered(p, Answer{Verdict: Yes, Reference: "txn_1", ServerTime: at}, false, at.Add(300*time.Millisecond)).Next
+	p = Answered(p, Answer{Verdict: Accepted, Reference: "txn_1", ServerTime: at}, false, at.Add(300*time.Millisecond)).Next
 	reading := Reading{Balance: 27*Credit + 1, ReadAt: at.Add(time.Second), RefreshedAt: at}
 	if got := Followed(p, Books{Complete: true}, &reading, false, at.Add(5*time.Second)).Next; got.State != Confirmed {
 		t.Errorf("a reading of the charge's own second: %s, want confirmed", got.State)
@@ -317,7 +317,7 @@ func TestTheMatchWindowHasEdges(t *testing.T) {
 func TestNothingIsRepeatedAfterTwelveHours(t *testing.T) {
 	w := newWorld()
 	p := w.plan()
-	w.fault = fault{answer: Unclear}
+	w.fault = fault{answer: Unknown}
 	if _, err := w.purchaser().Buy(t.Context(), p, Lease{}); err != nil {
 		t.Fatal(err)
 	}
@@ -335,12 +335,12 @@ func TestAtMostThreeRepeatsThenAPerson(t *testing.T) {
 	w := newWorld()
 	p := w.plan()
 	for range 60 {
-		w.fault = fault{answer: Unclear} // the provider executes nothing
+		w.fault = fault{answer: Unknown} // the provider executes nothing
 		if got := w.ledger.rows[p.ID]; got.State == Planned {
 			_, _ = w.purchaser().Buy(t.Context(), p, Lease{})
 		}
 		w.advance(3 * time.Minute)
-		w.fault = fault{answer: Unclear}
+		w.fault = fault{answer: Unknown}
 		_, _ = w.visit(t.Context())
 	}
 	if got := w.ledger.rows[p.ID]; got.State != NeedsReview || got.Attempts != 1+MaxRepeats {
@@ -360,13 +360,13 @@ func TestAnyHistoryChargesOnce(t *testing.T) {
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			w.fault = fault{
 				execute: rapid.Bool().Draw(t, "execute"),
-				answer:  rapid.SampledFrom([]Verdict{"", Yes, Unclear, Unclear, No, NotRun}).Draw(t, "answer"),
+				answer:  rapid.SampledFrom([]Verdict{"", Accepted, Unknown, Unknown, Rejected, NotRun}).Draw(t, "answer"),
 			}
 			if rapid.Bool().Draw(t, "slow") {
 				w.fault.late = time.Duration(rapid.IntRange(0, 6).Draw(t, "late")) * time.Minute
 				w.fault.hidden = time.Duration(rapid.IntRange(0, 7).Draw(t, "hidden")) * time.Minute
 			}
-			if w.fault.answer == NotRun || w.fault.answer == No {
+			if w.fault.answer == NotRun || w.fault.answer == Rejected {
 				w.fault.execute = false // by definition
 			}
 			w.looksFail = rapid.IntRange(0, 5).Draw(t, "looks fail") == 0
@@ -445,10 +445,10 @@ func TestABillOfSomebodyElse(t *testing.T) {
 	p := Purchase{State: NeedsReview, QuietPeriod: 15 * time.Minute, LastSentAt: &sent, SentAt: &sent}
 	bill := Invoice{ID: "inv_1", Amount: Money{Minor: 22000, Currency: "EUR"}, Payment: PaymentPending, At: sent}
 	c, err := Resolved(p, Resolution{Note: "their own", By: "ada", External: []Invoice{bill}}, sent.Add(time.Hour))
-	if err != nil || c.Next.State != Declined || len(c.Foreign) != 1 {
-		t.Fatalf("%s, %d imported, %v; want declined and 1", c.Next.State, len(c.Foreign), err)
+	if err != nil || c.Next.State != Declined || len(c.External) != 1 {
+		t.Fatalf("%s, %d imported, %v; want declined and 1", c.Next.State, len(c.External), err)
 	}
-	if f := c.Foreign[0]; f.Invoice != "inv_1" || f.ID == f.Invoice || f.Source != SourcePerson || f.Price != bill.Amount {
+	if f := c.External[0]; f.Invoice != "inv_1" || f.ID == f.Invoice || f.Source != SourcePerson || f.Price != bill.Amount {
 		t.Errorf("imported as %+v", f)
 	}
 	if text := c.Evidence[0].Text; !strings.Contains(text, "inv_1 of 220.00 EUR is not this purchase") {
@@ -563,7 +563,7 @@ func TestAClaimThatMovesForgetsTheOldOne(t *testing.T) {
 	for name, moved := range map[string]Purchase{
 		"the invoice is void": Voided(p, Books{Invoices: []Invoice{void, open}, Complete: true}, nil, now).Next,
 		"a late yes names the other": func() Purchase {
-			c, _ := Replied(p, Reply{Answer: Answer{Verdict: Yes, Reference: "inv_2"}, Books: true}, now)
+			c, _ := Replied(p, Reply{Answer: Answer{Verdict: Accepted, Reference: "inv_2"}, Books: true}, now)
 			return c.Next
 		}(),
 	} {
@@ -604,7 +604,7 @@ func TestOnlyABillForThePriceTellsThePrice(t *testing.T) {
 			tt.change(&i)
 			books := Books{Complete: true, Invoices: []Invoice{i}, Topups: []Topup{row}}
 			found, _ := Looked(p, books, nil, p.QuietUntil())
-			yes := Answered(p, Answer{Verdict: Yes, Reference: "inv_1"}, true, at).Next
+			yes := Answered(p, Answer{Verdict: Accepted, Reference: "inv_1"}, true, at).Next
 			for how, got := range map[string]Purchase{
 				"claimed": found.Next, "followed": Followed(yes, books, nil, true, at.Add(time.Minute)).Next,
 			} {

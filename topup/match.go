@@ -33,8 +33,8 @@ func (m Match) payment() Payment {
 	return m.Invoice.Payment
 }
 
-// foreign is what is imported when the match turns out not to be ours.
-func (m Match) foreign(p Purchase) Topup {
+// external is what is imported when the match turns out not to be ours.
+func (m Match) external(p Purchase) Topup {
 	if m.Row != nil {
 		return *m.Row
 	}

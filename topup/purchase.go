@@ -278,11 +278,11 @@ type Change struct {
 	Next     Purchase // as it shall be; Next.Revision is the revision that was read
 	Evidence []Evidence
 
-	Unused  bool    // a whole request left that certainly did not run: it counts towards a bound of its own
-	Decline bool    // counts for back-off and suspension (P7)
-	Refusal Refusal // with Decline: when it was not about the customer's means of payment
-	Lift    bool    // a payment arrived: declines and suspension are over
-	Foreign []Topup // matches that turned out not to be ours
+	Unused   bool    // a whole request left that certainly did not run: it counts towards a bound of its own
+	Decline  bool    // counts for back-off and suspension (P7)
+	Refusal  Refusal // with Decline: when it was not about the customer's means of payment
+	Lift     bool    // a payment arrived: declines and suspension are over
+	External []Topup // matches that turned out not to be ours
 
 	Correction bool   // a person's correcting entry: Correctable, not Allowed, decides
 	Priced     bool   // a bill, or where there are none a yes, showed that the price is what is charged (P10)

@@ -12,7 +12,7 @@ const (
 	// Waiting: it resolves by itself, soon.
 	StillOpen    Reason = "still_open"
 	CoolingDown  Reason = "cooling_down"
-	Confirming   Reason = "confirming"
+	Rechecking   Reason = "rechecking"
 	FirstHold    Reason = "first_hold"
 	ProvingPrice Reason = "proving_price"
 
@@ -37,7 +37,7 @@ const (
 	NoPaymentMethod     Reason = "no_payment_method"
 	InvoiceUnpaid       Reason = "invoice_unpaid"
 	Refunded            Reason = "refunded"
-	ForeignTopup        Reason = "foreign_topup"
+	ExternalTopup       Reason = "external_topup"
 	EnvironmentChanged  Reason = "environment_changed"
 	OverCap             Reason = "over_cap"
 	BackingOff          Reason = "backing_off"
@@ -62,10 +62,10 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Buy, Enough,
-		StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice,
+		StillOpen, CoolingDown, Rechecking, FirstHold, ProvingPrice,
 		Paused, DryRun, Excluded, NoRule, NativeAutoTopup, CustomerInactive,
 		StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch,
-		NoPaymentMethod, InvoiceUnpaid, Refunded, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
+		NoPaymentMethod, InvoiceUnpaid, Refunded, ExternalTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable,
 	}
 }
@@ -75,12 +75,12 @@ func (r Reason) Class() Class {
 	switch r {
 	case Buy, Enough:
 		return ClassDone
-	case StillOpen, CoolingDown, Confirming, FirstHold, ProvingPrice:
+	case StillOpen, CoolingDown, Rechecking, FirstHold, ProvingPrice:
 		return ClassWaiting
 	case Paused, DryRun, Excluded, NoRule, NativeAutoTopup, CustomerInactive:
 		return ClassChosen
 	case StaleReading, BadReading, NotSeen, NoThreshold, PriceMismatch, PriceUnproven, RuleStopped, ChangeHeld, CurrencyMismatch,
-		NoPaymentMethod, InvoiceUnpaid, Refunded, ForeignTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
+		NoPaymentMethod, InvoiceUnpaid, Refunded, ExternalTopup, EnvironmentChanged, OverCap, BackingOff, Suspended,
 		Quarantined, Implausible, ProviderUnavailable:
 		return ClassTrouble
 	default:

@@ -19,7 +19,7 @@ func Replied(row Purchase, r Reply, now time.Time) (c Change, failure FailureRea
 	switch {
 	case row.State == Sent && row.PermitToken == r.Permit:
 		return Answered(row, a, r.Books, now), FailedNone
-	case a.Verdict == Yes && a.Reference != "":
+	case a.Verdict == Accepted && a.Reference != "":
 		return lateYes(row, r, now)
 	}
 	// A late no or "not run" is about one of several requests, or too late.
@@ -60,7 +60,7 @@ func lateYes(row Purchase, r Reply, now time.Time) (Change, FailureReason) {
 	}
 	// Something was charged, and the row is about something else, or about nothing.
 	c := Change{Next: row, Evidence: []Evidence{answerEvidence(row, row.State, a)}}
-	c.Foreign = []Topup{{ID: a.Reference, Invoice: a.Reference, Credits: row.Credits, Price: row.Price, At: now}}
+	c.External = []Topup{{ID: a.Reference, Invoice: a.Reference, Credits: row.Credits, Price: row.Price, At: now}}
 	return c, FailedMismatch
 }
 
@@ -79,7 +79,7 @@ func renamed(p Purchase, a Answer, now time.Time) Change {
 	c := Change{Next: p}
 	c.Next.confirm(a.Reference, "answer", now)
 	c.Next.Reason, c.Next.Detail, c.Next.Payment = FailedNone, "", PaymentPending
-	c.Foreign = []Topup{{ID: p.Reference, Invoice: p.Reference, Credits: p.Credits, Price: p.Price, At: now}}
+	c.External = []Topup{{ID: p.Reference, Invoice: p.Reference, Credits: p.Credits, Price: p.Price, At: now}}
 	c.Evidence = append(c.Evidence, answerEvidence(p, Confirmed, a))
 	return c
 }
@@ -92,7 +92,7 @@ func (a Answer) impossible(why error) Answer {
 	if a.Reference != "" {
 		text += " " + a.Reference
 	}
-	a.Verdict, a.Reason, a.NeverRepeat, a.Stop = Unclear, FailedMismatch, true, false
+	a.Verdict, a.Reason, a.NeverRepeat, a.Stop = Unknown, FailedMismatch, true, false
 	a.Detail = cutText("the provider answered " + text + ", which cannot be: " + why.Error())
 	return a
 }

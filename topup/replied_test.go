@@ -82,8 +82,8 @@ func TestALateYesIsTheBetterWitness(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	for by, want := range map[string]string{"evidence": "answer", "answer": "answer", "person": "person"} {
 		row := Purchase{State: Confirmed, PermitToken: "mine", SentAt: &at, LastSentAt: &at, Reference: "inv_1", ReferenceBy: by}
-		c, failure := Replied(row, Reply{Answer: Answer{Verdict: Yes, Reference: "inv_1"}, Permit: "mine", Books: true}, at)
-		if c.Next.State != Confirmed || c.Next.Reference != "inv_1" || c.Next.ReferenceBy != want || failure != FailedNone || len(c.Foreign) > 0 {
+		c, failure := Replied(row, Reply{Answer: Answer{Verdict: Accepted, Reference: "inv_1"}, Permit: "mine", Books: true}, at)
+		if c.Next.State != Confirmed || c.Next.Reference != "inv_1" || c.Next.ReferenceBy != want || failure != FailedNone || len(c.External) > 0 {
 			t.Errorf("by %s: %s under %s by %s, %q", by, c.Next.State, c.Next.Reference, c.Next.ReferenceBy, failure)
 		}
 	}
@@ -97,7 +97,7 @@ func TestNeverRepeatIsNotForgotten(t *testing.T) {
 		State: Sent, PermitToken: "second", Attempts: 2, Repeats: 1, SentAt: &at, LastSentAt: &at,
 		QuietPeriod: 15 * time.Minute, Policy: PolicyRetry,
 	}
-	late, _ := Replied(row, Reply{Answer: Answer{Verdict: Unclear, NeverRepeat: true, Status: 417}, Permit: "first", Books: true}, at)
+	late, _ := Replied(row, Reply{Answer: Answer{Verdict: Unknown, NeverRepeat: true, Status: 417}, Permit: "first", Books: true}, at)
 	then, _ := Replied(late.Next, Reply{Answer: Answer{Verdict: NotRun, Status: 429, Written: 9}, Permit: "second", Books: true}, at)
 	look := then.Next
 	for _, after := range []time.Duration{time.Minute, 16 * time.Minute} {
@@ -156,10 +156,10 @@ func TestEveryAnswerToEveryRowIsKept(t *testing.T) {
 		}
 		row.Repeats = rapid.IntRange(0, row.Attempts-1).Draw(t, "repeats")
 		a := Answer{
-			Verdict: rapid.SampledFrom([]Verdict{Yes, No, NotRun, Unclear, "strange"}).Draw(t, "verdict"), Reason: FailedOther,
+			Verdict: rapid.SampledFrom([]Verdict{Accepted, Rejected, NotRun, Unknown, "strange"}).Draw(t, "verdict"), Reason: FailedOther,
 			Written: int64(rapid.IntRange(0, 1).Draw(t, "written")), NeverRepeat: rapid.Bool().Draw(t, "417"),
 		}
-		if a.Verdict == Yes || a.Verdict == Unclear {
+		if a.Verdict == Accepted || a.Verdict == Unknown {
 			a.Reference = rapid.SampledFrom([]string{"", "inv_1"}).Draw(t, "reference")
 		}
 		books := rapid.Bool().Draw(t, "books")
@@ -171,12 +171,12 @@ func TestEveryAnswerToEveryRowIsKept(t *testing.T) {
 			if len(c.Evidence) != 1 || c.Evidence[0].Kind != EvidenceAnswer {
 				t.Fatalf("%s: evidence %+v, want the answer", name, c.Evidence)
 			}
-			made := a.Verdict == Unclear && (a.NeverRepeat || a.Reference != "")
+			made := a.Verdict == Unknown && (a.NeverRepeat || a.Reference != "")
 			if c.Next.State == Sent && (made || row.NeverRepeat) && c.Next.repeatable() {
 				t.Fatalf("%s: it may be sent again", name)
 			}
-			elsewhere := a.Verdict == Yes && a.Reference != "" && a.Reference != c.Next.Reference
-			if elsewhere && (failure != FailedMismatch || len(c.Foreign) != 1) {
+			elsewhere := a.Verdict == Accepted && a.Reference != "" && a.Reference != c.Next.Reference
+			if elsewhere && (failure != FailedMismatch || len(c.External) != 1) {
 				t.Fatalf("%s: %s is neither claimed nor told", name, a.Reference)
 			}
 		}

@@ -44,7 +44,7 @@ func Resolved(p Purchase, r Resolution, now time.Time) (Change, error) {
 			next.Reason = FailedNotFound
 		}
 		for _, i := range r.External {
-			c.Foreign = append(c.Foreign, i.external())
+			c.External = append(c.External, i.external())
 		}
 	default:
 		return Change{}, fmt.Errorf("a %s purchase cannot be resolved that way: only one that needs review, or a confirmed one as charged", p.State)
@@ -85,7 +85,7 @@ func Corrected(p Purchase, r Resolution, now time.Time) (Change, error) {
 		next.State, next.Reference, next.ReferenceBy = Declined, "", ""
 		next.Reason, next.Detail, next.Payment = FailedNotFound, "", PaymentNone
 		for _, i := range r.External {
-			c.Foreign = append(c.Foreign, i.external())
+			c.External = append(c.External, i.external())
 		}
 	}
 	c.again(now)

@@ -45,7 +45,7 @@ func TestOnlyWhatAReadingShowsIsCredited(t *testing.T) {
 // TestARefusedTokenStopsTheProvider: P7. It says nothing about the customer.
 func TestARefusedTokenStopsTheProvider(t *testing.T) {
 	w := newWorld()
-	c := Answered(sent(w), Answer{Verdict: No, Stop: true, Reason: FailedAuth, Detail: "401 no such token"}, true, w.now)
+	c := Answered(sent(w), Answer{Verdict: Rejected, Stop: true, Reason: FailedAuth, Detail: "401 no such token"}, true, w.now)
 	if c.Stop != "401 no such token" || c.Decline {
 		t.Errorf("stop %q, decline %t: want the provider stopped and no decline counted", c.Stop, c.Decline)
 	}
@@ -57,7 +57,7 @@ func TestANoToARepeatProvesNothing(t *testing.T) {
 		w := newWorld()
 		p := sent(w)
 		p.Attempts, p.Repeats = 2, 1
-		c := Answered(p, Answer{Verdict: No, Reason: FailedDeclined}, books, w.now)
+		c := Answered(p, Answer{Verdict: Rejected, Reason: FailedDeclined}, books, w.now)
 		if c.Next.State != Sent || c.Next.Refused || c.Decline {
 			t.Errorf("books %t: %s, refused %t, decline %t: want an unclear purchase", books, c.Next.State, c.Next.Refused, c.Decline)
 		}
@@ -69,7 +69,7 @@ func TestANoToARepeatProvesNothing(t *testing.T) {
 func TestNothingIsRepeatedThatWouldNotBeBought(t *testing.T) {
 	w := newWorld()
 	p := w.plan()
-	w.fault = fault{answer: Unclear}
+	w.fault = fault{answer: Unknown}
 	_, _ = w.purchaser().Buy(t.Context(), p, Lease{})
 	r := w.reconciler()
 	asked := 0

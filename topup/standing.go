@@ -7,13 +7,13 @@ type Standing struct {
 	Version int64     // of the target; 0 when nothing was ever stored for it
 	Now     time.Time // database clock when it was read
 
-	Open         *Purchase // the open purchase; nil when there is none
-	CreditedAt   *time.Time
-	EndedAt      *time.Time // of the newest purchase that credited, was declined or was cancelled
-	EndedState   State      // how it ended; "" when there was none
-	NewestRowAt  *time.Time // provider time of the newest credit addition known, whoever made it
-	ForeignAt    *time.Time // provider time of the newest addition that is not ours
-	ForeignBills []string   // invoices of the last BillsFor that no purchase explains and that were known before their credits
+	Open          *Purchase // the open purchase; nil when there is none
+	CreditedAt    *time.Time
+	EndedAt       *time.Time // of the newest purchase that credited, was declined or was cancelled
+	EndedState    State      // how it ended; "" when there was none
+	NewestRowAt   *time.Time // provider time of the newest credit addition known, whoever made it
+	ExternalAt    *time.Time // provider time of the newest addition that is not ours
+	ExternalBills []string   // invoices of the last BillsFor that no purchase explains and that were known before their credits
 
 	Declines     int // in a row
 	Refusals     int // of the request itself, since the last success

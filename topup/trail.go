@@ -60,7 +60,9 @@ func (j Jump) Rise() Credits { return j.After.Balance - j.Before.Balance }
 
 // reference names the jump as what explains a purchase: one jump explains one.
 // It does not look like any provider's id, and there is none.
-func (j Jump) reference() string { return "rise@" + j.After.at().UTC().Format(time.RFC3339) }
+func (j Jump) reference() string {
+	return "balance-increase@" + j.After.at().UTC().Format(time.RFC3339)
+}
 
 // Shown is the balance that another account at the same provider showed last.
 type Shown struct {

@@ -34,7 +34,7 @@ type world struct {
 type charge struct {
 	key, invoice string
 	at, visible  time.Time
-	foreign      bool
+	external     bool
 }
 
 // fault is what happens to the next request.
@@ -145,7 +145,7 @@ func (w *world) charge(key string, hidden time.Duration, remember bool) *charge 
 	if c := w.keys[key]; c != nil && key != "" {
 		return c
 	}
-	c := &charge{key: key, invoice: fmt.Sprintf("inv_%d", len(w.charges)+1), at: w.now, visible: w.now.Add(hidden), foreign: key == ""}
+	c := &charge{key: key, invoice: fmt.Sprintf("inv_%d", len(w.charges)+1), at: w.now, visible: w.now.Add(hidden), external: key == ""}
 	w.charges = append(w.charges, c)
 	w.balance += 120 * Credit
 	if remember && key != "" {
@@ -181,7 +181,7 @@ func (w *world) Send(_ context.Context, _ Request, key string) Answer {
 	defer w.mu.Unlock()
 	f := w.fault
 	w.fault = fault{execute: true}
-	remember := w.remembers || f.answer == "" || f.answer == Yes
+	remember := w.remembers || f.answer == "" || f.answer == Accepted
 	var c *charge
 	switch {
 	case f.execute && f.late > 0:
@@ -190,14 +190,14 @@ func (w *world) Send(_ context.Context, _ Request, key string) Answer {
 	case f.execute:
 		c = w.charge(key, f.hidden, remember)
 	}
-	a := Answer{Verdict: Unclear, Reason: FailedServer, Written: 100, ServerTime: w.now}
+	a := Answer{Verdict: Unknown, Reason: FailedServer, Written: 100, ServerTime: w.now}
 	switch {
 	case f.answer == NotRun:
 		a.Verdict, a.Written = NotRun, 0
-	case f.answer == No:
-		a.Verdict, a.Reason = No, FailedDeclined
-	case c != nil && (f.answer == "" || f.answer == Yes):
-		a = Answer{Verdict: Yes, Reference: c.invoice, Written: 100, ServerTime: w.now}
+	case f.answer == Rejected:
+		a.Verdict, a.Reason = Rejected, FailedDeclined
+	case c != nil && (f.answer == "" || f.answer == Accepted):
+		a = Answer{Verdict: Accepted, Reference: c.invoice, Written: 100, ServerTime: w.now}
 	}
 	return a
 }
@@ -247,7 +247,7 @@ type memory struct {
 	answered map[string]bool // by the token of the permit
 	evidence []Evidence
 	declines int
-	foreign  []Topup
+	external []Topup
 	pauses   []Pause
 	rewinds  int
 	doubt    bool // the next permit's commit is in doubt, and was stored
@@ -315,7 +315,7 @@ func (m *memory) advance(c Change) (Purchase, error) {
 	next.Revision++
 	m.rows[next.ID] = next
 	m.evidence = append(m.evidence, c.Evidence...)
-	m.foreign = append(m.foreign, c.Foreign...)
+	m.external = append(m.external, c.External...)
 	if c.Decline {
 		m.declines++
 	}
@@ -390,7 +390,7 @@ func (m *memory) Claimed(_ context.Context, _ ProviderID, references []string, e
 func (m *memory) Others(_ context.Context, p Purchase, _ time.Time) (Others, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := Others{Foreign: m.foreign}
+	o := Others{External: m.external}
 	for _, q := range m.rows {
 		if q.ID != p.ID && q.SentAt != nil && q.State != Cancelled {
 			o.Purchases = append(o.Purchases, q)

@@ -73,7 +73,7 @@ func (s Subject) answer() string {
 func (s Subject) yes(t *testing.T) {
 	w := Serve(t, Say(s.answer()))
 	a := s.purchase(t, w.URL)
-	if a.Verdict != topup.Yes || a.Reference == "" || a.Status != s.Status || a.Written == 0 || w.Requests() != 1 {
+	if a.Verdict != topup.Accepted || a.Reference == "" || a.Status != s.Status || a.Written == 0 || w.Requests() != 1 {
 		t.Errorf("%d requests, answer %+v", w.Requests(), a)
 	}
 	if want := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC); !a.ServerTime.Equal(want) {
@@ -123,7 +123,7 @@ func (s Subject) fault(t *testing.T, f Fault) {
 		t.Errorf("%d requests on %d connections, want one", w.Requests(), w.Conns())
 	}
 	said := a.Reason != topup.FailedNone && a.Detail != ""
-	if said == (f.Want == topup.Yes) || a.Written == 0 || len(a.Detail) > 1000 {
+	if said == (f.Want == topup.Accepted) || a.Written == 0 || len(a.Detail) > 1000 {
 		t.Errorf("the answer does not say enough, or too much: %+v", a)
 	}
 	if a.Stop {
@@ -148,7 +148,7 @@ func (s Subject) once(t *testing.T) {
 	}
 	defer func() { _ = sender.Close() }()
 	first, second := sender.Send(t.Context(), request, Key), sender.Send(t.Context(), request, Key)
-	if first.Verdict != topup.Yes || second.Verdict == topup.Yes || w.Requests() != 1 {
+	if first.Verdict != topup.Accepted || second.Verdict == topup.Accepted || w.Requests() != 1 {
 		t.Errorf("%d requests, answers %+v and %+v", w.Requests(), first, second)
 	}
 }
@@ -196,7 +196,7 @@ func (s Subject) died(t *testing.T) {
 	<-closed
 	a := sender.Send(t.Context(), request, Key)
 	if want := topup.NotRun; a.Written > 0 {
-		if a.Verdict != topup.Unclear {
+		if a.Verdict != topup.Unknown {
 			t.Errorf("%d bytes were written and the answer is %+v", a.Written, a)
 		}
 	} else if a.Verdict != want {
@@ -241,7 +241,7 @@ func (s Subject) detached(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = sender.Close() }()
-	if a := sender.Send(ctx, request, Key); a.Verdict != topup.Yes || w.Requests() != 1 {
+	if a := sender.Send(ctx, request, Key); a.Verdict != topup.Accepted || w.Requests() != 1 {
 		t.Errorf("%d requests, answer %+v", w.Requests(), a)
 	}
 }

@@ -24,44 +24,44 @@ func Faults(status int, yes string) []Fault {
 	whole := fmt.Sprintf("%sContent-Length: %d\r\n\r\n", head, len(yes))
 	html := "<html><body>Sign in</body></html>"
 	faults := []Fault{
-		{"the connection is closed without an answer", Say(""), topup.Unclear},
-		{"the connection is reset without an answer", Reset, topup.Unclear},
-		{"no answer ever", Hang, topup.Unclear},
-		{"half a status line", Say("HTTP/1.1 20"), topup.Unclear},
-		{"no HTTP at all", Say("SSH-2.0-OpenSSH_9.7\r\n"), topup.Unclear},
-		{"headers that do not end", Say(head + "X-A: b\r\n"), topup.Unclear},
-		{"headers that never stop", endless(head), topup.Unclear},
-		{"headers byte by byte", Drip("", head), topup.Unclear},
-		{"a body byte by byte", Drip(fmt.Sprintf("%sContent-Length: %d\r\n\r\n", head, len(yes)+100_000), yes), topup.Unclear},
-		{"headers without the promised body", Say(whole), topup.Unclear},
-		{"a body cut short of its length", Say(whole + yes[:len(yes)/2]), topup.Unclear},
-		{"a body cut without a length", Say(head + "Connection: close\r\n\r\n" + yes[:len(yes)/2]), topup.Unclear},
-		{"a chunked body cut between chunks", Say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(yes[:len(yes)/2])), topup.Unclear},
-		{"a chunked body cut before its end", Say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(yes)), topup.Unclear},
-		{"an empty success", Say(head + "Content-Length: 0\r\n\r\n"), topup.Unclear},
-		{"a success that is HTML", Say(head + "Connection: close\r\n\r\n" + html), topup.Unclear},
-		{"a success that is null", Say(head + "Connection: close\r\n\r\nnull"), topup.Unclear},
-		{"a success that is a list", Say(head + "Connection: close\r\n\r\n[" + yes + "]"), topup.Unclear},
-		{"a success followed by another", Say(head + "Connection: close\r\n\r\n" + yes + yes), topup.Unclear},
-		{"30 MB", flood(head), topup.Unclear},
+		{"the connection is closed without an answer", Say(""), topup.Unknown},
+		{"the connection is reset without an answer", Reset, topup.Unknown},
+		{"no answer ever", Hang, topup.Unknown},
+		{"half a status line", Say("HTTP/1.1 20"), topup.Unknown},
+		{"no HTTP at all", Say("SSH-2.0-OpenSSH_9.7\r\n"), topup.Unknown},
+		{"headers that do not end", Say(head + "X-A: b\r\n"), topup.Unknown},
+		{"headers that never stop", endless(head), topup.Unknown},
+		{"headers byte by byte", Drip("", head), topup.Unknown},
+		{"a body byte by byte", Drip(fmt.Sprintf("%sContent-Length: %d\r\n\r\n", head, len(yes)+100_000), yes), topup.Unknown},
+		{"headers without the promised body", Say(whole), topup.Unknown},
+		{"a body cut short of its length", Say(whole + yes[:len(yes)/2]), topup.Unknown},
+		{"a body cut without a length", Say(head + "Connection: close\r\n\r\n" + yes[:len(yes)/2]), topup.Unknown},
+		{"a chunked body cut between chunks", Say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(yes[:len(yes)/2])), topup.Unknown},
+		{"a chunked body cut before its end", Say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(yes)), topup.Unknown},
+		{"an empty success", Say(head + "Content-Length: 0\r\n\r\n"), topup.Unknown},
+		{"a success that is HTML", Say(head + "Connection: close\r\n\r\n" + html), topup.Unknown},
+		{"a success that is null", Say(head + "Connection: close\r\n\r\nnull"), topup.Unknown},
+		{"a success that is a list", Say(head + "Connection: close\r\n\r\n[" + yes + "]"), topup.Unknown},
+		{"a success followed by another", Say(head + "Connection: close\r\n\r\n" + yes + yes), topup.Unknown},
+		{"30 MB", flood(head), topup.Unknown},
 	}
 	faults = append(faults, compressed(head, yes)...)
 	for _, redirect := range []int{301, 302, 303, 307, 308} {
 		faults = append(faults, Fault{
 			fmt.Sprintf("a redirect %d", redirect),
-			Say(fmt.Sprintf("HTTP/1.1 %d Elsewhere\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", redirect)), topup.Unclear,
+			Say(fmt.Sprintf("HTTP/1.1 %d Elsewhere\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", redirect)), topup.Unknown,
 		})
 	}
 	for _, broken := range []int{500, 502, 503, 504} {
 		faults = append(faults, Fault{
 			fmt.Sprintf("a %d", broken),
-			Say(fmt.Sprintf("HTTP/1.1 %d Broken\r\nContent-Length: %d\r\n\r\n%s", broken, len(html), html)), topup.Unclear,
+			Say(fmt.Sprintf("HTTP/1.1 %d Broken\r\nContent-Length: %d\r\n\r\n%s", broken, len(html), html)), topup.Unknown,
 		})
 	}
 	for _, refusal := range []int{400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 413, 417, 422, 425, 451} {
 		faults = append(faults, Fault{
 			fmt.Sprintf("a %d that is not in the provider's words", refusal),
-			Say(fmt.Sprintf("HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s", refusal, len(html), html)), topup.Unclear,
+			Say(fmt.Sprintf("HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s", refusal, len(html), html)), topup.Unknown,
 		})
 	}
 	return faults
@@ -75,16 +75,16 @@ func compressed(head, yes string) []Fault {
 	}
 	const told = "Content-Encoding: gzip\r\n"
 	return []Fault{
-		{"a compressed success", say(told, packed), topup.Yes},
-		{"a compressed success that does not say so", say("", packed), topup.Yes},
-		{"a success that says it is compressed and is not", say(told, yes), topup.Yes},
-		{"half a compressed success", say(told, packed[:len(packed)/2]), topup.Unclear},
-		{"a compressed success without its checksum", say(told, packed[:len(packed)-4]), topup.Unclear},
-		{"a compressed success with a wrong checksum", say(told, packed[:len(packed)-8]+"\x00\x01\x02\x03"+packed[len(packed)-4:]), topup.Unclear},
-		{"a compressed success followed by another", say(told, packed+packed), topup.Unclear},
-		{"a success compressed twice", say(told, Gzip(packed)), topup.Unclear},
-		{"a success compressed as nobody knows", say("Content-Encoding: br\r\n", "\x0b\x02\x80"+yes+"\x03"), topup.Unclear},
-		{"30 MB in 30 kB", say(told, Gzip(yes+strings.Repeat(" ", 30<<20))), topup.Unclear},
+		{"a compressed success", say(told, packed), topup.Accepted},
+		{"a compressed success that does not say so", say("", packed), topup.Accepted},
+		{"a success that says it is compressed and is not", say(told, yes), topup.Accepted},
+		{"half a compressed success", say(told, packed[:len(packed)/2]), topup.Unknown},
+		{"a compressed success without its checksum", say(told, packed[:len(packed)-4]), topup.Unknown},
+		{"a compressed success with a wrong checksum", say(told, packed[:len(packed)-8]+"\x00\x01\x02\x03"+packed[len(packed)-4:]), topup.Unknown},
+		{"a compressed success followed by another", say(told, packed+packed), topup.Unknown},
+		{"a success compressed twice", say(told, Gzip(packed)), topup.Unknown},
+		{"a success compressed as nobody knows", say("Content-Encoding: br\r\n", "\x0b\x02\x80"+yes+"\x03"), topup.Unknown},
+		{"30 MB in 30 kB", say(told, Gzip(yes+strings.Repeat(" ", 30<<20))), topup.Unknown},
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 // anything about earlier requests under the key is the caller's to know.
 func answer(raw clients.Raw, token clients.Token) topup.Answer {
 	a := topup.Answer{
-		Verdict: topup.Unclear, Status: raw.Status, Written: raw.Written,
+		Verdict: topup.Unknown, Status: raw.Status, Written: raw.Written,
 		ServerTime: raw.ServerTime, Duration: raw.Duration,
 	}
 	if raw.Err != nil {
@@ -77,7 +77,7 @@ func created(a topup.Answer, body []byte) topup.Answer {
 		a.Detail = "invoice " + a.Reference + ", but new_credit_balance: " + err.Error()
 		return a
 	}
-	a.Verdict, a.Reason, a.Detail, a.Balance = topup.Yes, topup.FailedNone, "", &balance
+	a.Verdict, a.Reason, a.Detail, a.Balance = topup.Accepted, topup.FailedNone, "", &balance
 	return a
 }
 
@@ -98,7 +98,7 @@ func refused(a topup.Answer, body []byte, token clients.Token) topup.Answer {
 		a.Reason = topup.FailedMalformed
 		return a
 	}
-	a.Verdict, a.Detail = topup.No, fmt.Sprintf("%d %s", a.Status, clients.Quote([]byte(o.Text("message")), token))
+	a.Verdict, a.Detail = topup.Rejected, fmt.Sprintf("%d %s", a.Status, clients.Quote([]byte(o.Text("message")), token))
 	if fields := clients.FieldErrors(o.Raw("errors")); fields != "" {
 		a.Detail += " " + clients.Quote([]byte(fields), token)
 	}

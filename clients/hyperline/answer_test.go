@@ -28,15 +28,15 @@ func TestAnswer(t *testing.T) {
 		balance           *topup.Credits
 		stop, wait, never bool
 	}
-	unclear := func(r topup.FailureReason) want { return want{verdict: topup.Unclear, reason: r} }
-	no := func(r topup.FailureReason) want { return want{verdict: topup.No, reason: r} }
-	kept := want{verdict: topup.Unclear, reason: topup.FailedMalformed, reference: "inv_1"}
+	unclear := func(r topup.FailureReason) want { return want{verdict: topup.Unknown, reason: r} }
+	no := func(r topup.FailureReason) want { return want{verdict: topup.Rejected, reason: r} }
+	kept := want{verdict: topup.Unknown, reason: topup.FailedMalformed, reference: "inv_1"}
 	for _, tt := range []struct {
 		name string
 		raw  clients.Raw
 		want want
 	}{
-		{"the documented 201 is a yes", clients.Raw{Status: 201, Body: purchased}, want{verdict: topup.Yes, reference: "inv_1eTaiytfA0i2Va", balance: &balance}},
+		{"the documented 201 is a yes", clients.Raw{Status: 201, Body: purchased}, want{verdict: topup.Accepted, reference: "inv_1eTaiytfA0i2Va", balance: &balance}},
 		{"200 is not listed, but its invoice is kept", clients.Raw{Status: 200, Body: []byte(`{"invoice_id":"inv_1","new_credit_balance":5}`)}, kept},
 		{"201 without a balance is unclear, its invoice is kept", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1"}`)}, kept},
 		{"201 with a null balance", clients.Raw{Status: 201, Body: []byte(`{"invoice_id":"inv_1","new_credit_balance":null}`)}, kept},
@@ -51,9 +51,9 @@ func TestAnswer(t *testing.T) {
 		{"200 with HTML", clients.Raw{Status: 200, Body: []byte("<html>")}, unclear(topup.FailedMalformed)},
 		{"204", clients.Raw{Status: 204}, unclear(topup.FailedMalformed)},
 		{"400 with a message refuses the request", clients.Raw{Status: 400, Body: []byte(message)}, no(topup.FailedRefused)},
-		{"401 with a message is a no and stops", clients.Raw{Status: 401, Body: []byte(`{"message":"Missing authentication token"}`)}, want{verdict: topup.No, reason: topup.FailedAuth, stop: true}},
+		{"401 with a message is a no and stops", clients.Raw{Status: 401, Body: []byte(`{"message":"Missing authentication token"}`)}, want{verdict: topup.Rejected, reason: topup.FailedAuth, stop: true}},
 		{"402 with a message is a declined no", clients.Raw{Status: 402, Body: []byte(message)}, no(topup.FailedDeclined)},
-		{"403 with a message is a no and stops", clients.Raw{Status: 403, Body: []byte(message)}, want{verdict: topup.No, reason: topup.FailedAuth, stop: true}},
+		{"403 with a message is a no and stops", clients.Raw{Status: 403, Body: []byte(message)}, want{verdict: topup.Rejected, reason: topup.FailedAuth, stop: true}},
 		{"404 with a message refuses the request", clients.Raw{Status: 404, Body: []byte(message)}, no(topup.FailedRefused)},
 		{"422 with a message refuses the request", clients.Raw{Status: 422, Body: []byte(message)}, no(topup.FailedRefused)},
 		{"400 with HTML is unclear", clients.Raw{Status: 400, Body: []byte("<html>400</html>")}, unclear(topup.FailedMalformed)},
@@ -62,8 +62,8 @@ func TestAnswer(t *testing.T) {
 		{"404 with an empty message is unclear", clients.Raw{Status: 404, Body: []byte(`{"message":""}`)}, unclear(topup.FailedMalformed)},
 		{"405 is not listed", clients.Raw{Status: 405, Body: []byte(message)}, unclear(topup.FailedInvalid)},
 		{"408 is not listed", clients.Raw{Status: 408, Body: []byte(message)}, unclear(topup.FailedTimeout)},
-		{"409 waits", clients.Raw{Status: 409, Body: []byte(message)}, want{verdict: topup.Unclear, reason: topup.FailedOther, wait: true}},
-		{"417 is never repeated", clients.Raw{Status: 417, Body: []byte(message)}, want{verdict: topup.Unclear, reason: topup.FailedMismatch, never: true}},
+		{"409 waits", clients.Raw{Status: 409, Body: []byte(message)}, want{verdict: topup.Unknown, reason: topup.FailedOther, wait: true}},
+		{"417 is never repeated", clients.Raw{Status: 417, Body: []byte(message)}, want{verdict: topup.Unknown, reason: topup.FailedMismatch, never: true}},
 		{"425 is not listed", clients.Raw{Status: 425, Body: []byte(message)}, unclear(topup.FailedInvalid)},
 		{"429 was not run", clients.Raw{Status: 429, Body: []byte("Too many requests"), Written: 500}, want{verdict: topup.NotRun, reason: topup.FailedThrottled}},
 		{"302 is unclear", clients.Raw{Status: 302}, unclear(topup.FailedOther)},
@@ -84,7 +84,7 @@ func TestAnswer(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(want{})); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
-			if a.Status != tt.raw.Status || a.Written != tt.raw.Written || a.Verdict != topup.Yes && a.Detail == "" {
+			if a.Status != tt.raw.Status || a.Written != tt.raw.Written || a.Verdict != topup.Accepted && a.Detail == "" {
 				t.Errorf("answer = %+v", a)
 			}
 		})
@@ -123,7 +123,7 @@ func TestARefusalIsNoDecline(t *testing.T) {
 		{401, `{"message":"Your card was declined."}`, topup.FailedAuth, ""},
 	} {
 		got := answer(clients.Raw{Status: tt.status, Body: []byte(tt.body), Written: 1}, nil)
-		if got.Verdict != topup.No || got.Reason != tt.want || !strings.Contains(got.Detail, tt.detail) {
+		if got.Verdict != topup.Rejected || got.Reason != tt.want || !strings.Contains(got.Detail, tt.detail) {
 			t.Errorf("%d %s: %s, %s, %q; want no, %s, with %q", tt.status, tt.body, got.Verdict, got.Reason, got.Detail, tt.want, tt.detail)
 		}
 	}

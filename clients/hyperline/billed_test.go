@@ -32,7 +32,7 @@ func billedBy(t *testing.T, c topup.Biller, since time.Time) (topup.Billed, erro
 func TestBilledListsThePurchasesOfTheAccount(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 5}})
 	c := w.client(t)
-	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Yes {
+	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Accepted {
 		t.Fatalf("answer %+v", a)
 	}
 	w.pass(2 * time.Hour)

@@ -36,7 +36,7 @@ func TestBooksShowAPurchaseOfUnknownOutcome(t *testing.T) {
 			})
 			c := w.client(t)
 			a := buy(t, c, pack(aCard), aKey)
-			if a.Verdict != topup.Unclear || len(w.Books().Charges) != 1 {
+			if a.Verdict != topup.Unknown || len(w.Books().Charges) != 1 {
 				t.Fatalf("answer %+v, charges %+v", a, w.Books().Charges)
 			}
 			w.pass(20 * time.Second)
@@ -59,7 +59,7 @@ func TestEmptyBooksAreComplete(t *testing.T) {
 		Hyperline: emulator.HyperlineOptions{Customers: 3},
 	})
 	c := w.client(t)
-	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Unclear {
+	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Unknown {
 		t.Fatalf("answer %+v", a)
 	}
 	b, err := c.Books(t.Context(), pack(aCard).Target, noon)
@@ -73,7 +73,7 @@ func TestTheSameKeyAndBytesAreReplayed(t *testing.T) {
 	w := newWorld(t, emulator.Options{Hyperline: emulator.HyperlineOptions{Customers: 3}})
 	c := w.client(t)
 	first, second := buy(t, c, pack(aCard), aKey), buy(t, c, pack(aCard), aKey)
-	if first.Verdict != topup.Yes || second.Verdict != topup.Yes || first.Reference != second.Reference {
+	if first.Verdict != topup.Accepted || second.Verdict != topup.Accepted || first.Reference != second.Reference {
 		t.Errorf("answers %+v and %+v", first, second)
 	}
 	if n := len(w.Books().Captured()); n != 1 {
@@ -81,7 +81,7 @@ func TestTheSameKeyAndBytesAreReplayed(t *testing.T) {
 	}
 	other := pack(aCard)
 	other.PriceID, other.Credits, other.Price.Minor = "pri_9large", 600*topup.Credit, 90_000
-	if a := buy(t, c, other, aKey); !a.NeverRepeat || a.Verdict != topup.Unclear {
+	if a := buy(t, c, other, aKey); !a.NeverRepeat || a.Verdict != topup.Unknown {
 		t.Errorf("another purchase under the key: %+v", a)
 	}
 }
@@ -276,7 +276,7 @@ func TestFollow(t *testing.T) {
 		}
 		id := topup.CustomerID(customer.ID)
 		a := buy(t, c, pack(id), fmt.Sprintf("%s-%d", aKey, i))
-		if a.Verdict != topup.Yes {
+		if a.Verdict != topup.Accepted {
 			t.Fatalf("%s: %+v", id, a)
 		}
 		purchases = append(purchases, sent(id, a.Reference))

@@ -77,7 +77,7 @@ func TestWhatACacheKeptProvesNoAbsence(t *testing.T) {
 		t.Fatalf("before the purchase: %+v, %+v", empty, none)
 	}
 	w.pass(time.Minute)
-	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Yes {
+	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Accepted {
 		t.Fatalf("answer %+v", a)
 	}
 	old, err := c.Books(t.Context(), pack(aCard).Target, noon)

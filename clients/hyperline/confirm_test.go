@@ -183,7 +183,7 @@ func TestConfirmSeesWhatThePurchaseLeft(t *testing.T) {
 			must(t, w.SetCard(string(aCard), tt.card))
 			c := w.client(t)
 			answer := buy(t, c, pack(aCard), aKey)
-			if answer.Verdict != topup.Yes {
+			if answer.Verdict != topup.Accepted {
 				t.Fatalf("answer %+v", answer)
 			}
 			conf, err := c.Confirm(t.Context(), pack(aCard))

@@ -22,7 +22,7 @@ func TestCurrenciesInSmallLetters(t *testing.T) {
 			t.Errorf("%s: %+v, want an active customer in EUR", r.Target.Customer, r.Account)
 		}
 	}
-	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Yes {
+	if a := buy(t, c, pack(aCard), aKey); a.Verdict != topup.Accepted {
 		t.Fatalf("answer %+v", a)
 	}
 	conf, err := c.Confirm(t.Context(), pack(aCard))

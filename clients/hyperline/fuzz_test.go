@@ -68,7 +68,7 @@ func FuzzAnswer(f *testing.F) {
 		checkAnswer(t, a, status, body)
 		for _, cause := range []error{errors.New("unexpected EOF"), errors.New(string(body))} { // cut short: no verdict whatever came before
 			cut := answer(clients.Raw{Status: status, Body: body, Err: cause, Written: 1}, aSecret)
-			if cut.Verdict != topup.Unclear {
+			if cut.Verdict != topup.Unknown {
 				t.Errorf("%d %q, cut short, is a %s", status, body, cut.Verdict)
 			}
 		}
@@ -84,11 +84,11 @@ func checkAnswer(t *testing.T, a topup.Answer, status int, body []byte) {
 	}
 	whole := json.Unmarshal(body, &said) == nil
 	switch a.Verdict {
-	case topup.Yes:
+	case topup.Accepted:
 		if status != 201 || !whole || a.Reference != said.Invoice || said.Balance == nil || a.Balance == nil || beyond(*a.Balance) {
 			t.Errorf("%d %q is a yes: %+v", status, body, a)
 		}
-	case topup.No:
+	case topup.Rejected:
 		if text, _ := said.Message.(string); !whole || text == "" || !slices.Contains([]int{400, 401, 402, 403, 404, 422}, status) {
 			t.Errorf("%d %q is a no", status, body)
 		}
@@ -96,7 +96,7 @@ func checkAnswer(t *testing.T, a topup.Answer, status int, body []byte) {
 		if status != 429 {
 			t.Errorf("%d %q was not run", status, body)
 		}
-	case topup.Unclear:
+	case topup.Unknown:
 		if a.Reason == topup.FailedNone || a.Detail == "" {
 			t.Errorf("%d %q is unclear without a reason: %+v", status, body, a)
 		}
@@ -106,7 +106,7 @@ func checkAnswer(t *testing.T, a topup.Answer, status int, body []byte) {
 	if len(a.Detail) > 1000 || len(a.Reference) > 128 {
 		t.Errorf("unbounded: %+v", a)
 	}
-	if a.Stop && a.Verdict != topup.No {
+	if a.Stop && a.Verdict != topup.Rejected {
 		t.Errorf("%d %q stops the provider without a no", status, body)
 	}
 }
@@ -138,10 +138,10 @@ func FuzzPurchaseOnTheWire(f *testing.F) {
 		}
 		a := pipe.Purchase(t, c, order)
 		status, body, whole := pipe.Whole()
-		if a.Verdict != topup.Unclear && !whole {
+		if a.Verdict != topup.Unknown && !whole {
 			t.Errorf("%q holds no whole answer and is a %s", wire, a.Verdict)
 		}
-		if whole && a.Verdict != topup.Unclear {
+		if whole && a.Verdict != topup.Unknown {
 			checkAnswer(t, a, status, body)
 		}
 		if strings.Contains(a.Detail, string(aSecret)) || len(a.Detail) > 1000 {

@@ -34,7 +34,7 @@ type product struct {
 type price struct {
 	archived  bool
 	currency  topup.Currency // "" = the configuration names none
-	foreign   string         // a currency that is no ISO code
+	external  string         // a currency that is no ISO code
 	countries []string       // nil = everywhere, empty = only customers without a country
 	amount    string         // minor units, as written
 	count     string         // credits in the pack, as written
@@ -99,7 +99,7 @@ func (p product) addPrices(c clients.Object) {
 	if code := c.Text("currency"); code != "" {
 		currency, err := topup.ParseCurrency(code)
 		if err != nil {
-			around.foreign = short(code)
+			around.external = short(code)
 		}
 		around.currency = currency
 	}
@@ -143,8 +143,8 @@ func (p product) check(o topup.Order, c customer) (priceProblem, currencyProblem
 	}
 	one := found[0]
 	switch {
-	case one.foreign != "" || one.currency != "" && one.currency != want:
-		currencyProblem = fmt.Sprintf("price %s is in %s%s, configured is %s", o.PriceID, one.currency, one.foreign, want)
+	case one.external != "" || one.currency != "" && one.currency != want:
+		currencyProblem = fmt.Sprintf("price %s is in %s%s, configured is %s", o.PriceID, one.currency, one.external, want)
 	case one.countries != nil && !one.eligible(c.country):
 		currencyProblem = fmt.Sprintf("price %s is not for customers of country %q", o.PriceID, c.country)
 	}
@@ -163,9 +163,9 @@ func (c *Client) Offer(ctx context.Context, o topup.Order) (problem string, err 
 		anywhere.countries = nil
 		p.prices = map[string][]price{o.PriceID: {anywhere}}
 	}
-	problem, foreign := p.check(o, customer{currency: o.Price.Currency})
+	problem, external := p.check(o, customer{currency: o.Price.Currency})
 	if problem == "" {
-		problem = foreign
+		problem = external
 	}
 	return problem, nil
 }

@@ -67,7 +67,7 @@ func TestThePurchaseOnTheWire(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	answer := buy(t, newClient(t, server.URL+"/proxy/", nil), pack("cus_1"), aKey)
-	if answer.Verdict != topup.Yes || answer.Reference != "inv_1eTaiytfA0i2Va" || answer.Balance.String() != "2120" || answer.ServerTime.IsZero() || answer.Written == 0 {
+	if answer.Verdict != topup.Accepted || answer.Reference != "inv_1eTaiytfA0i2Va" || answer.Balance.String() != "2120" || answer.ServerTime.IsZero() || answer.Written == 0 {
 		t.Errorf("answer %+v", answer)
 	}
 	if got.URL.Path != "/proxy/v1/customers/cus_1/credits/itm_3kXODDF42QXtnL/purchase" || string(body) != `{"credit_count":120,"price_id":"pri_0Jv8EbMDOGsHcn"}` {

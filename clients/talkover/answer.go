@@ -22,7 +22,7 @@ import (
 // may stand in front of a charge that was made. Outside text goes through quote.
 func judge(raw clients.Raw, price topup.Money, quote func(string) string) topup.Answer {
 	a := topup.Answer{
-		Verdict: topup.Unclear, Status: raw.Status, Written: raw.Written,
+		Verdict: topup.Unknown, Status: raw.Status, Written: raw.Written,
 		ServerTime: raw.ServerTime, Duration: raw.Duration,
 	}
 	switch {
@@ -75,7 +75,7 @@ func judgeSuccess(a *topup.Answer, body []byte, price topup.Money, quote func(st
 		a.Reason, a.Detail = topup.FailedMismatch, fmt.Sprintf("it charged %s, not %s", charged, price)
 		return
 	}
-	a.Verdict, a.Reason = topup.Yes, topup.FailedNone
+	a.Verdict, a.Reason = topup.Accepted, topup.FailedNone
 }
 
 func readCharge(data clients.Object) (topup.Money, error) {
@@ -109,11 +109,11 @@ func judgeRefusal(a *topup.Answer, body []byte, quote func(string) string) {
 			a.Reason = topup.FailedOther
 			return
 		}
-		a.Verdict = topup.No
+		a.Verdict = topup.Rejected
 	case http.StatusUnauthorized, http.StatusForbidden:
-		a.Verdict, a.Stop = topup.No, true
+		a.Verdict, a.Stop = topup.Rejected, true
 	case http.StatusNotFound, http.StatusUnprocessableEntity:
-		a.Verdict, a.Reason = topup.No, topup.FailedRefused
+		a.Verdict, a.Reason = topup.Rejected, topup.FailedRefused
 	case http.StatusTooManyRequests:
 		a.Verdict = topup.NotRun
 	}

@@ -111,7 +111,7 @@ func TestAPurchaseAtTheEmulatedProvider(t *testing.T) {
 			}
 			got := purchase(t, c)
 			booked := w.Books().Captured()
-			if got.Verdict != topup.Yes || len(booked) != 1 || booked[0].ID != got.Reference || booked[0].Amount != "100.00" || booked[0].Key != "" {
+			if got.Verdict != topup.Accepted || len(booked) != 1 || booked[0].ID != got.Reference || booked[0].Amount != "100.00" || booked[0].Key != "" {
 				t.Fatalf("answer %+v, books %+v", got, booked)
 			}
 			after, err := clients.Gather(t.Context(), c, nil)
@@ -130,29 +130,29 @@ func TestAPurchaseAtTheEmulatedProvider(t *testing.T) {
 func TestNoFaultMakesAVerdictThatTheBooksDeny(t *testing.T) {
 	t.Parallel()
 	for fault, want := range map[string]topup.Verdict{
-		"none":                      topup.Yes,
-		"slow":                      topup.Yes,
-		"charge_then_500":           topup.Unclear,
-		"charge_then_hang":          topup.Unclear,
-		"charge_then_drop":          topup.Unclear,
-		"charge_then_truncate":      topup.Unclear,
-		"charge_then_html":          topup.Unclear,
-		"fail_without_charging_500": topup.Unclear,
-		"drop_without_charging":     topup.Unclear,
-		"hang_without_charging":     topup.Unclear,
-		"decline":                   topup.No,
-		"decline_201_unpaid":        topup.Unclear, // 200 with success false: documented nowhere
-		"decline_no_credits":        topup.Unclear, // 402 INSUFFICIENT_CREDITS: documented for calls only
+		"none":                      topup.Accepted,
+		"slow":                      topup.Accepted,
+		"charge_then_500":           topup.Unknown,
+		"charge_then_hang":          topup.Unknown,
+		"charge_then_drop":          topup.Unknown,
+		"charge_then_truncate":      topup.Unknown,
+		"charge_then_html":          topup.Unknown,
+		"fail_without_charging_500": topup.Unknown,
+		"drop_without_charging":     topup.Unknown,
+		"hang_without_charging":     topup.Unknown,
+		"decline":                   topup.Rejected,
+		"decline_201_unpaid":        topup.Unknown, // 200 with success false: documented nowhere
+		"decline_no_credits":        topup.Unknown, // 402 INSUFFICIENT_CREDITS: documented for calls only
 		"throttle":                  topup.NotRun,
-		"redirect_307":              topup.Unclear,
-		"wrong_amount":              topup.Unclear,
-		"execute_late":              topup.Unclear,
+		"redirect_307":              topup.Unknown,
+		"wrong_amount":              topup.Unknown,
+		"execute_late":              topup.Unknown,
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, emulator.Options{Faults: emulator.Faults{Next: []string{fault}, SlowFor: 20 * time.Millisecond}})
 			got := purchase(t, w.client(t))
-			if got.Verdict != want || (want != topup.Yes) != (got.Reason != topup.FailedNone) {
+			if got.Verdict != want || (want != topup.Accepted) != (got.Reason != topup.FailedNone) {
 				t.Errorf("answer = %+v, want %s", got, want)
 			}
 			books := w.Books()
@@ -160,7 +160,7 @@ func TestNoFaultMakesAVerdictThatTheBooksDeny(t *testing.T) {
 				t.Errorf("%d requests reached the provider: %+v", len(books.Requests), books.Requests)
 			}
 			charged := len(books.Captured())
-			if got.Verdict == topup.Yes && charged != 1 || (got.Verdict == topup.No || got.Verdict == topup.NotRun) && charged != 0 || charged > 1 {
+			if got.Verdict == topup.Accepted && charged != 1 || (got.Verdict == topup.Rejected || got.Verdict == topup.NotRun) && charged != 0 || charged > 1 {
 				t.Errorf("%s, and yet the books have %+v", got.Verdict, books.Captured())
 			}
 			if fault == "wrong_amount" && (got.Reason != topup.FailedMismatch || got.Reference != books.Captured()[0].ID || got.Charged == nil) {
@@ -177,7 +177,7 @@ func TestADeclinedCardIsANo(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := purchase(t, w.client(t))
-	if got.Verdict != topup.No || got.Reason != topup.FailedDeclined || got.Stop || len(w.Books().Captured()) != 0 {
+	if got.Verdict != topup.Rejected || got.Reason != topup.FailedDeclined || got.Stop || len(w.Books().Captured()) != 0 {
 		t.Errorf("answer = %+v", got)
 	}
 }
@@ -290,7 +290,7 @@ func TestTheWrongKindOfTokenIsRefused(t *testing.T) {
 		t.Errorf("Poll() = %+v, %v", poll, err)
 	}
 	got := purchase(t, c)
-	if got.Verdict != topup.No || !got.Stop || got.Reason != topup.FailedAuth || len(w.Books().Charges) != 0 {
+	if got.Verdict != topup.Rejected || !got.Stop || got.Reason != topup.FailedAuth || len(w.Books().Charges) != 0 {
 		t.Errorf("answer = %+v", got)
 	}
 }

@@ -55,14 +55,14 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		a := judge(clients.Raw{Status: status, Body: body, Written: 1}, price, asIs)
 		switch a.Verdict {
-		case topup.Yes:
+		case topup.Accepted:
 			if status < 200 || status > 299 || a.Reference == "" || a.Charged == nil || *a.Charged != price || !json.Valid(body) {
 				t.Errorf("%d %q is a yes: %+v", status, body, a)
 			}
 			if !documentedYes(body, price) {
 				t.Errorf("%q is a yes for %s", body, price)
 			}
-		case topup.No:
+		case topup.Rejected:
 			if !slices.Contains([]int{401, 402, 403, 404, 422}, status) || !json.Valid(body) {
 				t.Errorf("%d %q is a no", status, body)
 			}
@@ -70,7 +70,7 @@ func FuzzAnswer(f *testing.F) {
 			if status != 429 || !json.Valid(body) {
 				t.Errorf("%d %q was not run", status, body)
 			}
-		case topup.Unclear:
+		case topup.Unknown:
 			if a.Reason == topup.FailedNone || a.Detail == "" {
 				t.Errorf("%d %q is unclear without a reason: %+v", status, body, a)
 			}
@@ -80,7 +80,7 @@ func FuzzAnswer(f *testing.F) {
 		if len(a.Detail) > 2_000 || len(a.Reference) > maxID {
 			t.Errorf("%d bytes of detail, %d of reference", len(a.Detail), len(a.Reference))
 		}
-		if a.Stop && a.Verdict != topup.No {
+		if a.Stop && a.Verdict != topup.Rejected {
 			t.Errorf("%d %q stops the provider without a no", status, body)
 		}
 	})
@@ -141,12 +141,12 @@ func FuzzPurchaseOnTheWire(f *testing.F) {
 		a := pipe.Purchase(t, c, order)
 		status, body, whole := pipe.Whole()
 		switch {
-		case a.Verdict == topup.Unclear:
+		case a.Verdict == topup.Unknown:
 		case !whole:
 			t.Errorf("%q holds no whole answer and is a %s", wire, a.Verdict)
-		case a.Verdict == topup.Yes && (status < 200 || status > 299 || !documentedYes(body, order.Price)):
+		case a.Verdict == topup.Accepted && (status < 200 || status > 299 || !documentedYes(body, order.Price)):
 			t.Errorf("%q is a yes", wire)
-		case a.Verdict == topup.NotRun && status != 429, a.Verdict == topup.No && !slices.Contains([]int{401, 402, 403, 404, 422}, status):
+		case a.Verdict == topup.NotRun && status != 429, a.Verdict == topup.Rejected && !slices.Contains([]int{401, 402, 403, 404, 422}, status):
 			t.Errorf("%q is a %s", wire, a.Verdict)
 		}
 		if strings.Contains(a.Detail, string(aSecret)) || len(a.Detail) > 2000 {

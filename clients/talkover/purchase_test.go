@@ -75,7 +75,7 @@ func TestPrepare(t *testing.T) {
 func TestAPurchaseCarriesNoKey(t *testing.T) {
 	t.Parallel()
 	a := healthy(t)
-	if got := buy(t, a, order()); got.Verdict != topup.Yes {
+	if got := buy(t, a, order()); got.Verdict != topup.Accepted {
 		t.Fatalf("answer = %+v", got)
 	}
 	r := a.requests()[0]
@@ -135,10 +135,10 @@ func TestASecondSendSendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if got := s.Send(t.Context(), request, ""); got.Verdict != topup.Yes {
+	if got := s.Send(t.Context(), request, ""); got.Verdict != topup.Accepted {
 		t.Fatalf("answer = %+v", got)
 	}
-	if got := s.Send(t.Context(), request, ""); got.Verdict == topup.Yes {
+	if got := s.Send(t.Context(), request, ""); got.Verdict == topup.Accepted {
 		t.Errorf("the second answer = %+v", got)
 	}
 	if n := len(a.requests()); n != 1 {
@@ -174,7 +174,7 @@ func TestAnAnswerThatNeverComesIsUnclear(t *testing.T) {
 				conn.Close()
 			})
 			got := buy(t, a, order())
-			if got.Verdict != topup.Unclear || got.Reason != tt.want || got.Written == 0 || got.Detail == "" {
+			if got.Verdict != topup.Unknown || got.Reason != tt.want || got.Written == 0 || got.Detail == "" {
 				t.Errorf("answer = %+v, want unclear, %s", got, tt.want)
 			}
 			if n := len(a.requests()); n != 1 {

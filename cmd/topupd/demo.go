@@ -243,10 +243,10 @@ func (s *story) event(provider string, e topup.Event) {
 func (s *story) tell(e topup.Event) (text, color string) {
 	p := e.Purchase
 	switch {
-	case e.Answer != nil && e.Answer.Verdict == topup.Unclear:
+	case e.Answer != nil && e.Answer.Verdict == topup.Unknown:
 		s.lost[p.ID] = true
 		return fmt.Sprintf("no clear answer (%s) · looking at the provider", unclearWords(e.Answer)), screen.Yellow
-	case e.Answer != nil && e.Answer.Verdict == topup.No:
+	case e.Answer != nil && e.Answer.Verdict == topup.Rejected:
 		s.count.declined++
 		return fmt.Sprintf("declined · next try in %s", screen.Long(p.Declines.Backoff)), screen.Yellow
 	case e.Answer != nil && e.Answer.Verdict == topup.NotRun:

@@ -165,7 +165,7 @@ func (p *planning) missing(ctx context.Context, c *daemon.Connection, found []*p
 
 // readAgain does the confirm read of the low targets, most urgent first.
 func (p *planning) readAgain(ctx context.Context, found []*prospect) error {
-	low := (&planning{prospects: found}).chosen(func(x *prospect) bool { return x.d.Reason == topup.Confirming })
+	low := (&planning{prospects: found}).chosen(func(x *prospect) bool { return x.d.Reason == topup.Rechecking })
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.SetLimit(confirming)
 	for _, x := range low {
@@ -192,13 +192,13 @@ func (p *planning) confirm(ctx context.Context, x *prospect) error {
 	}
 	first := read.Reading.ReadAt.Add(-x.facts.Rule.ConfirmAfter)
 	x.facts.FirstLow, x.facts.Confirmation, x.facts.Now = &first, &read, p.a.now()
-	x.facts.Standing, err = p.withForeign(ctx, x.target(), standing, read.Topups)
+	x.facts.Standing, err = p.withExternal(ctx, x.target(), standing, read.Topups)
 	return err
 }
 
-// withForeign adds what the daemon would import before it decides: credit
+// withExternal adds what the daemon would import before it decides: credit
 // additions that are newer than every known one and not ours.
-func (p *planning) withForeign(ctx context.Context, target topup.Target, s topup.Standing, rows []topup.Topup) (topup.Standing, error) {
+func (p *planning) withExternal(ctx context.Context, target topup.Target, s topup.Standing, rows []topup.Topup) (topup.Standing, error) {
 	var references []string
 	for _, row := range rows {
 		references = append(references, row.Invoice)
@@ -216,8 +216,8 @@ func (p *planning) withForeign(ctx context.Context, target topup.Target, s topup
 		if at.After(s.Now) {
 			at = s.Now
 		}
-		if s.ForeignAt == nil || at.After(*s.ForeignAt) {
-			s.ForeignAt, s.NewestRowAt = &at, &at
+		if s.ExternalAt == nil || at.After(*s.ExternalAt) {
+			s.ExternalAt, s.NewestRowAt = &at, &at
 		}
 	}
 	return s, nil

@@ -191,14 +191,14 @@ func (g *gardener) hyperline(kind string) {
 		return
 	}
 	g.permit()
-	unclear := topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedTimeout, Detail: "no answer within 75 s", Written: 400}
+	unclear := topup.Answer{Verdict: topup.Unknown, Reason: topup.FailedTimeout, Detail: "no answer within 75 s", Written: 400}
 	invoice := "inv_" + g.id[32:]
 	row := topup.Topup{ID: "row_1", Invoice: invoice, Credits: 120 * topup.Credit, Price: g.p.Price, PriceID: g.p.PriceID, At: g.at.Add(time.Second)}
 	switch kind {
 	case "sent":
 		g.answer(75*time.Second, unclear, true)
 	case "refused":
-		g.answer(2*time.Second, topup.Answer{Verdict: topup.No, Reason: topup.FailedDeclined, Detail: "card declined", Status: 402, Written: 400}, true)
+		g.answer(2*time.Second, topup.Answer{Verdict: topup.Rejected, Reason: topup.FailedDeclined, Detail: "card declined", Status: 402, Written: 400}, true)
 	case "found":
 		g.answer(75*time.Second, unclear, true)
 		g.look(time.Second, topup.Books{Complete: true, Topups: []topup.Topup{row}})
@@ -210,7 +210,7 @@ func (g *gardener) hyperline(kind string) {
 			g.deny(row)
 		}
 	case "confirmed", "credited", "lately", "unpaid":
-		g.answer(1900*time.Millisecond, topup.Answer{Verdict: topup.Yes, Reference: invoice, Status: 201, Written: 400}, true)
+		g.answer(1900*time.Millisecond, topup.Answer{Verdict: topup.Accepted, Reference: invoice, Status: 201, Written: 400}, true)
 		g.follow(kind, row)
 	default:
 		g.ts.Fatalf("no such kind: %s", kind)
@@ -254,7 +254,7 @@ func (g *gardener) voice(kind string) {
 		BalanceBefore: 41*topup.Credit + topup.Credit/5, Threshold: 50 * topup.Credit, Policy: topup.PolicyReview,
 	})
 	g.permit()
-	g.answer(75*time.Second, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedTimeout, Detail: "no answer within 75 s", Written: 300}, false)
+	g.answer(75*time.Second, topup.Answer{Verdict: topup.Unknown, Reason: topup.FailedTimeout, Detail: "no answer within 75 s", Written: 300}, false)
 	after := 15 * time.Minute
 	if kind == "fresh" {
 		return

@@ -7,4 +7,5 @@ var renamed = map[string]string{
 	"unclear": "unknown_outcome",
 	"replay":  "retry",
 	"park":    "review",
+	"low":     "below_threshold",
 }

@@ -35,7 +35,7 @@ func TestTheRightPageComesWhenADaemonIsGone(t *testing.T) {
 	d := newDrill(t)
 	calm := time.Now().Add(10 * time.Minute / faster)
 	eventually(t, time.Minute, "staging to have dry customers, and a calm time to pass", func() string {
-		if n, problem := d.series(`topupd_targets_dry_unserved{cluster="staging"} > 0`); n == 0 {
+		if n, problem := d.series(`topupd_targets_out_of_credits_unserved{cluster="staging"} > 0`); n == 0 {
 			return "nobody is dry in staging " + problem
 		}
 		if time.Now().Before(calm) {

@@ -32,11 +32,11 @@ func TestEveryExpressionAsksForMetricsThatExist(t *testing.T) {
 
 // notLookedAt are the metrics for others, with the reason.
 var notLookedAt = map[string]string{
-	"topupd_credits_bought_total":                 "a finance question: topupd purchases answers it",
-	"topupd_targets_dry_oldest_timestamp_seconds": "TopupCustomerDry looks at each customer",
-	"topupd_pause_oldest_timestamp_seconds":       "what somebody chose, for boards",
-	"topupd_dry_run":                              "what somebody chose, for boards",
-	"topupd_verify_difference_ids":                "the text of the alerts on books asks for it",
+	"topupd_credits_bought_total":                            "a finance question: topupd purchases answers it",
+	"topupd_targets_out_of_credits_oldest_timestamp_seconds": "TopupCustomerOutOfCredits looks at each customer",
+	"topupd_pause_oldest_timestamp_seconds":                  "what somebody chose, for boards",
+	"topupd_dry_run":                                         "what somebody chose, for boards",
+	"topupd_verify_difference_ids":                           "the text of the alerts on books asks for it",
 }
 
 func TestEveryMetricIsLookedAt(t *testing.T) {
@@ -59,14 +59,14 @@ func TestProblemsAreFound(t *testing.T) {
 	}{
 		{"a sound expression has none", `sum by (provider) (rate(topupd_polls_total{result="ok"}[5m])) > 0`, ""},
 		{"what is not PromQL", `sum by (`, "parse error"},
-		{"a metric that topupd does not have", `topupd_customers_dry > 0`, "no metric topupd_customers_dry"},
+		{"a metric that topupd does not have", `topupd_customers_out_of_credits > 0`, "no metric topupd_customers_out_of_credits"},
 		{"a label that the metric does not have", `topupd_lease_held{customer="x"}`, `topupd_lease_held has no label "customer"`},
 		{"a value outside the closed set", `topupd_purchases_open{state="unknown"}`, `state is never "unknown"`},
 		{"a value outside it in a pattern", `topupd_purchases_open{state=~"sent|lost"}`, `state is never "lost"`},
-		{"a grouping by a label that is not there", `sum by (reason) (topupd_targets_dry)`, `grouped by "reason"`},
+		{"a grouping by a label that is not there", `sum by (reason) (topupd_targets_out_of_credits)`, `grouped by "reason"`},
 		{"a histogram without its suffix", `rate(topupd_poll_duration_seconds[5m])`, "is a histogram"},
 		{"a counter read as a gauge", `topupd_polls_total > 3`, "is a counter"},
-		{"a rate of a gauge", `rate(topupd_targets_dry[5m])`, "is no counter"},
+		{"a rate of a gauge", `rate(topupd_targets_out_of_credits[5m])`, "is no counter"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -109,7 +109,7 @@ func TestTheBaseOfRunbooksIsSetOnce(t *testing.T) {
 
 func TestAlertsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	paging := []string{"TopupCustomerDry", "TopupCustomerAboutToRunDry", "TopupDaemonAbsent", "TopupPollLate", "TopupBooksDiffer", "TopupLedgerUnfit", "TopupBalancesHeld", "TopupNoLeaseHolder", "TopupTokenRefused"}
+	paging := []string{"TopupCustomerOutOfCredits", "TopupCustomerAboutToRunOut", "TopupDaemonAbsent", "TopupPollLate", "TopupBooksDiffer", "TopupLedgerUnfit", "TopupBalancesHeld", "TopupNoLeaseHolder", "TopupTokenRefused"}
 	for _, r := range alerts(t) {
 		want := "ticket"
 		if slices.Contains(paging, r.Alert) {

@@ -22,7 +22,7 @@ func (d *Daemon) event(provider string, e topup.Event) {
 	if d.options.Watch != nil {
 		d.options.Watch(provider, e)
 	}
-	if e.Answer != nil && e.Answer.Verdict != topup.Yes {
+	if e.Answer != nil && e.Answer.Verdict != topup.Accepted {
 		d.metrics.Failed(provider, p.Rule, e.Answer.Reason)
 	} else if e.From == topup.Planned && p.State == topup.Cancelled && p.Reason != topup.FailedNone {
 		d.metrics.Failed(provider, p.Rule, p.Reason)
@@ -51,7 +51,7 @@ func eventLevel(e topup.Event) slog.Level {
 		return slog.LevelError
 	case e.Answer != nil && e.Answer.Stop:
 		return slog.LevelError
-	case e.Err != nil, e.Answer != nil && e.Answer.Verdict != topup.Yes:
+	case e.Err != nil, e.Answer != nil && e.Answer.Verdict != topup.Accepted:
 		return slog.LevelWarn
 	default:
 		return slog.LevelInfo

@@ -116,7 +116,7 @@ func fixedChanges(was, is *config.Config) string {
 		differs(at+"poll", old.Poll != p.Poll)
 		differs(at+"rate_limit", old.RateLimit != p.RateLimit)
 		differs(at+"purchase_timeout", old.PurchaseTimeout != p.PurchaseTimeout)
-		differs(at+"unclear", old.UnknownOutcome != p.UnknownOutcome)
+		differs(at+"unknown_outcome", old.UnknownOutcome != p.UnknownOutcome)
 		differs(at+"native_auto_topup", old.NativeAutoTopup != p.NativeAutoTopup)
 		differs(at+"first_purchase_after", old.FirstPurchaseAfter != p.FirstPurchaseAfter)
 	}

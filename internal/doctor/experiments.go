@@ -25,7 +25,7 @@ func (x *lab) once(ctx context.Context) (*bought, error) {
 	if err != nil || b == nil {
 		return nil, err
 	}
-	if b.answer.Verdict != topup.Yes {
+	if b.answer.Verdict != topup.Accepted {
 		x.say(name, Fail, "find out why, or take another customer", "answered %s; nothing more was tried", answerText(b.answer))
 		return nil, nil
 	}
@@ -188,7 +188,7 @@ func (x *lab) sameKey(ctx context.Context, first bought) error {
 		x.say(name, Fail, noMoreRepeats, "charged again: %d invoices for one key; answered %s", 1+len(more), answerText(b.answer))
 	case x.unseen:
 		x.say(name, Unknown, "", "one invoice so far, and purchases show later than --wait: a second one may still come; answered %s", answerText(b.answer))
-	case b.answer.Verdict == topup.Yes && b.answer.Reference == first.answer.Reference:
+	case b.answer.Verdict == topup.Accepted && b.answer.Reference == first.answer.Reference:
 		x.honoured = true
 		x.say(name, OK, "", "one invoice, the same answer again")
 	default:
@@ -231,7 +231,7 @@ func (x *lab) other(ctx context.Context, name string, first bought, order topup.
 	}
 	unnamed := slices.DeleteFunc(slices.Clone(more), func(id string) bool { return id == b.answer.Reference })
 	const harmless = "nothing: topupd never sends other bytes under a key. The documentation says 417; tell the provider"
-	same := b.answer.Verdict == topup.Yes && b.answer.Reference == first.answer.Reference
+	same := b.answer.Verdict == topup.Accepted && b.answer.Reference == first.answer.Reference
 	switch {
 	case len(unnamed) > 0:
 		x.stray(name, unnamed)
@@ -297,7 +297,7 @@ func (x *lab) judgePair(ctx context.Context, name string, a, b topup.Answer) err
 		x.say(name, Fail, noMoreRepeats, "both were charged under one key: %s", text)
 	case a.WaitAndRepeat || b.WaitAndRepeat:
 		x.say(name, OK, "", "one invoice; the other was refused with 409, as documented")
-	case a.Verdict == topup.Yes && b.Verdict == topup.Yes && a.Reference == b.Reference:
+	case a.Verdict == topup.Accepted && b.Verdict == topup.Accepted && a.Reference == b.Reference:
 		x.say(name, OK, "", "one invoice and the same answer twice: they did not meet, or one waited")
 	default:
 		x.say(name, Unknown, "", "%s; %d new invoices", text, len(more))
@@ -359,7 +359,7 @@ func (x *lab) judgeDeclined(name string, a topup.Answer, books topup.Books) {
 	switch {
 	case paid:
 		x.say(name, Unknown, "take a customer whose card is declined", "it was paid: %s", text)
-	case a.Verdict == topup.No && a.Status != http.StatusPaymentRequired:
+	case a.Verdict == topup.Rejected && a.Status != http.StatusPaymentRequired:
 		x.say(name, Unknown, "take a customer whose card is declined", "refused for another reason than the card: %s", text)
 	case rows > 0:
 		x.say(name, Warn, "know that credits are granted before they are paid", "%s", text)

@@ -93,10 +93,10 @@ func TestWhatEndsTheExperiments(t *testing.T) {
 	}{
 		{
 			name: "a declined customer", spoil: func(t *testing.T, w *ward) { mustDo(t, w.SetCard(emulator.FirstCustomer, emulator.CardDeclined)) },
-			sent: 1, finding: "no (402)",
+			sent: 1, finding: "rejected (402)",
 		},
-		{name: "an answer that never came", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("charge_then_drop")) }, sent: 1, finding: "unclear"},
-		{name: "a 500", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("charge_then_500")) }, sent: 1, finding: "unclear (500)"},
+		{name: "an answer that never came", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("charge_then_drop")) }, sent: 1, finding: "unknown"},
+		{name: "a 500", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("charge_then_500")) }, sent: 1, finding: "unknown (500)"},
 		{name: "a 429", spoil: func(t *testing.T, w *ward) { mustDo(t, w.Force("throttle")) }, sent: 1, finding: "not_run (429)"},
 		{name: "a record that takes nothing", spoil: func(_ *testing.T, w *ward) { w.refusing = true }, failed: true},
 		{name: "a bound below the cheapest pack", terms: func(t *Terms) { t.SpendAtMost.Minor = 199_99 }, refused: "less than the cheapest"},

@@ -52,14 +52,14 @@ func listing(ids ...string) topup.Books {
 }
 
 func yes(id string) topup.Answer {
-	return topup.Answer{Verdict: topup.Yes, Reference: id, Status: 201}
+	return topup.Answer{Verdict: topup.Accepted, Reference: id, Status: 201}
 }
 
 // TestWhatARepeatChargesIsNeverCalledHarmless: whenever and wherever a second
 // charge shows, keys do not count as honoured, and the daemon repeats nothing.
 func TestWhatARepeatChargesIsNeverCalledHarmless(t *testing.T) {
 	t.Parallel()
-	refused := topup.Answer{Verdict: topup.Unclear, NeverRepeat: true, Status: 417, Detail: "other bytes"}
+	refused := topup.Answer{Verdict: topup.Unknown, NeverRepeat: true, Status: 417, Detail: "other bytes"}
 	one, two := listing("inv_1"), listing("inv_1", "inv_2")
 	for _, tt := range []struct {
 		name    string

@@ -21,13 +21,13 @@ func answering() []mutant {
 			Name: "server-error-is-a-no", Promises: "P3",
 			Rule: "5xx says nothing about the charge",
 			Edits: []edit{before(hyperline, "\t\tif raw.Status < 300 {",
-				"\t\tif raw.Status >= 500 && MUTANT {\n\t\t\ta.Verdict = topup.No\n\t\t}\n")},
+				"\t\tif raw.Status >= 500 && MUTANT {\n\t\t\ta.Verdict = topup.Rejected\n\t\t}\n")},
 		},
 		{
 			Name: "page-is-a-no", Promises: "P3",
 			Rule: "a refusal counts in the provider's own shape only, not as a proxy's page",
 			Edits: []edit{{
-				hyperline, "\tif err != nil || o.Text(\"message\") == \"\" {\n", "\tif err != nil || o.Text(\"message\") == \"\" {\n\t\tif MUTANT {\n\t\t\ta.Verdict = topup.No\n\t\t}\n",
+				hyperline, "\tif err != nil || o.Text(\"message\") == \"\" {\n", "\tif err != nil || o.Text(\"message\") == \"\" {\n\t\tif MUTANT {\n\t\t\ta.Verdict = topup.Rejected\n\t\t}\n",
 			}},
 		},
 		{
@@ -42,7 +42,7 @@ func answering() []mutant {
 			Name: "created-without-fields", Promises: "P3",
 			Rule: "201 is a yes only with both of its fields",
 			Edits: []edit{before(hyperline, "\t\ta.Detail = \"invoice \" + a.Reference + \", but \" + err.Error()",
-				"\t\tif MUTANT {\n\t\t\ta.Verdict, a.Reason = topup.Yes, topup.FailedNone\n\t\t}\n")},
+				"\t\tif MUTANT {\n\t\t\ta.Verdict, a.Reason = topup.Accepted, topup.FailedNone\n\t\t}\n")},
 		},
 		{
 			Name: "other-charge-is-a-yes", Promises: "P3 P10",
@@ -53,7 +53,7 @@ func answering() []mutant {
 			Name: "unsuccess-is-a-no", Promises: "P3",
 			Rule: "2xx without success is unclear",
 			Edits: []edit{before(talkover, "\t\tf, _ := parseFailure(a.Status, body)",
-				"\t\tif MUTANT {\n\t\t\ta.Verdict = topup.No\n\t\t}\n")},
+				"\t\tif MUTANT {\n\t\t\ta.Verdict = topup.Rejected\n\t\t}\n")},
 		},
 		{
 			Name: "no-look-after-a-no", Promises: "P3",

@@ -50,11 +50,11 @@ func correcting() []mutant {
 			Edits: []edit{{candidates, `	if len(found) == 0 {`, `	if len(found) == 0 || MUTANT {`}},
 		},
 		{
-			Name: "corrected-bill-still-foreign", Promises: "P1",
+			Name: "corrected-bill-still-external", Promises: "P1",
 			Rule: "a bill that a purchase explains blocks nothing as somebody else's",
 			Edits: []edit{{
-				"ledger/targets.go", "WHERE p.provider = foreign_topup.provider AND p.reference = foreign_topup.id) ORDER BY at DESC, id LIMIT ?`",
-				"WHERE p.provider = foreign_topup.provider AND p.reference = foreign_topup.id AND p.id ` + map[bool]string{false: \"<>\", true: \"=\"}[MUTANT] + ` '') ORDER BY at DESC, id LIMIT ?`",
+				"ledger/targets.go", "WHERE p.provider = external_topup.provider AND p.reference = external_topup.id) ORDER BY at DESC, id LIMIT ?`",
+				"WHERE p.provider = external_topup.provider AND p.reference = external_topup.id AND p.id ` + map[bool]string{false: \"<>\", true: \"=\"}[MUTANT] + ` '') ORDER BY at DESC, id LIMIT ?`",
 			}},
 		},
 	}

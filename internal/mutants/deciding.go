@@ -13,7 +13,7 @@ func deciding() []mutant {
 			}},
 		},
 		{
-			Name: "foreign-not-imported", Promises: "P5",
+			Name: "external-not-imported", Promises: "P5",
 			Rule:  "what somebody else added is known before anything is bought",
 			Edits: []edit{{"scheduler/check.go", `w.Planner.Import(ctx, c.target, read.Topups)`, `w.Planner.Import(ctx, c.target, map[bool][]topup.Topup{false: read.Topups}[MUTANT])`}},
 		},
@@ -102,7 +102,7 @@ func deciding() []mutant {
 			Name: "cooldown-ignored", Promises: "P5",
 			Rule: "after any addition of credits the balance has the cooldown to show it",
 			Edits: []edit{
-				unless(decide, `case s.ForeignAt != nil`),
+				unless(decide, `case s.ExternalAt != nil`),
 				unless(decide, `case s.CreditedAt != nil`),
 				unless(decide, `case s.EndedAt != nil`),
 			},

@@ -103,7 +103,7 @@ func planning() []mutant {
 		{
 			Name: "import-unguarded", Promises: "P1 P3",
 			Rule:  "what an open purchase may have made is not imported as somebody else's",
-			Edits: []edit{unless("ledger/foreign.go", `if window.holds(r.At)`)},
+			Edits: []edit{unless("ledger/external.go", `if window.holds(r.At)`)},
 		},
 		{
 			Name: "no-guards", Promises: "P2 P3",

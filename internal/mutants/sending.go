@@ -82,7 +82,7 @@ func sending() []mutant {
 			Edits: []edit{{"clients/hyperline/purchase.go", `http.Header{"Idempotency-Key": {key}}`, `http.Header{map[bool]string{false: "Idempotency-Key", true: "X-Idempotency-Key"}[MUTANT]: {key}}`}},
 		},
 		{
-			Name: "foreign-answer-stored", Promises: "P3",
+			Name: "external-answer-stored", Promises: "P3",
 			Rule:  "an answer is about the request of its own permit, not about a newer one",
 			Edits: []edit{{"topup/replied.go", `row.PermitToken == r.Permit:`, `(row.PermitToken == r.Permit || MUTANT):`}},
 		},

@@ -50,7 +50,7 @@ func trusting() []mutant {
 		{
 			Name: "readings-end-a-contradiction", Promises: "P14",
 			Rule:  "readings do not end the hold on a customer who may have paid twice",
-			Edits: []edit{{"ledger/foreign.go", `target.Implausible, target.DoubtedAt = why, nil // readings do not end it`, "target.Implausible = why\n\t\t\tif !MUTANT {\n\t\t\t\ttarget.DoubtedAt = nil\n\t\t\t}"}},
+			Edits: []edit{{"ledger/external.go", `target.Implausible, target.DoubtedAt = why, nil // readings do not end it`, "target.Implausible = why\n\t\t\tif !MUTANT {\n\t\t\t\ttarget.DoubtedAt = nil\n\t\t\t}"}},
 		},
 		{
 			Name: "credits-due-forgotten", Promises: "P14",

@@ -30,7 +30,7 @@ var reasonWords = map[topup.Reason]Words{
 		"the last purchase ended a moment ago",
 		"wait; the rule's cooldown gives the balance time to show what was bought.",
 	},
-	topup.Confirming: {
+	topup.Rechecking: {
 		"it is low and will be read a second time before anything is bought",
 		"wait a few seconds.",
 	},
@@ -114,7 +114,7 @@ var reasonWords = map[topup.Reason]Words{
 		"the last purchase was refunded, and somebody may not want it made again",
 		"ask who refunded it and why; topupd resume --customer ID --reason \"…\" buys for the customer again, and this refund never holds it again. To leave it so, exclude the customer or pause it.",
 	},
-	topup.ForeignTopup: {
+	topup.ExternalTopup: {
 		"somebody else has just added credits",
 		"wait for the cooldown; find out who buys besides topupd if it goes on.",
 	},

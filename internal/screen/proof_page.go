@@ -89,7 +89,7 @@ func (s *Screen) frozenLines(p topup.Purchase, f ProofFile) [][2]string {
 		{"request", Printable(p.Request.Method + " " + p.Request.Path)},
 		{"body", Printable(string(p.Request.Body))},
 		{"sha-256", p.Fingerprint + ", " + holds},
-		{"unclear", fmt.Sprintf("policy %s, quiet period %s", p.Policy, Long(p.QuietPeriod))},
+		{"if unknown", fmt.Sprintf("policy %s, quiet period %s", p.Policy, Long(p.QuietPeriod))},
 		{"known before", Printable(Either(strings.Join(p.Baseline, " "), "nothing"))},
 	}
 }

@@ -244,7 +244,7 @@ func (j *judge) event(r *replica, e topup.Event) {
 	if r.dead.Load() {
 		return
 	}
-	if f := j.rows[e.Purchase.ID]; f != nil && e.Answer != nil && e.Answer.Verdict == topup.Unclear {
+	if f := j.rows[e.Purchase.ID]; f != nil && e.Answer != nil && e.Answer.Verdict == topup.Unknown {
 		f.unclear = true
 	}
 	if j.w.tracing && e.Text+errText(e.Err) != "" {

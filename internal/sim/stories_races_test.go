@@ -45,7 +45,7 @@ func TestStoryASlowRequestAndAPortalPurchase(t *testing.T) {
 		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
 	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
-	if got := len(s.ending.foreign[topup.CustomerID(s.customers[0].ID)]); got != 1 {
+	if got := len(s.ending.external[topup.CustomerID(s.customers[0].ID)]); got != 1 {
 		t.Errorf("%d additions are known as the customer's, want the other one", got)
 	}
 }
@@ -125,9 +125,9 @@ func TestStoryALateYesAfterTheWrongClaimHasCredited(t *testing.T) {
 		s.endBy(time.Hour, 10*time.Minute, s.is(0, 1, topup.Credited))
 	})
 	s.want("api 1, portal 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "portal", Requests: 1})
-	foreign := s.ending.foreign[topup.CustomerID(s.customers[0].ID)]
-	if len(foreign) != 1 || s.orderer(foreign[0].Invoice) != emulator.SourceAPI {
-		t.Errorf("known beside it: %v, want the invoice that the answer named", foreign)
+	external := s.ending.external[topup.CustomerID(s.customers[0].ID)]
+	if len(external) != 1 || s.orderer(external[0].Invoice) != emulator.SourceAPI {
+		t.Errorf("known beside it: %v, want the invoice that the answer named", external)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestStoryASlowConfirmReadSeesOurOwnRow(t *testing.T) {
 	if read == 0 {
 		t.Error("the slow confirm read ended before anything was executed: this tests nothing")
 	}
-	if list := s.ending.foreign[topup.CustomerID(s.customers[0].ID)]; len(list) != 0 {
+	if list := s.ending.external[topup.CustomerID(s.customers[0].ID)]; len(list) != 0 {
 		t.Errorf("imported as the customer's: %v", list)
 	}
 	s.want("api 1", outcome{Path: "planned sent confirmed credited", Payment: topup.PaymentPaid, By: "evidence", Of: "api", Requests: 1})

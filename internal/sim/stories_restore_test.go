@@ -50,7 +50,7 @@ func TestStoryARestoreBuysNothingTwice(t *testing.T) {
 	})
 	for _, i := range []int{credited, late} {
 		imported := false
-		for _, f := range s.ending.foreign[topup.CustomerID(s.customers[i].ID)] {
+		for _, f := range s.ending.external[topup.CustomerID(s.customers[i].ID)] {
 			imported = imported || f.Invoice == s.ordered(i)[0].Invoice
 		}
 		if !imported {

@@ -46,10 +46,10 @@ type moment struct {
 
 // ending is everything that is known when a script is over.
 type ending struct {
-	rows    []topup.Purchase // oldest first
-	books   emulator.Books
-	foreign map[topup.CustomerID][]topup.Topup // imported
-	stands  map[topup.CustomerID]topup.Standing
+	rows     []topup.Purchase // oldest first
+	books    emulator.Books
+	external map[topup.CustomerID][]topup.Topup // imported
+	stands   map[topup.CustomerID]topup.Standing
 }
 
 // outcome is what became of one purchase.
@@ -303,14 +303,14 @@ func (s *script) collect() {
 		s.t.Error(err)
 	}
 	slices.Reverse(rows)
-	s.ending = ending{rows: rows, books: s.emu.Books(), foreign: map[topup.CustomerID][]topup.Topup{}, stands: map[topup.CustomerID]topup.Standing{}}
+	s.ending = ending{rows: rows, books: s.emu.Books(), external: map[topup.CustomerID][]topup.Topup{}, stands: map[topup.CustomerID]topup.Standing{}}
 	for i, c := range s.customers {
 		id := topup.CustomerID(c.ID)
 		others, err := s.store.Others(ctx, topup.Purchase{Target: s.target(i)}, began.Add(-time.Hour))
 		if err != nil {
 			s.t.Error(err)
 		}
-		s.ending.foreign[id], s.ending.stands[id] = others.Foreign, s.standing(i)
+		s.ending.external[id], s.ending.stands[id] = others.External, s.standing(i)
 	}
 	s.finish()
 }
@@ -366,7 +366,7 @@ func (s *script) told(words ...string) {
 
 // orderer is who truly ordered what a reference names.
 func (s *script) orderer(reference string) string {
-	if strings.HasPrefix(reference, "rise@") {
+	if strings.HasPrefix(reference, "balance-increase@") {
 		return "rise"
 	}
 	for _, c := range s.ending.books.Charges {

@@ -58,7 +58,7 @@ func TestStoryTheReadBeforeARepeatSeesOurOwnRow(t *testing.T) {
 	})
 	s.told("not repeated", "which may be this purchase")
 	s.want("api 1", creditedBy("evidence", "api", 1))
-	if list := s.ending.foreign[topup.CustomerID(s.customers[0].ID)]; len(list) != 0 {
+	if list := s.ending.external[topup.CustomerID(s.customers[0].ID)]; len(list) != 0 {
 		t.Errorf("imported as the customer's: %v", list)
 	}
 }
@@ -93,7 +93,7 @@ func TestStoryTheBalanceIsLateAfterThePurchaseOfAnother(t *testing.T) {
 		t.Errorf("a reading was too old for %d minutes: want some, else this tests nothing", stale)
 	}
 	s.want("portal 1")
-	if got := len(s.ending.foreign[topup.CustomerID(s.customers[0].ID)]); got != 1 {
+	if got := len(s.ending.external[topup.CustomerID(s.customers[0].ID)]); got != 1 {
 		t.Errorf("%d additions are known as the customer's, want the one", got)
 	}
 }
@@ -194,7 +194,7 @@ func TestStoryAPortalPurchaseInTheWindowAndOurs(t *testing.T) {
 		s.endBy(30*time.Minute, 5*time.Minute, s.is(0, 1, topup.Credited))
 	})
 	s.want("api 1, portal 1", creditedBy("evidence", "api", 1))
-	if got := len(s.ending.foreign[topup.CustomerID(s.customers[0].ID)]); got != 1 {
+	if got := len(s.ending.external[topup.CustomerID(s.customers[0].ID)]); got != 1 {
 		t.Errorf("%d additions are known as the customer's, want the one", got)
 	}
 }

@@ -293,11 +293,11 @@ func claimMoves(t *testing.T, open Opener) {
 	version := d.standing(acme).Version
 	d.advance(p, func(c *topup.Change) {
 		c.Next.Reference, c.Next.ReferenceBy = "inv_ours", "answer"
-		c.Foreign = []topup.Topup{{ID: "row_theirs", Invoice: "inv_theirs", Credits: p.Credits, Price: p.Price, At: noon}}
+		c.External = []topup.Topup{{ID: "row_theirs", Invoice: "inv_theirs", Credits: p.Credits, Price: p.Price, At: noon}}
 	})
 	s := d.standing(acme)
-	if s.ForeignAt == nil || !s.ForeignAt.Equal(noon) || s.Version != version+1 {
-		t.Errorf("the match that was not ours: foreign at %v, version %d, want %d", s.ForeignAt, s.Version, version+1)
+	if s.ExternalAt == nil || !s.ExternalAt.Equal(noon) || s.Version != version+1 {
+		t.Errorf("the match that was not ours: external at %v, version %d, want %d", s.ExternalAt, s.Version, version+1)
 	}
 }
 

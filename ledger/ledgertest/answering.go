@@ -19,7 +19,7 @@ var answering = map[string]func(*testing.T, Opener){
 	"never to be repeated outlasts everything":       neverRepeatStays,
 }
 
-var yes = topup.Answer{Verdict: topup.Yes, Reference: "inv_1", Written: 300}
+var yes = topup.Answer{Verdict: topup.Accepted, Reference: "inv_1", Written: 300}
 
 func answerFindsTheRow(t *testing.T, open Opener) {
 	d := newDesk(t, open)
@@ -50,7 +50,7 @@ func answerFindsTheRow(t *testing.T, open Opener) {
 func answeredOnce(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	p := d.send(acme)
-	refused := topup.Answer{Verdict: topup.No, Reason: topup.FailedDeclined, Written: 300}
+	refused := topup.Answer{Verdict: topup.Rejected, Reason: topup.FailedDeclined, Written: 300}
 	first := d.answer(p, refused)
 	for range 2 { // the first commit was in doubt
 		if again := d.answer(p, refused); again.Revision != first.Revision {
@@ -73,7 +73,7 @@ func answerWithoutPermit(t *testing.T, open Opener) {
 	if got := d.answer(p, yes); got.State != topup.Planned {
 		t.Errorf("a yes without its permit: %s, want planned", got.State)
 	}
-	if s := d.standing(acme); s.ForeignAt == nil {
+	if s := d.standing(acme); s.ExternalAt == nil {
 		t.Error("what a request made whose permit was lost is not known")
 	}
 	if _, err := d.store.Permit(t.Context(), d.permission(p)); !errors.Is(err, topup.ErrOvertaken) {
@@ -105,7 +105,7 @@ func refusedAnswerIsOpen(t *testing.T, open Opener) {
 	if _, err := d.store.Answer(t.Context(), reply(p, yes)); !errors.Is(err, ledger.ErrReferenceClaimed) {
 		t.Fatalf("another purchase's invoice: %v, want ErrReferenceClaimed", err)
 	}
-	got := d.answer(p, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedMismatch, Reference: "inv_1", Written: 300})
+	got := d.answer(p, topup.Answer{Verdict: topup.Unknown, Reason: topup.FailedMismatch, Reference: "inv_1", Written: 300})
 	if got.State != topup.Sent || !got.NeverRepeat || got.Reference != "" {
 		t.Errorf("after it: %s, never repeated %t, under %q", got.State, got.NeverRepeat, got.Reference)
 	}
@@ -115,7 +115,7 @@ func answerStops(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	first := d.send(acme)
 	second := d.permit(d.repeat(d.silent(first), func(r *topup.PermitRequest) { r.TokenFingerprint = "token-2" }))
-	d.answer(first, topup.Answer{Verdict: topup.No, Reason: topup.FailedAuth, Stop: true, Detail: "401", Written: 300})
+	d.answer(first, topup.Answer{Verdict: topup.Rejected, Reason: topup.FailedAuth, Stop: true, Detail: "401", Written: 300})
 	list, err := d.store.Providers(t.Context())
 	d.must(err)
 	if list[0].Stopped != "401" || list[0].StoppedToken != token {
@@ -130,7 +130,7 @@ func neverRepeatStays(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	first := d.send(acme)
 	second := d.permit(d.repeat(d.silent(first)))
-	d.answer(first, topup.Answer{Verdict: topup.Unclear, Reason: topup.FailedMismatch, Reference: "inv_9", Written: 300})
+	d.answer(first, topup.Answer{Verdict: topup.Unknown, Reason: topup.FailedMismatch, Reference: "inv_9", Written: 300})
 	p := d.answer(second, topup.Answer{Verdict: topup.NotRun, Written: 300})
 	if !p.NeverRepeat || p.State != topup.Sent {
 		t.Errorf("%s, never repeated %t, after a repeat that did not run", p.State, p.NeverRepeat)

@@ -37,7 +37,7 @@ func (d *desk) judge(threshold, balance int64, change func(*topup.Evaluation), t
 	for _, target := range targets {
 		e := evaluation(target, topup.Enough)
 		if balance < threshold {
-			e.Reason = topup.Confirming
+			e.Reason = topup.Rechecking
 		}
 		e.Balance, e.Threshold = new(topup.Credits(balance)*topup.Credit), new(topup.Credits(threshold)*topup.Credit)
 		if change != nil {

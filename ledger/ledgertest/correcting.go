@@ -65,8 +65,8 @@ func correctedToCharged(t *testing.T, open Opener) {
 	if s.Version != before.Version+1 || s.Open != nil || s.NewestRowAt == nil || s.NewestRowAt.Before(row.At) {
 		t.Errorf("version %d → %d, open %v, newest row %v", before.Version, s.Version, s.Open, s.NewestRowAt)
 	}
-	if len(s.ForeignBills) != 0 {
-		t.Errorf("bills that nobody's purchase explains: %v", s.ForeignBills)
+	if len(s.ExternalBills) != 0 {
+		t.Errorf("bills that nobody's purchase explains: %v", s.ExternalBills)
 	}
 	d.imports(0, row)
 	evidence, err := d.store.Evidence(d.ctx(), p.ID)

@@ -90,7 +90,7 @@ func manyTimesInOneCall(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	var list []topup.Evaluation
 	for n := range 3 {
-		e := evaluation(acme, topup.Confirming)
+		e := evaluation(acme, topup.Rechecking)
 		e.At, e.Text = noon.Add(time.Duration(n)*time.Second), fmt.Sprint(n)
 		list = append(list, e, evaluation(customer(n), topup.Enough))
 	}

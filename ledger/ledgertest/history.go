@@ -117,7 +117,7 @@ func othersAreListed(t *testing.T, open Opener) {
 	for _, tt := range []struct {
 		since     time.Duration // inclusive
 		purchases string
-		foreign   string
+		external  string
 	}{
 		{0, fmt.Sprint([]string{early.ID, last.ID}), "[topup-1 topup-2]"},
 		{time.Microsecond, fmt.Sprint([]string{last.ID}), "[topup-2]"},
@@ -125,15 +125,15 @@ func othersAreListed(t *testing.T, open Opener) {
 	} {
 		o, err := d.store.Others(d.ctx(), p, noon.Add(tt.since))
 		d.must(err)
-		purchases, foreign := []string{}, []string{}
+		purchases, external := []string{}, []string{}
 		for _, q := range o.Purchases {
 			purchases = append(purchases, q.ID)
 		}
-		for _, r := range o.Foreign {
-			foreign = append(foreign, r.ID)
+		for _, r := range o.External {
+			external = append(external, r.ID)
 		}
-		if fmt.Sprint(purchases) != tt.purchases || fmt.Sprint(foreign) != tt.foreign {
-			t.Errorf("since %s: purchases %v, imported %v; want %s and %s", tt.since, purchases, foreign, tt.purchases, tt.foreign)
+		if fmt.Sprint(purchases) != tt.purchases || fmt.Sprint(external) != tt.external {
+			t.Errorf("since %s: purchases %v, imported %v; want %s and %s", tt.since, purchases, external, tt.purchases, tt.external)
 		}
 	}
 }

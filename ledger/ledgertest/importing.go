@@ -12,19 +12,19 @@ import (
 )
 
 var importing = map[string]func(*testing.T, Opener){
-	"an unknown addition is stored once and makes facts old":     importedOnce,
-	"an addition that a purchase explains is ours":               explainedIsOurs,
-	"rows in the match window of a sent purchase are left alone": windowIsLeftAlone,
-	"rows are imported beside a planned purchase":                importedBesidePlanned,
-	"a time from the future is now":                              futureIsNow,
-	"what a step declares foreign is imported inside the window": declaredForeign,
-	"a newer row of our own makes facts old":                     oursMakesFactsOld,
-	"a later row of a known addition makes readings old":         laterRowOfKnown,
-	"what contradicts a person's not-charged holds the target":   contradictedHolds,
-	"so does a bill, which tells its price alone":                contradictedByABill,
-	"what is known by its bill alone stands for a month":         billsStand,
-	"a bill that a person calls somebody else's does not block":  externalBill,
-	"many rows are several transactions":                         importedInParts,
+	"an unknown addition is stored once and makes facts old":      importedOnce,
+	"an addition that a purchase explains is ours":                explainedIsOurs,
+	"rows in the match window of a sent purchase are left alone":  windowIsLeftAlone,
+	"rows are imported beside a planned purchase":                 importedBesidePlanned,
+	"a time from the future is now":                               futureIsNow,
+	"what a step declares external is imported inside the window": declaredExternal,
+	"a newer row of our own makes facts old":                      oursMakesFactsOld,
+	"a later row of a known addition makes readings old":          laterRowOfKnown,
+	"what contradicts a person's not-charged holds the target":    contradictedHolds,
+	"so does a bill, which tells its price alone":                 contradictedByABill,
+	"what is known by its bill alone stands for a month":          billsStand,
+	"a bill that a person calls somebody else's does not block":   externalBill,
+	"many rows are several transactions":                          importedInParts,
 }
 
 func addition(id string, at time.Time) topup.Topup {
@@ -47,8 +47,8 @@ func importedOnce(t *testing.T, open Opener) {
 	d.imports(2, addition("1", noon.Add(-time.Hour)), addition("2", noon.Add(-2*time.Hour)))
 	d.imports(0, addition("1", noon.Add(-time.Hour)))
 	s := d.standing(acme)
-	if s.Version != 1 || s.ForeignAt == nil || !s.ForeignAt.Equal(noon.Add(-time.Hour)) || !s.NewestRowAt.Equal(noon.Add(-time.Hour)) {
-		t.Errorf("version %d, foreign at %v, newest row %v", s.Version, s.ForeignAt, s.NewestRowAt)
+	if s.Version != 1 || s.ExternalAt == nil || !s.ExternalAt.Equal(noon.Add(-time.Hour)) || !s.NewestRowAt.Equal(noon.Add(-time.Hour)) {
+		t.Errorf("version %d, external at %v, newest row %v", s.Version, s.ExternalAt, s.NewestRowAt)
 	}
 	if _, err := d.store.Plan(t.Context(), stale); !errors.Is(err, topup.ErrFactsOvertaken) {
 		t.Errorf("a plan on facts from before the import: %v, want ErrFactsOvertaken", err)
@@ -63,8 +63,8 @@ func explainedIsOurs(t *testing.T, open Opener) {
 	ours := topup.Topup{ID: "row_ours", Invoice: "inv_ours", Credits: p.Credits, At: noon.Add(-time.Second)}
 	d.imports(0, ours)
 	s := d.standing(acme)
-	if s.ForeignAt != nil || s.Version != version+1 || s.NewestRowAt == nil || !s.NewestRowAt.Equal(ours.At) {
-		t.Errorf("our own row: foreign at %v, version %d, newest row %v", s.ForeignAt, s.Version, s.NewestRowAt)
+	if s.ExternalAt != nil || s.Version != version+1 || s.NewestRowAt == nil || !s.NewestRowAt.Equal(ours.At) {
+		t.Errorf("our own row: external at %v, version %d, newest row %v", s.ExternalAt, s.Version, s.NewestRowAt)
 	}
 	creditedOne := d.advance(p, credited)
 	d.clock.forward(time.Hour)
@@ -99,24 +99,24 @@ func importedBesidePlanned(t *testing.T, open Opener) {
 func futureIsNow(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	d.imports(2, addition("1", noon.Add(24*time.Hour)), addition("2", time.Time{}))
-	if s := d.standing(acme); !s.ForeignAt.Equal(noon) || !s.NewestRowAt.Equal(noon) {
-		t.Errorf("foreign at %v, newest row %v; want the clock's %v", s.ForeignAt, s.NewestRowAt, noon)
+	if s := d.standing(acme); !s.ExternalAt.Equal(noon) || !s.NewestRowAt.Equal(noon) {
+		t.Errorf("external at %v, newest row %v; want the clock's %v", s.ExternalAt, s.NewestRowAt, noon)
 	}
 }
 
-func declaredForeign(t *testing.T, open Opener) {
+func declaredExternal(t *testing.T, open Opener) {
 	d := newDesk(t, open)
 	p := d.silent(d.send(acme))
 	other := addition("other", p.SentAt.Add(time.Minute))
 	d.imports(0, other)
-	d.advance(p, func(c *topup.Change) { confirmed("inv_mine")(c); c.Foreign = []topup.Topup{other} })
-	if s := d.standing(acme); s.ForeignAt == nil || !s.ForeignAt.Equal(other.At) {
-		t.Errorf("foreign at %v, want %v", s.ForeignAt, other.At)
+	d.advance(p, func(c *topup.Change) { confirmed("inv_mine")(c); c.External = []topup.Topup{other} })
+	if s := d.standing(acme); s.ExternalAt == nil || !s.ExternalAt.Equal(other.At) {
+		t.Errorf("external at %v, want %v", s.ExternalAt, other.At)
 	}
 	// The same charge by its invoice alone, as a match without a row is stored.
 	d.advance(d.plan(customer(1)), func(c *topup.Change) {
 		cancelled(c)
-		c.Foreign = []topup.Topup{{ID: "inv_x", Invoice: "inv_x", At: noon}}
+		c.External = []topup.Topup{{ID: "inv_x", Invoice: "inv_x", At: noon}}
 	})
 	n, err := d.store.Import(t.Context(), customer(1), []topup.Topup{{ID: "row_x", Invoice: "inv_x", At: noon}})
 	if n != 0 || err != nil {
@@ -231,10 +231,10 @@ func billsStand(t *testing.T, open Opener) {
 	if n, err := d.store.Import(t.Context(), customer(1), []topup.Topup{billed("inv_theirs", noon)}); n != 1 || err != nil {
 		t.Fatalf("imported %d, %v", n, err)
 	}
-	if got := d.standing(acme).ForeignBills; !slices.Equal(got, []string{"inv_new", "inv_old"}) {
+	if got := d.standing(acme).ExternalBills; !slices.Equal(got, []string{"inv_new", "inv_old"}) {
 		t.Errorf("bills of nobody's purchase: %v", got)
 	}
-	if got := d.standing(customer(2)).ForeignBills; len(got) != 0 {
+	if got := d.standing(customer(2)).ExternalBills; len(got) != 0 {
 		t.Errorf("of somebody without any: %v", got)
 	}
 }
@@ -252,12 +252,12 @@ func externalBill(t *testing.T, open Opener) {
 		t.Fatalf("%s, %v", p.State, err)
 	}
 	s := d.standing(acme)
-	if len(s.ForeignBills) != 0 || s.Implausible != "" || s.ForeignAt == nil || !s.ForeignAt.Equal(bill.At) {
-		t.Errorf("bills that block %v, held %q, foreign at %v", s.ForeignBills, s.Implausible, s.ForeignAt)
+	if len(s.ExternalBills) != 0 || s.Implausible != "" || s.ExternalAt == nil || !s.ExternalAt.Equal(bill.At) {
+		t.Errorf("bills that block %v, held %q, external at %v", s.ExternalBills, s.Implausible, s.ExternalAt)
 	}
 	d.imports(0, topup.Topup{ID: "inv_theirs", Invoice: "inv_theirs", Price: bill.Amount, At: bill.At}) // the account's bills
 	d.imports(0, topup.Topup{ID: "cdt_9", Invoice: "inv_theirs", Credits: 120 * topup.Credit, At: noon.Add(time.Hour)})
-	if got := d.standing(acme).ForeignBills; len(got) != 0 {
+	if got := d.standing(acme).ExternalBills; len(got) != 0 {
 		t.Errorf("bills that block after they were read again: %v", got)
 	}
 }

@@ -147,7 +147,7 @@ func (f *filler) fill(l Large) {
 		f.do(`INSERT INTO evidence (purchase_id, n, at, kind, from_state, to_state, text, detail) ` + count + `
 			SELECT 'purchase-' || i, ` + fmt.Sprintf(`%d, %s, '%s'`, n+1, planned, kind) + `, '', '', 'text', '' FROM num`)
 	}
-	f.do(`INSERT INTO foreign_topup (provider, id, customer, product, invoice, credits_micro, price_minor, price_currency, price_id, source, at, imported_at) ` + count + `
+	f.do(`INSERT INTO external_topup (provider, id, customer, product, invoice, credits_micro, price_minor, price_currency, price_id, source, at, imported_at) ` + count + `
 		SELECT '` + l.Provider + `', 'row_' || i, 'cus_' || i, '` + LargeProduct + `', 'bill_' || i, 600000000, 90000, 'EUR', '', 'portal', ` + planned + `, ` + planned + ` FROM num`)
 	f.evaluations(l)
 	f.connections(l)

@@ -138,7 +138,7 @@ func pause(p topup.Pause) func(*desk) {
 // another customer's purchase.
 func stop(d *desk) {
 	p := d.send(customer(99))
-	d.answer(p, topup.Answer{Verdict: topup.No, Reason: topup.FailedAuth, Stop: true, Detail: "401 unauthorized", Written: 300})
+	d.answer(p, topup.Answer{Verdict: topup.Rejected, Reason: topup.FailedAuth, Stop: true, Detail: "401 unauthorized", Written: 300})
 }
 
 func newTokenEndsStop(t *testing.T, open Opener) {

@@ -156,7 +156,7 @@ func (m *Month) Advance(c topup.Change) topup.Purchase {
 // Settle answers yes with the invoice, and lets books and balance show it.
 func (m *Month) Settle(p topup.Purchase, invoice string) topup.Purchase {
 	m.t.Helper()
-	p = m.Advance(topup.Answered(p, topup.Answer{Verdict: topup.Yes, Reference: invoice, Status: 201, Written: 400}, true, m.Now))
+	p = m.Advance(topup.Answered(p, topup.Answer{Verdict: topup.Accepted, Reference: invoice, Status: 201, Written: 400}, true, m.Now))
 	reading := topup.Reading{Target: p.Target, Balance: 160 * topup.Credit, ReadAt: m.Now, RefreshedAt: m.Now}
 	return m.Advance(topup.Followed(p, topup.Books{
 		Complete: true,
@@ -168,7 +168,7 @@ func (m *Month) Settle(p topup.Purchase, invoice string) topup.Purchase {
 // Refuse lets the provider say no, which two complete looks bear out.
 func (m *Month) Refuse(p topup.Purchase) topup.Purchase {
 	m.t.Helper()
-	p = m.Advance(topup.Answered(p, topup.Answer{Verdict: topup.No, Reason: topup.FailedDeclined, Detail: "card declined", Status: 402, Written: 400}, true, m.Now))
+	p = m.Advance(topup.Answered(p, topup.Answer{Verdict: topup.Rejected, Reason: topup.FailedDeclined, Detail: "card declined", Status: 402, Written: 400}, true, m.Now))
 	for range 2 {
 		m.Now = m.Now.Add(10 * time.Minute)
 		c, _ := topup.Looked(p, topup.Books{Complete: true}, nil, m.Now)

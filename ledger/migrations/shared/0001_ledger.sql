@@ -41,7 +41,7 @@ CREATE TABLE target (
   suspended_at        BIGINT,
   payment_fingerprint TEXT   NOT NULL DEFAULT '' CONSTRAINT target_payment_fingerprint_bounded CHECK (length(payment_fingerprint) <= 2000),
   newest_row_at       BIGINT,                  -- provider time of the newest addition of credits, whoever made it
-  foreign_at          BIGINT,                  -- the same of the newest addition that is not ours
+  external_at          BIGINT,                  -- the same of the newest addition that is not ours
   credited_at          BIGINT,
   ended_at            BIGINT,
   ended_state         TEXT   NOT NULL DEFAULT '' CONSTRAINT target_ended_state_known CHECK (ended_state IN ('', 'credited', 'declined', 'cancelled')),
@@ -224,17 +224,17 @@ CREATE TABLE evidence (
 );
 
 -- Additions of credits at the provider that are not ours.
-CREATE TABLE foreign_topup (
+CREATE TABLE external_topup (
   provider       TEXT   NOT NULL,
-  id             TEXT   NOT NULL CONSTRAINT foreign_topup_id_bounded CHECK (length(id) BETWEEN 1 AND 300),
+  id             TEXT   NOT NULL CONSTRAINT external_topup_id_bounded CHECK (length(id) BETWEEN 1 AND 300),
   customer       TEXT   NOT NULL,
   product        TEXT   NOT NULL,
-  invoice        TEXT   NOT NULL CONSTRAINT foreign_topup_invoice_bounded CHECK (length(invoice) <= 300),
+  invoice        TEXT   NOT NULL CONSTRAINT external_topup_invoice_bounded CHECK (length(invoice) <= 300),
   credits_micro  BIGINT NOT NULL,
   price_minor    BIGINT NOT NULL,
-  price_currency TEXT   NOT NULL CONSTRAINT foreign_topup_currency_is_a_code CHECK (length(price_currency) IN (0, 3)),
-  price_id       TEXT   NOT NULL CONSTRAINT foreign_topup_price_id_bounded CHECK (length(price_id) <= 300),
-  source         TEXT   NOT NULL CONSTRAINT foreign_topup_source_bounded CHECK (length(source) <= 300),
+  price_currency TEXT   NOT NULL CONSTRAINT external_topup_currency_is_a_code CHECK (length(price_currency) IN (0, 3)),
+  price_id       TEXT   NOT NULL CONSTRAINT external_topup_price_id_bounded CHECK (length(price_id) <= 300),
+  source         TEXT   NOT NULL CONSTRAINT external_topup_source_bounded CHECK (length(source) <= 300),
   at             BIGINT NOT NULL,
   imported_at    BIGINT NOT NULL,
   PRIMARY KEY (provider, id),
@@ -244,10 +244,10 @@ CREATE TABLE foreign_topup (
 -- ask day by day, finds its rows by an index (TestNothingScansALargeTable).
 -- Additions by somebody else: by the invoice behind them, by their target, and
 -- by either of their times.
-CREATE INDEX foreign_topup_invoice ON foreign_topup (provider, invoice) WHERE invoice <> '';
-CREATE INDEX foreign_topup_of_target ON foreign_topup (provider, customer, product, at);
-CREATE INDEX foreign_topup_at ON foreign_topup (provider, at);
-CREATE INDEX foreign_topup_imported ON foreign_topup (provider, imported_at);
+CREATE INDEX external_topup_invoice ON external_topup (provider, invoice) WHERE invoice <> '';
+CREATE INDEX external_topup_of_target ON external_topup (provider, customer, product, at);
+CREATE INDEX external_topup_at ON external_topup (provider, at);
+CREATE INDEX external_topup_imported ON external_topup (provider, imported_at);
 
 -- Counters behind the caps (P6): purchases ('' as currency) and spend excluding
 -- tax, per scope and UTC calendar window of planned_at.

@@ -82,8 +82,8 @@ END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE TRIGGER foreign_topup_kept BEFORE DELETE ON foreign_topup FOR EACH ROW BEGIN
-  SELECT RAISE(ABORT, 'foreign_topup_is_kept') WHERE TRUE;
+CREATE TRIGGER external_topup_kept BEFORE DELETE ON external_topup FOR EACH ROW BEGIN
+  SELECT RAISE(ABORT, 'external_topup_is_kept') WHERE TRUE;
 END;
 -- +goose StatementEnd
 
@@ -112,8 +112,8 @@ END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE TRIGGER foreign_topup_unchanged BEFORE UPDATE ON foreign_topup FOR EACH ROW BEGIN
-  SELECT RAISE(ABORT, 'foreign_topup_is_kept') WHERE TRUE;
+CREATE TRIGGER external_topup_unchanged BEFORE UPDATE ON external_topup FOR EACH ROW BEGIN
+  SELECT RAISE(ABORT, 'external_topup_is_kept') WHERE TRUE;
 END;
 -- +goose StatementEnd
 

@@ -84,10 +84,10 @@ func (t tx) importTopups(ctx context.Context, target *targetRow, key topup.Targe
 		if window.holds(r.At) {
 			continue
 		}
-		if err := t.insertForeign(ctx, key, r, at, now); err != nil {
+		if err := t.insertExternal(ctx, key, r, at, now); err != nil {
 			return 0, err
 		}
-		target.NewestRowAt, target.ForeignAt = later(target.NewestRowAt, &us), later(target.ForeignAt, &us)
+		target.NewestRowAt, target.ExternalAt = later(target.NewestRowAt, &us), later(target.ExternalAt, &us)
 		imported++
 		why, err := t.contradicted(ctx, key, r, now)
 		if err != nil {
@@ -157,9 +157,9 @@ func (t tx) matchWindow(ctx context.Context, key topup.Target, careful bool) (ma
 type origin string
 
 const (
-	unknown origin = "unknown"
-	ours    origin = "ours"    // explained by a purchase
-	foreign origin = "foreign" // imported before, by its own id or its invoice's
+	unknown  origin = "unknown"
+	ours     origin = "ours"     // explained by a purchase
+	external origin = "external" // imported before, by its own id or its invoice's
 )
 
 func (t tx) origin(ctx context.Context, provider topup.ProviderID, r topup.Topup) (origin, error) {
@@ -169,21 +169,21 @@ func (t tx) origin(ctx context.Context, provider topup.ProviderID, r topup.Topup
 	if err != nil || found {
 		return ours, err
 	}
-	found, err = t.find(ctx, &id, `SELECT id FROM foreign_topup WHERE provider = ? AND id IN (?, ?) LIMIT 1`, string(provider), r.ID, r.Invoice)
+	found, err = t.find(ctx, &id, `SELECT id FROM external_topup WHERE provider = ? AND id IN (?, ?) LIMIT 1`, string(provider), r.ID, r.Invoice)
 	if err != nil || found {
-		return foreign, err
+		return external, err
 	}
-	found, err = t.find(ctx, &id, `SELECT id FROM foreign_topup WHERE provider = ? AND invoice <> '' AND invoice = ? LIMIT 1`,
+	found, err = t.find(ctx, &id, `SELECT id FROM external_topup WHERE provider = ? AND invoice <> '' AND invoice = ? LIMIT 1`,
 		string(provider), r.Invoice)
 	if err != nil || found {
-		return foreign, err
+		return external, err
 	}
 	return unknown, nil
 }
 
-func (t tx) insertForeign(ctx context.Context, key topup.Target, r topup.Topup, at, now time.Time) error {
+func (t tx) insertExternal(ctx context.Context, key topup.Target, r topup.Topup, at, now time.Time) error {
 	_, err := t.exec(ctx, `
-		INSERT INTO foreign_topup (provider, id, customer, product, invoice, credits_micro, price_minor, price_currency,
+		INSERT INTO external_topup (provider, id, customer, product, invoice, credits_micro, price_minor, price_currency,
 			price_id, source, at, imported_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		string(key.Provider), r.ID, string(key.Customer), string(key.Product), r.Invoice, int64(r.Credits), r.Price.Minor,
