@@ -4,13 +4,13 @@
 //
 // # The life of a purchase
 //
-//	planned   → sent, cancelled               written down; may the request leave?
-//	sent      → confirmed, declined,          it may have left
-//	            cancelled, needs_review
-//	confirmed → credited, declined             charged; waiting for its effect
-//	needs_review → confirmed, declined        a person is asked
-//	held      → planned, cancelled            waiting for approval (reserved)
-//	credited, declined, cancelled              the end
+//	planned      → sent, cancelled               written down; may the request leave?
+//	sent         → confirmed, declined,          it may have left
+//	               cancelled, needs_review
+//	confirmed    → credited, declined            charged; waiting for its effect
+//	needs_review → confirmed, declined           a person is asked
+//	held         → planned, cancelled            waiting for approval (reserved)
+//	credited, declined, cancelled                the end
 //
 // Planned, held, sent, confirmed and needs_review are open: they block the target.
 // Credited, declined and cancelled are final. What became of the money is a
