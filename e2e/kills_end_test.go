@@ -154,7 +154,7 @@ func (k *killing) inReview() (hyperline int) {
 		known, never := false, false
 		for _, e := range k.rows(`SELECT kind, to_state, text FROM evidence WHERE purchase_id = '` + id + `' ORDER BY n`) {
 			story = append(story, fmt.Sprintf("%s → %s: %.160s", e[0], e[1], e[2]))
-			known = known || e[0] == "answer" && (strings.HasPrefix(e[2], "yes") || provider != "hyperline" && strings.HasPrefix(e[2], "no"))
+			known = known || e[0] == "answer" && (strings.HasPrefix(e[2], "accepted") || provider != "hyperline" && strings.HasPrefix(e[2], "rejected"))
 			never = never || e[0] == "answer" && (strings.Contains(e[2], "417") || strings.Contains(e[2], "inv_"))
 		}
 		k.t.Logf("in review at %s: %s, %s permits, %s repeats\n    %s", provider, id, permits, repeats, strings.Join(story, "\n    "))
