@@ -110,7 +110,7 @@ var doctoredProfiles = []doctored{
 	},
 	{
 		name: "declines are created and unpaid", profile: emulator.HyperlineProfile{Decline: emulator.DeclineCreatedUnpaid},
-		want: []saw{{"declined card", "ok", "yes (201)"}},
+		want: []saw{{"declined card", "ok", "accepted (201)"}},
 	},
 	{
 		name: "credits are granted unpaid", profile: emulator.HyperlineProfile{Decline: emulator.DeclineRefusedUnpaid, GrantUnpaid: true},
